@@ -1,0 +1,1 @@
+"""The Unix-socket service through which a second terminal lists and decides."""

@@ -1,0 +1,1 @@
+"""The embedded default: a throw-away CA, an OIDC provider, a target and a sample policy."""

@@ -1,0 +1,244 @@
+"""All that can happen on a channel, and all that a gate may want done about it.
+
+Time is data: `at` is seconds since the epoch, put on by the IO shell that saw the event.
+A gate is fed Events and returns Effects; it never waits, reads a clock, or does IO.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bastion.model import FileRequest, Request
+from bastion.policy.rules import Verdict
+
+
+class Stream(StrEnum):
+    """A direction with a name."""
+
+    STDIN = "stdin"
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class EndReason(StrEnum):
+    """Why a channel ended; a closed list."""
+
+    FINISHED = "finished"
+    CLIENT_LEFT = "client-left"
+    TARGET_LEFT = "target-left"
+    DENIED = "denied"
+    APPROVAL_REFUSED = "approval-refused"
+    APPROVAL_EXPIRED = "approval-expired"
+    APPROVAL_WITHDRAWN = "approval-withdrawn"
+    DEADLINE = "deadline"
+    REVOKED = "revoked"
+    LOCKED = "locked"
+    KILLED = "killed"
+    RECORDING_FAILED = "recording-failed"
+    DIAL_FAILED = "dial-failed"
+    PROTOCOL_FAULT = "protocol-fault"
+    SHUTDOWN = "shutdown"
+    INTERNAL = "internal-error"
+
+
+class Outcome(StrEnum):
+    """How an approval ended."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+# --- events: into a gate ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The client made its one request on this channel. Always the first event."""
+
+    at: float
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class FromClient:
+    """Bytes of the client (always stdin). No byte of them has reached the target yet."""
+
+    at: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEof:
+    """The client will send no more; it may still read."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """The target accepted the request of an earlier Dial."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FromTarget:
+    """Bytes of the target, untrusted."""
+
+    at: float
+    data: bytes
+    stream: Stream = Stream.STDOUT
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEof:
+    """The target will send no more."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetExit:
+    """The target's program ended: by `status`, or by `signal` when that is not empty."""
+
+    at: float
+    status: int = 0
+    signal: str = ""
+    core_dumped: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An approval that an earlier Ask started has ended."""
+
+    at: float
+    ask: int
+    outcome: Outcome
+    by: tuple[str, ...] = ()
+    reason: str = ""
+
+
+Event = (
+    Opened | FromClient | ClientEof | Dialled | FromTarget | TargetEof | TargetExit | Resolved
+)
+
+
+# --- effects: out of a gate -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open the target's channel and ask it for exactly this request."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ToTarget:
+    """Decided bytes, on their way."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EofToTarget:
+    """Close the target's stdin, after what was sent before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToClient:
+    """Bytes for the client; they pass the taps (mask, record) before they are shown."""
+
+    data: bytes
+    stream: Stream = Stream.STDOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A sentence of the bastion itself for the person: recorded, shown on stderr, never on stdout."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Hold, and ask people. `ask` numbers this question on this channel; Resolved brings it back."""
+
+    ask: int
+    request: Request
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The question is moot; nobody needs to answer it any more."""
+
+    ask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A verdict was reached: for the audit, the store and a marker in the cast."""
+
+    request: Request
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class FileDone:
+    """A file operation ended, with what can be said about it.
+
+    `size` counts content bytes that travelled; `sha256` (hex) is of the content in order, empty
+    with a `note` where it cannot be known (random access, a refusal, a channel cut).
+    """
+
+    request: FileRequest
+    ok: bool
+    size: int = 0
+    sha256: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A line for the recording alone, where the channel's own bytes are not text (sftp packets)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldClient:
+    """Stop (True) or go on (False) reading from the client: back-pressure while something is held."""
+
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the client's channel: by `status`, or by `signal`. The last effect of a gate."""
+
+    reason: EndReason
+    status: int = 0
+    signal: str = ""
+    core_dumped: bool = False
+    message: str = ""
+
+
+Effect = (
+    Dial
+    | ToTarget
+    | EofToTarget
+    | ToClient
+    | Tell
+    | Ask
+    | Withdraw
+    | Decided
+    | FileDone
+    | Transcript
+    | HoldClient
+    | Exit
+)

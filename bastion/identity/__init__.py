@@ -1,0 +1,1 @@
+"""IO: who somebody is: OIDC, certificates, the authority that signs them."""

@@ -1,0 +1,258 @@
+"""The nouns: who, where, and what is asked for. Frozen values; nothing here does IO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+ClaimValue = str | int | bool | tuple[str, ...]
+Claims = Mapping[str, ClaimValue]
+
+EXIT_REFUSED: Final = 254
+"""Exit status of anything the bastion refuses or ends (Tailscale SSH's number for the same)."""
+
+
+class Secret:
+    """A credential in memory. It shows itself to nobody who does not ask by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value: bytes | None = value
+
+    def reveal(self) -> bytes:
+        """Give the bytes; a dropped secret raises ValueError."""
+        if self._value is None:
+            raise ValueError("this secret was dropped after use")
+        return self._value
+
+    def drop(self) -> None:
+        """Forget the value. Python cannot wipe memory; this only shortens its life."""
+        self._value = None
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __str__(self) -> str:
+        return "Secret(…)"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a Secret is never serialised")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a verified OpenSSH certificate said. Times are seconds since the epoch."""
+
+    serial: int
+    key_id: str
+    principals: tuple[str, ...]
+    valid_after: int
+    valid_before: int
+    authority: str
+    """Fingerprint (`SHA256:…`) of the key that signed it."""
+    source_addresses: tuple[str, ...] = ()
+    extensions: frozenset[str] = frozenset()
+    """Names of the standard extensions (`permit-pty`, `permit-port-forwarding`, …)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who logged in, fixed once when authentication completes (invariant 9).
+
+    `issuer` and `subject` together never change for a person; `name` is for reading only.
+    """
+
+    issuer: str
+    subject: str
+    name: str
+    claims: Claims = field(default_factory=lambda: MappingProxyType({}))
+    roles: frozenset[str] = frozenset()
+    expires_at: float = 0.0
+    """Absolute end of all this identity may do in this session, seconds since the epoch."""
+    source_address: str = ""
+    agent: str = ""
+    branch: str = ""
+    certificate: CertificateFacts | None = None
+
+    @property
+    def id(self) -> str:
+        """What distinct people are counted by, and locks are set on."""
+        return f"{self.issuer}#{self.subject}"
+
+
+class Dialect(StrEnum):
+    """The shell that will read a command line on the target."""
+
+    BASH = "bash"
+    SH = "sh"
+    ZSH = "zsh"
+
+
+class TargetKind(StrEnum):
+    """What stands behind."""
+
+    SSH = "ssh"
+    POSTGRES = "postgres"
+    HTTP = "http"
+    TCP = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class HostTrust:
+    """How a target's host key is verified. Exactly one of these is set."""
+
+    pinned: tuple[str, ...] = ()
+    """Public keys, `ssh-ed25519 AAAA…`."""
+    authorities: tuple[str, ...] = ()
+    """Public keys of host CAs."""
+    known_hosts: str = ""
+    """Path of an OpenSSH known_hosts file."""
+    first_use: bool = False
+    """Trust the first key seen, and only that one afterwards; audited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """How the bastion logs in on a target: an ephemeral certificate, or something by reference."""
+
+    kind: str = "certificate"
+    """`certificate`, `password` or `key`."""
+    reference: str = ""
+    """`file:PATH`, `env:NAME`, `credential:NAME` (systemd) or `command:WORDS`; empty for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A host or service behind the bastion, as the configuration names it."""
+
+    name: str
+    kind: TargetKind = TargetKind.SSH
+    host: str = ""
+    port: int = 22
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    description: str = ""
+    trust: HostTrust = HostTrust()
+    credential: Credential = Credential()
+    dialect: Dialect = Dialect.BASH
+
+
+# --- requests: what a client asks to do -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ExecRequest:
+    """One command line of an exec channel, exactly as the client sent it."""
+
+    command: str
+    pty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShellRequest:
+    """An interactive shell."""
+
+    pty: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SubsystemRequest:
+    """An SSH subsystem by name; `sftp` opens a channel whose FileRequests are decided one by one."""
+
+    name: str
+
+
+class FileOperation(StrEnum):
+    """What is done to a file, whichever protocol asks for it."""
+
+    READ = "read"
+    WRITE = "write"
+    LIST = "list"
+    STAT = "stat"
+    SETSTAT = "setstat"
+    REMOVE = "remove"
+    MKDIR = "mkdir"
+    RMDIR = "rmdir"
+    RENAME = "rename"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+    READLINK = "readlink"
+    REALPATH = "realpath"
+    STATVFS = "statvfs"
+
+
+class Direction(StrEnum):
+    """Which way file content travels. `upload` is towards the target."""
+
+    UPLOAD = "upload"
+    DOWNLOAD = "download"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """One operation on one path (two for rename and links), as sftp, scp or rsync ask for it.
+
+    Paths are what the client sent, as text; bytes that are not UTF-8 are kept by surrogateescape.
+    """
+
+    operation: FileOperation
+    path: str
+    other_path: str = ""
+    direction: Direction = Direction.NONE
+    protocol: str = "sftp"
+    """`sftp`, `scp` or `rsync`."""
+
+
+class ForwardKind(StrEnum):
+    """Everything that is not a session channel, and the two requests that ride on one."""
+
+    DIRECT_TCPIP = "direct-tcpip"
+    DIRECT_STREAMLOCAL = "direct-streamlocal"
+    TCPIP_FORWARD = "tcpip-forward"
+    STREAMLOCAL_FORWARD = "streamlocal-forward"
+    AGENT = "agent"
+    X11 = "x11"
+    TUN = "tun"
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardRequest:
+    """A forward of any kind. `host` is a path for streamlocal, empty for agent and x11."""
+
+    kind: ForwardKind
+    host: str = ""
+    port: int = 0
+
+
+Request = ExecRequest | ShellRequest | SubsystemRequest | FileRequest | ForwardRequest
+
+
+def visible(text: str, *, limit: int = 0) -> str:
+    """Show `text` on one line so that nothing in it can act on a terminal or hide (invariant 10).
+
+    Printable characters stay; C0 controls become U+2400 pictures, everything else that is not
+    printable (C1, bidirectional and zero-width marks, lone surrogates, tags) becomes `\\u{…}`.
+    `limit` > 0 cuts there and says how many characters were cut.
+    """
+    shown = "".join(_visible_character(character) for character in text)
+    if limit and len(shown) > limit:
+        return f"{shown[:limit]}… ({len(shown) - limit} more characters)"
+    return shown
+
+
+_INVISIBLE_PRINTABLE: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\u034f\u061c\u17b4\u17b5")
+
+
+def _visible_character(character: str) -> str:
+    code = ord(character)
+    if character == " " or (character.isprintable() and character not in _INVISIBLE_PRINTABLE):
+        return character
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    return f"\\u{{{code:x}}}"

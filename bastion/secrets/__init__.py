@@ -1,0 +1,1 @@
+"""IO: credential references become a Secret, held only while used."""

@@ -1,0 +1,1 @@
+"""IO: the SSH listener: connections, sessions, channels, forwards, and the loop that drives them."""

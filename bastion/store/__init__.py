@@ -1,0 +1,1 @@
+"""IO: what is kept: recordings, audit, approvals, sessions."""

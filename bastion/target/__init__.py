@@ -1,0 +1,1 @@
+"""IO: dialling what stands behind the bastion, and checking that it is what it should be."""

@@ -1,0 +1,1 @@
+"""Pure: bytes to values and back, one file a format."""

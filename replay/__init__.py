@@ -1,0 +1,1 @@
+"""What runs in a terminal: the player of recordings and, later, the approvals console."""
