@@ -11,6 +11,9 @@ BastionError
 ├── DialError            the target cannot be reached, or is not what it should be (one sentence)
 ├── RecordingFailed      the recording cannot be written: the channel ends with 254
 ├── StoreError           the state directory is unusable, damaged, or too open
+├── AnswerRefused        this answer to an approval does not count (the message says why)
+├── ControlError         the control socket cannot be reached, or refused the call
+├── CastFault            a file is not the asciicast v2 it should be
 └── ProtocolFault        bytes that break a protocol; refused, audited
     ├── ClientFault      sent by the client
     └── TargetFault      sent by the target
@@ -81,6 +84,18 @@ class RecordingFailed(BastionError):
 
 class StoreError(BastionError):
     """The state directory is unusable, damaged, or open to others."""
+
+
+class AnswerRefused(BastionError):
+    """An answer to an approval does not count; the approval is as it was."""
+
+
+class ControlError(BastionError):
+    """The control socket cannot be reached, or refused the call."""
+
+
+class CastFault(BastionError):
+    """A file is not the asciicast v2 it should be."""
 
 
 class ProtocolFault(BastionError):

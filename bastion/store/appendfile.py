@@ -1,0 +1,58 @@
+"""A file that only grows, by whole lines, straight into the kernel.
+
+What was appended survives `kill -9` at any byte; it does not survive a power cut before `sync`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class AppendFile:
+    """One open file; `append` writes everything or raises OSError and leaves no torn line."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._end = os.fstat(descriptor).st_size
+
+    @classmethod
+    def create(cls, name: str, *, directory: int) -> AppendFile:
+        """Make a new file (0600) in an open directory; an existing one, or a link, is an error."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return cls(os.open(name, flags, 0o600, dir_fd=directory))
+
+    @classmethod
+    def reopen(cls, path: Path) -> AppendFile:
+        """Open a file for more lines, or make it (0600); a link is an error."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return cls(os.open(path, flags, 0o600))
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._end
+
+    def fileno(self) -> int:
+        """The descriptor, for locks."""
+        return self._descriptor
+
+    def append(self, line: bytes) -> None:
+        """Write `line` whole. On any error what was written of it is cut off again."""
+        try:
+            rest = memoryview(line)
+            while rest:
+                # A full disk may take a part and say so only at the next write.
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            os.ftruncate(self._descriptor, self._end)
+            raise
+        self._end += len(line)
+
+    def sync(self) -> None:
+        """Wait until the disk has it."""
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Close; a second call is an error of the caller."""
+        os.close(self._descriptor)
