@@ -41,6 +41,10 @@ class SimpleCommand:
     via: tuple[str, ...] = ()
     assignments: tuple[tuple[str, Word], ...] = ()
     extra_operands: bool = False
+    directories: tuple[str | None, ...] = ("",)
+    """Every working directory it may run in, so that relative operands can be resolved: `""` is
+    where the session began, an absolute path is where a literal `cd` led, None is unknown
+    (`cd "$x"`)."""
 
 
 class Access(StrEnum):
@@ -55,12 +59,19 @@ class Access(StrEnum):
 class PathUse:
     """A path that a command or redirection would open. `path` is lexically normalised.
 
-    Absolute where the text is absolute; otherwise relative, as written, after normalisation.
+    Absolute where the text is absolute, or where a literal `cd` came before; otherwise relative,
+    as written, after normalisation (`~/x` stays so). A relative path that climbs (`../../etc/x`)
+    is listed a second time as `/etc/x`, for nobody knows how deep the session stands.
+
+    `dynamic` is empty where exactly this path is meant. `glob`: `path` is a pattern. `directory`:
+    `path` is exact, but relative to an unknown directory. Anything else: `path` is only what the
+    path surely begins with, and may be empty.
     """
 
     path: str
     access: Access
     program: str
+    dynamic: str = ""
     dynamic: str = ""
     """As a Word's: why the whole is not known. Then `path` is what surely stands at its beginning,
     or, for `glob`, the pattern; rules answer "could be" where they would match some completion."""
