@@ -72,11 +72,9 @@ class PathUse:
     access: Access
     program: str
     dynamic: str = ""
-    dynamic: str = ""
-    """As a Word's: why the whole is not known. Then `path` is what surely stands at its beginning,
-    or, for `glob`, the pattern; rules answer "could be" where they would match some completion."""
+    """Rules answer "could be" where they would match some completion of the path."""
     redirection: bool = False
-    """A redirection opens it, not the program itself: a rule that allows the program says nothing."""
+    """A redirection opens it, not the program: a rule that allows the program says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
