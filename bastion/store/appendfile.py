@@ -49,6 +49,11 @@ class AppendFile:
             raise
         self._end += len(line)
 
+    def cut(self, size: int) -> None:
+        """Shorten to `size` bytes."""
+        os.ftruncate(self._descriptor, size)
+        self._end = size
+
     def sync(self) -> None:
         """Wait until the disk has it."""
         os.fdatasync(self._descriptor)

@@ -1,0 +1,197 @@
+"""The audit log: every entry carries the hash of the one before it; signed heads vouch for them.
+
+`audit.jsonl` holds an entry a line: {"at":…,"fields":{…},"kind":…,"prev":…,"seq":…,"hash":…}. The
+hash is SHA-256 over the line without its hash, byte for byte. `heads.jsonl` holds, every so many
+entries, an Ed25519 signature over a sequence number and the hash that the log had there.
+
+What this shows and what it cannot: `verify` finds every edit, reorder and removal up to the last
+head, and a tail that was cut below it. Whoever can write both files can cut the entries after an
+older head together with the heads that knew them; whoever can read the key can write a new history.
+Both are found by a head that was kept elsewhere: `bastion audit head` prints one, and
+`bastion audit verify --head FILE` holds the log against it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+
+from bastion.errors import StoreError
+from bastion.store import auditfile
+from bastion.store.appendfile import AppendFile
+from bastion.store.auditfile import Head
+
+HEAD_EVERY: Final = 64
+"""Entries between two signed heads: what a thief of the tail can hide, against 40 µs and a sync."""
+
+MAX_TEXT: Final = 256 * 1024
+"""Characters of one text: an SSH packet holds no longer command; beyond it a digest is kept."""
+
+
+class AuditLog:
+    """The one writer of an audit folder. Every failure to write is a StoreError, and stays one."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        head_every: int = HEAD_EVERY,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open or begin the log; a line that a crash tore is cut off, and an entry says so.
+
+        StoreError: another writer has it, the key is open to others, or the log's end is damaged.
+        """
+        self._head_every = head_every
+        self._failure = ""
+        try:
+            self._key = _load_key(folder / auditfile.KEY)
+            self._log = AppendFile.reopen(folder / auditfile.LOG)
+            _lock(self._log)
+            self._heads = AppendFile.reopen(folder / auditfile.HEADS)
+            torn = _cut_torn_line(self._log)
+            _cut_torn_line(self._heads)
+        except OSError as error:
+            raise StoreError(f"The audit log cannot be opened ({error.strerror}).") from error
+        self._next, self._last_hash = auditfile.read_end(folder)
+        if torn:
+            self.append(
+                "audit-repaired",
+                clock(),
+                removed_bytes=len(torn),
+                removed_text=torn.decode("utf-8", "surrogateescape"),
+                removed_sha256=hashlib.sha256(torn).hexdigest(),
+                reason="the last line was not whole: the bastion was killed while it was written",
+            )
+
+    def append(self, kind: str, at: float, **fields: object) -> None:
+        """Write one entry. Values as JSON has them; text is kept exactly, whatever is in it."""
+        if self._failure:
+            raise StoreError(self._failure)
+        body = _canonical(
+            {
+                "at": at,
+                "fields": {name: _bounded(value) for name, value in fields.items()},
+                "kind": kind,
+                "prev": self._last_hash,
+                "seq": self._next,
+            }
+        )
+        line, digest = auditfile.seal_line(body)
+        try:
+            self._log.append(line)
+        except OSError as error:
+            self._fail(error)
+        self._next += 1
+        self._last_hash = digest
+        if self._next % self._head_every == 0:
+            self.sign_head(at)
+
+    def sign_head(self, at: float) -> Head | None:
+        """Sign where the log stands, and give that head; None while it is empty."""
+        if self._next == 0:
+            return None
+        seq, digest = self._next - 1, self._last_hash
+        signature = self._key.sign(auditfile.head_message(seq, digest, at))
+        head = Head(seq, digest, at, signature.hex())
+        try:
+            # The log first: after a power cut no head may vouch for entries that are not there.
+            self._log.sync()
+            self._heads.append(head.line())
+        except OSError as error:
+            self._fail(error)
+        return head
+
+    def close(self, at: float) -> None:
+        """Sign a last head and let go of the files."""
+        try:
+            if not self._failure:
+                self.sign_head(at)
+        finally:
+            self._failure = self._failure or "The audit log is closed."
+            self._log.close()
+            self._heads.close()
+
+    def _fail(self, error: OSError) -> None:
+        self._failure = (
+            f"The audit log cannot be written ({error.strerror}), and nothing may go on unaudited."
+        )
+        raise StoreError(self._failure) from error
+
+
+def _bounded(value: object) -> object:
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+        return {"beginning": value[:1000], "characters": len(value), "sha256": digest}
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return value
+
+
+def _canonical(entry: dict[str, object]) -> bytes:
+    """ASCII, sorted keys, no spaces: the same entry is always the same bytes."""
+    return json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _lock(file: AppendFile) -> None:
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StoreError("Another bastion writes this audit log; stop it first.") from None
+
+
+def _cut_torn_line(file: AppendFile) -> bytes:
+    """Remove what stands after the last newline, and give it."""
+    tail = auditfile.read_tail(file.fileno(), file.size)
+    torn = tail[tail.rfind(b"\n") + 1 :]
+    if torn:
+        file.cut(file.size - len(torn))
+    return torn
+
+
+def _load_key(path: Path) -> Ed25519PrivateKey:
+    """Read the signing key, or make it (0600) with its public half beside it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _make_key(path)
+    with os.fdopen(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_mode & 0o077:
+            raise StoreError(f"{path} is open to other users; mend it with: chmod 600 {path}")
+        try:
+            key = load_ssh_private_key(file.read(64 * 1024), password=None)
+        except ValueError:
+            raise StoreError(f"{path} is not an OpenSSH private key; restore it.") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise StoreError(f"{path} is not an Ed25519 key; restore it.")
+    return key
+
+
+def _make_key(path: Path) -> Ed25519PrivateKey:
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    _write_new(path.with_suffix(".pub"), public + b" bastion-audit\n")
+    _write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    return key
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

@@ -1,0 +1,440 @@
+"""The ledger: what happened, as rows that can be asked about. The audit log is the proof.
+
+SQLite in WAL mode; one bastion writes, command lines read. Commits are not synced one by one: a
+`kill -9` loses nothing, a power cut may lose the last moments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlite_utils import Database
+
+from bastion.errors import StoreError
+from bastion.events import FileDone
+from bastion.model import CertificateFacts, Identity
+from bastion.policy.rules import Verdict
+from bastion.store import schema
+from bastion.store.locks import Lock, LockKind
+
+Row = dict[str, Any]
+
+BUSY_TIMEOUT: Final = 2000
+"""Milliseconds to wait for a reader that holds the file; then the write fails, and is refused."""
+
+
+class Ledger:
+    """All methods are synchronous and short; every failure is a StoreError.
+
+    Texts are kept exactly, lone surrogates too. Times are seconds since the epoch.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open the file, making it (0600) and its tables where missing, unless `read_only`."""
+        try:
+            connection = _connect(path, read_only=read_only)
+            self._database = Database(connection, execute_plugins=False)
+            if not read_only:
+                schema.migrate(self._database)
+            self._revoked = self._load_revoked()
+            self._locks = self._load_locks()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"The ledger {path} cannot be opened: {error}.") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    # --- sessions and channels ---
+
+    def session_started(
+        self,
+        session_id: str,
+        identity: Identity,
+        client_address: str,
+        client_version: str,
+        via: str,
+        at: float,
+    ) -> None:
+        """A session is authenticated. `via` says how it came in."""
+        self._insert(
+            "sessions",
+            {
+                "id": session_id,
+                "identity": identity.id,
+                "name": identity.name,
+                "roles": json.dumps(sorted(identity.roles)),
+                "agent": identity.agent,
+                "branch": identity.branch,
+                "serial": str(identity.certificate.serial) if identity.certificate else "",
+                "client_address": client_address,
+                "client_version": client_version,
+                "via": via,
+                "started_at": at,
+                "expires_at": identity.expires_at,
+            },
+        )
+
+    def session_ended(self, session_id: str, reason: str, at: float) -> None:
+        """A session is over; its first end counts."""
+        self._execute(
+            "UPDATE sessions SET ended_at = ?, reason = ? WHERE id = ? AND ended_at IS NULL",
+            (at, reason, session_id),
+        )
+
+    def channel_opened(
+        self,
+        session_id: str,
+        channel_id: str,
+        kind: str,
+        target: str,
+        login: str,
+        request_text: str,
+        recording_path: str,
+        at: float,
+    ) -> None:
+        """A channel has made its request."""
+        self._insert(
+            "channels",
+            {
+                "session_id": session_id,
+                "id": channel_id,
+                "kind": kind,
+                "target": target,
+                "login": login,
+                "request": request_text,
+                "recording": recording_path,
+                "opened_at": at,
+            },
+        )
+
+    def channel_ended(
+        self,
+        session_id: str,
+        channel_id: str,
+        reason: str,
+        exit_status: int | None,
+        bytes_out: int,
+        at: float,
+    ) -> None:
+        """A channel is over; its first end counts."""
+        self._execute(
+            "UPDATE channels SET ended_at = ?, reason = ?, exit_status = ?, bytes_out = ?"
+            " WHERE session_id = ? AND id = ? AND ended_at IS NULL",
+            (at, reason, exit_status, bytes_out, session_id, channel_id),
+        )
+
+    def close_leftovers(self, at: float) -> int:
+        """Close what a crash left open, truthfully; give how many sessions that were.
+
+        Nobody knows when they ended: the time is that of this start, the reason says why.
+        """
+        reason = "bastion stopped"
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE channels SET ended_at = ?, reason = ? WHERE ended_at IS NULL", (at, reason)
+            )
+            connection.execute(
+                "UPDATE approvals SET state = 'withdrawn', ended_at = ?, reason = ?"
+                " WHERE state = 'pending'",
+                (at, reason),
+            )
+            return connection.execute(
+                "UPDATE sessions SET ended_at = ?, reason = ? WHERE ended_at IS NULL", (at, reason)
+            ).rowcount
+
+    def verdict(
+        self, session_id: str, channel_id: str, request_text: str, verdict: Verdict, at: float
+    ) -> None:
+        """A verdict was reached."""
+        self._insert(
+            "verdicts",
+            {
+                "session_id": session_id,
+                "channel_id": channel_id,
+                "request": request_text,
+                "action": verdict.action.value,
+                "rule": verdict.rule,
+                "reason": verdict.reason,
+                "opaque": json.dumps(verdict.opaque),
+                "at": at,
+            },
+        )
+
+    def file_done(self, session_id: str, channel_id: str, done: FileDone, at: float) -> None:
+        """A file operation ended."""
+        request = done.request
+        self._insert(
+            "file_operations",
+            {
+                "session_id": session_id,
+                "channel_id": channel_id,
+                "operation": request.operation.value,
+                "direction": request.direction.value,
+                "protocol": request.protocol,
+                "path": request.path,
+                "other_path": request.other_path,
+                "ok": int(done.ok),
+                "size": done.size,
+                "sha256": done.sha256,
+                "note": done.note,
+                "at": at,
+            },
+        )
+
+    # --- certificates ---
+
+    def certificate_issued(
+        self, facts: CertificateFacts, identity: Identity, session_id: str, at: float
+    ) -> None:
+        """A certificate was signed. A serial that was used before is a StoreError."""
+        self._insert(
+            "certificates",
+            {
+                "serial": str(facts.serial),
+                "key_id": facts.key_id,
+                "principals": json.dumps(facts.principals),
+                "valid_after": facts.valid_after,
+                "valid_before": facts.valid_before,
+                "authority": facts.authority,
+                "identity": identity.id,
+                "name": identity.name,
+                "session_id": session_id,
+                "issued_at": at,
+            },
+        )
+
+    def revoke(self, serial: int, reason: str, at: float) -> None:
+        """Refuse this serial from now on; a second revocation changes nothing."""
+        self._execute(
+            "INSERT OR IGNORE INTO revocations (serial, reason, at) VALUES (?, ?, ?)",
+            (str(serial), reason, at),
+        )
+        self._revoked |= {serial}
+
+    def revoked_serials(self) -> frozenset[int]:
+        """All revoked serials, from memory."""
+        return self._revoked
+
+    def is_revoked(self, serial: int) -> bool:
+        """Whether this serial is revoked, from memory."""
+        return serial in self._revoked
+
+    # --- locks ---
+
+    def add_lock(
+        self, kind: str, value: str, reason: str, until: float | None, by: str, at: float
+    ) -> Lock:
+        """Set a lock and give it. An unknown kind is a ValueError."""
+        lock = Lock(secrets.token_hex(3), LockKind(kind), value, reason, until, by, at)
+        self._insert(
+            "locks",
+            {
+                "id": lock.id,
+                "kind": lock.kind.value,
+                "value": value,
+                "reason": reason,
+                "until": until,
+                "by": by,
+                "at": at,
+            },
+        )
+        self._locks = (*self._locks, lock)
+        return lock
+
+    def remove_lock(self, lock_id: str) -> bool:
+        """Take a lock away; False if there is none of that id."""
+        with self._transaction() as connection:
+            removed = connection.execute("DELETE FROM locks WHERE id = ?", (lock_id,)).rowcount
+        self._locks = tuple(lock for lock in self._locks if lock.id != lock_id)
+        return removed > 0
+
+    def locks(self, at: float) -> tuple[Lock, ...]:
+        """The locks in force, from memory."""
+        return tuple(lock for lock in self._locks if lock.holds(at))
+
+    def lock_on(
+        self, identity: Identity, target: str, session_id: str, serial: int | None, at: float
+    ) -> Lock | None:
+        """The first lock that stands in the way, from memory; `""` and None stand for none yet."""
+        for lock in self.locks(at):
+            if lock.covers(identity, target, session_id, serial):
+                return lock
+        return None
+
+    # --- approvals ---
+
+    def approval_asked(
+        self,
+        approval_id: str,
+        session_id: str,
+        channel_id: str,
+        question: str,
+        digest: str,
+        asked_at: float,
+        expires_at: float,
+    ) -> None:
+        """A request is held; `question` is what approvers see, as JSON."""
+        self._insert(
+            "approvals",
+            {
+                "id": approval_id,
+                "session_id": session_id,
+                "channel_id": channel_id,
+                "question": question,
+                "hash": digest,
+                "state": "pending",
+                "asked_at": asked_at,
+                "expires_at": expires_at,
+            },
+        )
+
+    def approval_answered(
+        self, approval_id: str, approver: str, name: str, granted: bool, reason: str, at: float
+    ) -> None:
+        """A person answered; the same person twice is a StoreError."""
+        self._insert(
+            "approval_answers",
+            {
+                "approval_id": approval_id,
+                "approver": approver,
+                "name": name,
+                "granted": int(granted),
+                "reason": reason,
+                "at": at,
+            },
+        )
+
+    def approval_ended(self, approval_id: str, state: str, reason: str, at: float) -> None:
+        """An approval reached its end state; the first one counts."""
+        self._execute(
+            "UPDATE approvals SET state = ?, reason = ?, ended_at = ?"
+            " WHERE id = ? AND state = 'pending'",
+            (state, reason, at, approval_id),
+        )
+
+    # --- questions, for command lines and the console ---
+
+    def sessions(self, *, open_only: bool = False, limit: int = 100) -> list[Row]:
+        """Sessions, newest first, each with the number of its channels and its targets."""
+        return self._rows(
+            "SELECT s.*, count(c.id) AS channels,"
+            " coalesce(group_concat(DISTINCT c.target), '') AS targets"
+            " FROM sessions s LEFT JOIN channels c ON c.session_id = s.id"
+            " WHERE s.ended_at IS NULL OR NOT ?"
+            " GROUP BY s.id ORDER BY s.started_at DESC, s.id LIMIT ?",
+            (open_only, limit),
+        )
+
+    def session(self, session_id: str) -> Row | None:
+        """One session with all that hangs on it, or None."""
+        rows = self._rows("SELECT * FROM sessions WHERE id = ?", (session_id,))
+        if not rows:
+            return None
+        session = rows[0]
+        for name, order in (
+            ("channels", "opened_at"),
+            ("verdicts", "number"),
+            ("file_operations", "number"),
+            ("approvals", "asked_at"),
+        ):
+            session[name] = self._rows(
+                f"SELECT * FROM {name} WHERE session_id = ? ORDER BY {order}",  # noqa: S608
+                (session_id,),
+            )
+        return session
+
+    def approvals(self, *, limit: int = 100) -> list[Row]:
+        """Approvals in whatever state, newest first."""
+        return self._rows("SELECT * FROM approvals ORDER BY asked_at DESC LIMIT ?", (limit,))
+
+    def approval(self, approval_id: str) -> Row | None:
+        """One approval with its answers, or None."""
+        rows = self._rows("SELECT * FROM approvals WHERE id = ?", (approval_id,))
+        if not rows:
+            return None
+        rows[0]["answers"] = self._rows(
+            "SELECT * FROM approval_answers WHERE approval_id = ? ORDER BY at", (approval_id,)
+        )
+        return rows[0]
+
+    def certificates(self, *, limit: int = 100) -> list[Row]:
+        """Issued certificates, newest first, with `revoked_at` where revoked."""
+        return self._rows(
+            "SELECT c.*, r.at AS revoked_at, r.reason AS revoked_reason FROM certificates c"
+            " LEFT JOIN revocations r ON r.serial = c.serial ORDER BY c.issued_at DESC LIMIT ?",
+            (limit,),
+        )
+
+    # --- underneath ---
+
+    def _insert(self, table: str, row: Row) -> None:
+        names = ", ".join(row)
+        marks = ", ".join("?" * len(row))
+        self._execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+
+    def _execute(self, sql: str, values: Sequence[object]) -> None:
+        with self._transaction() as connection:
+            connection.execute(sql, [_stored(value) for value in values])
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._database.conn
+        assert connection is not None
+        try:
+            with connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreError(f"The ledger cannot be written: {error}.") from error
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        try:
+            return [
+                {name: _exact(value) for name, value in row.items()}
+                for row in self._database.query(sql, values)
+            ]
+        except sqlite3.Error as error:
+            raise StoreError(f"The ledger cannot be read: {error}.") from error
+
+    def _load_revoked(self) -> frozenset[int]:
+        return frozenset(int(row["serial"]) for row in self._rows("SELECT serial FROM revocations"))
+
+    def _load_locks(self) -> tuple[Lock, ...]:
+        rows = self._rows("SELECT * FROM locks ORDER BY at")
+        return tuple(Lock(**{**row, "kind": LockKind(row["kind"])}) for row in rows)
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    if read_only:
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    # SQLite gives its side files the mode of the database, so that one is made first.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    if path.stat().st_mode & 0o077:
+        raise StoreError(f"{path} is open to other users; mend it with: chmod 600 {path}")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    return connection
+
+
+def _stored(value: object) -> object:
+    """SQLite's text must be UTF-8; what is not (a lone surrogate) is kept as bytes."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogatepass")
+    return value
+
+
+def _exact(value: object) -> object:
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
