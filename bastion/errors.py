@@ -11,6 +11,7 @@ BastionError
 ├── DialError            the target cannot be reached, or is not what it should be (one sentence)
 ├── RecordingFailed      the recording cannot be written: the channel ends with 254
 ├── StoreError           the state directory is unusable, damaged, or too open
+├── NotAsked             a question cannot be put to people now (the message says why)
 ├── AnswerRefused        this answer to an approval does not count (the message says why)
 ├── ControlError         the control socket cannot be reached, or refused the call
 ├── CastFault            a file is not the asciicast v2 it should be
@@ -84,6 +85,10 @@ class RecordingFailed(BastionError):
 
 class StoreError(BastionError):
     """The state directory is unusable, damaged, or open to others."""
+
+
+class NotAsked(BastionError):
+    """A question cannot be put to people now; the request is denied."""
 
 
 class AnswerRefused(BastionError):
