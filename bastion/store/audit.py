@@ -13,6 +13,7 @@ Both are found by a head that was kept elsewhere: `bastion audit head` prints on
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -59,16 +60,20 @@ class AuditLog:
         """
         self._head_every = head_every
         self._failure = ""
-        try:
-            self._key = _load_key(folder / auditfile.KEY)
-            self._log = AppendFile.reopen(folder / auditfile.LOG)
-            _lock(self._log)
-            self._heads = AppendFile.reopen(folder / auditfile.HEADS)
-            torn = _cut_torn_line(self._log)
-            _cut_torn_line(self._heads)
-        except OSError as error:
-            raise StoreError(f"The audit log cannot be opened ({error.strerror}).") from error
-        self._next, self._last_hash = auditfile.read_end(folder)
+        self._key = _load_key(folder / auditfile.KEY)
+        with contextlib.ExitStack() as opened:
+            try:
+                self._log = AppendFile.reopen(folder / auditfile.LOG)
+                opened.callback(self._log.close)
+                _lock(self._log)
+                self._heads = AppendFile.reopen(folder / auditfile.HEADS)
+                opened.callback(self._heads.close)
+                torn = _cut_torn_line(self._log)
+                _cut_torn_line(self._heads)
+                self._next, self._last_hash = auditfile.read_end(folder)
+            except OSError as error:
+                raise StoreError(f"The audit log cannot be opened ({error.strerror}).") from error
+            opened.pop_all()
         if torn:
             self.append(
                 "audit-repaired",
@@ -170,6 +175,8 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return _make_key(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}.") from error
     with os.fdopen(descriptor, "rb") as file:
         if os.fstat(descriptor).st_mode & 0o077:
             raise StoreError(f"{path} is open to other users; mend it with: chmod 600 {path}")
@@ -185,8 +192,11 @@ def _load_key(path: Path) -> Ed25519PrivateKey:
 def _make_key(path: Path) -> Ed25519PrivateKey:
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    _write_new(path.with_suffix(".pub"), public + b" bastion-audit\n")
-    _write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    try:
+        _write_new(path.with_suffix(".pub"), public + b" bastion-audit\n")
+        _write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
     return key
 
 

@@ -38,15 +38,18 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the file, making it (0600) and its tables where missing, unless `read_only`."""
-        try:
-            connection = _connect(path, read_only=read_only)
-            self._database = Database(connection, execute_plugins=False)
-            if not read_only:
-                schema.migrate(self._database)
-            self._revoked = self._load_revoked()
-            self._locks = self._load_locks()
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"The ledger {path} cannot be opened: {error}.") from error
+        with contextlib.ExitStack() as opened:
+            try:
+                connection = opened.enter_context(contextlib.closing(_open(path, read_only)))
+                self._database = Database(connection, execute_plugins=False)
+                if not read_only:
+                    _prepare(connection)
+                    schema.migrate(self._database)
+                self._revoked = self._load_revoked()
+                self._locks = self._load_locks()
+            except (OSError, sqlite3.Error) as error:
+                raise StoreError(f"The ledger {path} cannot be opened: {error}.") from error
+            opened.pop_all()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -411,19 +414,21 @@ class Ledger:
         return tuple(Lock(**{**row, "kind": LockKind(row["kind"])}) for row in rows)
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def _open(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only:
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     # SQLite gives its side files the mode of the database, so that one is made first.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     if path.stat().st_mode & 0o077:
         raise StoreError(f"{path} is open to other users; mend it with: chmod 600 {path}")
-    connection = sqlite3.connect(path)
+    return sqlite3.connect(path)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-    return connection
 
 
 def _stored(value: object) -> object:
