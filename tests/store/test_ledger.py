@@ -28,7 +28,7 @@ def open_ledger(tmp_path: Path) -> Iterator[Open]:
     with contextlib.ExitStack() as opened:
 
         def opener(**options: bool) -> Ledger:
-            XX
+            ledger = Ledger(tmp_path / "bastion.db", **options)
             opened.callback(ledger.close)
             return ledger
 
