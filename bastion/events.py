@@ -158,6 +158,11 @@ class ToClient:
 
 
 @dataclass(frozen=True, slots=True)
+class EofToClient:
+    """The target will send no more; the client may still send."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """A sentence of the bastion itself for the person: recorded, shown on stderr, never on stdout."""
 
@@ -233,6 +238,7 @@ Effect = (
     | ToTarget
     | EofToTarget
     | ToClient
+    | EofToClient
     | Tell
     | Ask
     | Withdraw

@@ -1,1 +1,1 @@
-"""IO: the SSH listener: connections, sessions, channels, forwards, and the loop that drives them."""
+"""IO: the SSH listener: connections, sessions, channels, forwards, and their one loop."""

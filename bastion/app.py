@@ -1,0 +1,260 @@
+"""The composition root: Config → keys, stores, listeners. The one file that knows every room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+import asyncssh
+import watchfiles
+
+from bastion.config import Config, load_policy, split_address
+from bastion.control.service import ControlService, Operator
+from bastion.errors import BastionError, StoreError
+from bastion.identity import keyfiles
+from bastion.identity.ca import Authority
+from bastion.identity.callback import CallbackPage
+from bastion.identity.login import LoginService
+from bastion.identity.settings import ProviderSettings
+from bastion.policy.rules import Policy
+from bastion.secrets.resolve import resolve
+from bastion.ssh.admission import Admission, AdmissionLimits
+from bastion.ssh.listener import Listener
+from bastion.ssh.services import Limits, Services
+from bastion.ssh.session import Sessions
+from bastion.store.approvals import Approvals
+from bastion.store.audit import AuditLog
+from bastion.store.first_use import FirstUse
+from bastion.store.ledger import Ledger
+from bastion.store.recordings import Recordings
+from bastion.store.state import StateDirectory
+
+log = logging.getLogger("bastion")
+
+SYSTEMD_FIRST_SOCKET: Final = 3
+
+
+class PolicyInForce:
+    """The policy that decides now; a bad file leaves the old one in force and says so."""
+
+    def __init__(self, path: Path, audit: AuditLog) -> None:
+        """Load it; a policy that is wrong at the start stops the start."""
+        self._path = path
+        self._audit = audit
+        self._policy = load_policy(path)
+
+    def __call__(self) -> Policy:
+        """The policy in force."""
+        return self._policy
+
+    async def watch(self) -> None:
+        """Reload on every change of the file, all of it or nothing."""
+        async for _ in watchfiles.awatch(self._path.parent, recursive=False, debounce=200):
+            self.reload()
+
+    def reload(self) -> None:
+        """Take the file as it is now, if it is right."""
+        try:
+            policy = load_policy(self._path)
+        except BastionError as error:
+            log.error("the policy was not reloaded, the old one stays in force:\n%s", error)
+            self._audit.append(
+                "policy-refused", time.time(), path=str(self._path), reason=str(error)
+            )
+            return
+        if policy == self._policy:
+            return
+        self._policy = policy
+        log.info("policy reloaded from %s", self._path)
+        self._audit.append("policy-loaded", time.time(), path=str(self._path))
+
+
+async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> None:
+    """Run the bastion until SIGTERM or SIGINT; `ready` is called when it accepts connections."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(config):
+        notify_systemd("READY=1")
+        if ready is not None:
+            ready()
+        await stop.wait()
+        notify_systemd("STOPPING=1")
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Services]:
+    """The bastion, listening, for as long as the context lasts."""
+    logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
+    os.umask(0o077)
+    async with contextlib.AsyncExitStack() as stack:
+        state = StateDirectory(config.state)
+        state.acquire()
+        stack.callback(state.release)
+        audit = AuditLog(state.audit)
+        stack.callback(lambda: audit.close(time.time()))
+        policy = PolicyInForce(config.policy, audit)
+        ledger = Ledger(state.database)
+        stack.callback(ledger.close)
+        ledger.close_leftovers(time.time())
+        login = await _login_service(config, stack)
+        services = Services(
+            clock=time.time,
+            policy=policy,
+            targets=config.targets,
+            authority=Authority.create(state.ca),
+            login=login,
+            ledger=ledger,
+            audit=audit,
+            recordings=Recordings(state.recordings, floor_bytes=config.limits.free_space),
+            approvals=Approvals(ledger, audit, time.time),
+            first_use=FirstUse(config.state / "first_use_hosts"),
+            admission=Admission(_admission(config)),
+            host_key=_host_key(config.state / "ssh_host_ed25519_key"),
+            names=_names(config),
+            max_lifetime=config.max_lifetime,
+            x11_authority_path=str(config.state / "Xauthority"),
+            limits=_limits(config),
+        )
+        sessions = Sessions(services)
+        control = ControlService(
+            state.control_socket,
+            services.approvals,
+            ledger,
+            audit,
+            _operators(config),
+            sessions,
+        )
+        await control.start()
+        stack.push_async_callback(control.stop)
+        listener = Listener(services, sessions)
+        await listener.start(listening_sockets(config))
+        stack.push_async_callback(listener.stop)
+        watching = asyncio.get_running_loop().create_task(policy.watch())
+        stack.callback(watching.cancel)
+        audit.append("bastion-started", time.time(), policy=str(config.policy))
+        yield services
+        audit.append("bastion-stopping", time.time())
+
+
+async def _login_service(config: Config, stack: contextlib.AsyncExitStack) -> LoginService | None:
+    oidc = config.oidc
+    if oidc is None:
+        return None
+    secret = await resolve(oidc.client_secret) if oidc.client_secret else None
+    service = LoginService(
+        ProviderSettings(
+            issuer=oidc.issuer,
+            client_id=oidc.client_id,
+            client_secret=secret,
+            scopes=oidc.scopes,
+            flow=oidc.flow,
+            public_url=config.listen.public_url,
+            name_claims=oidc.name_claims,
+            kept_claims=oidc.claims,
+            unverified_email=oidc.unverified_email,
+            ca_file=oidc.ca_file,
+            login_seconds=int(oidc.login_time),
+        )
+    )
+    stack.push_async_callback(service.close)
+    if config.listen.http is not None:
+        host, port = split_address(config.listen.http)
+        page = CallbackPage(service, host, port)
+        await page.start()
+        stack.push_async_callback(page.stop)
+    return service
+
+
+def _admission(config: Config) -> AdmissionLimits:
+    limits = config.limits
+    return AdmissionLimits(
+        unauthenticated=limits.unauthenticated, per_address=limits.unauthenticated_per_address
+    )
+
+
+def _limits(config: Config) -> Limits:
+    limits = config.limits
+    return Limits(
+        handshake_seconds=limits.handshake,
+        sessions=limits.sessions,
+        sessions_per_identity=limits.sessions_per_identity,
+        channels_per_session=limits.channels_per_session,
+    )
+
+
+def _names(config: Config) -> tuple[str, ...]:
+    """What the host certificate is for: the configured names, or where we listen."""
+    if config.listen.names:
+        return config.listen.names
+    hosts = [split_address(address)[0] for address in config.listen.ssh]
+    return tuple(host for host in hosts if host and host not in {"0.0.0.0", "::"})
+
+
+def _operators(config: Config) -> tuple[Operator, ...]:
+    return tuple(
+        Operator(
+            unix_user=entry.unix_user,
+            name=entry.name or entry.unix_user,
+            roles=frozenset(entry.roles),
+            identity=entry.identity,
+        )
+        for entry in config.operators
+    )
+
+
+def _host_key(path: Path) -> asyncssh.SSHKey:
+    """The bastion's own host key, made once; refused when open to others."""
+    if not path.exists():
+        key = asyncssh.generate_private_key("ssh-ed25519", comment="bastion")
+        keyfiles.write_private(path, key.export_private_key("openssh"))
+    try:
+        return asyncssh.import_private_key(keyfiles.read_private(path))
+    except asyncssh.KeyImportError as error:
+        raise StoreError(f"{path} does not hold a host key; restore it or remove it.") from error
+
+
+def listening_sockets(config: Config) -> list[socket.socket]:
+    """systemd's sockets where it hands them over, else our own on the configured addresses."""
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    if count and os.environ.get("LISTEN_PID") == str(os.getpid()):
+        return [socket.socket(fileno=SYSTEMD_FIRST_SOCKET + n) for n in range(count)]
+    bound = []
+    for address in config.listen.ssh:
+        host, port = split_address(address)
+        try:
+            bound.append(socket.create_server((host, port), family=_family(host), backlog=512))
+        except OSError as error:
+            raise StoreError(f"cannot listen on {address}: {error.strerror}.") from error
+    return bound
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def notify_systemd(message: str) -> None:
+    """sd_notify(3), where systemd asked for it."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    if path.startswith("@"):
+        path = "\0" + path[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+        notify.connect(path)
+        notify.sendall(message.encode())
+
+
+def own_user() -> str:
+    """The account that the bastion runs as."""
+    return pwd.getpwuid(os.getuid()).pw_name

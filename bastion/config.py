@@ -1,0 +1,273 @@
+"""bastion.yaml → a frozen Config. Unknown keys are refused; every fault names file:line:column.
+
+Relative paths in the file are relative to the file. Secrets are never in it: only references.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, TypeVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from pydantic import AfterValidator, Field
+
+from bastion.errors import ConfigError, Fault, StoreError
+from bastion.model import Credential, Dialect, HostTrust, Target, TargetKind
+from bastion.policy.document import Document, Section
+from bastion.policy.fields import Duration, OneOrMany, Size
+from bastion.policy.parse import parse_policy
+from bastion.policy.rules import Policy
+
+_ADDRESS: Final = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>\d{1,5})"
+)
+_TARGET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_REFERENCE: Final = re.compile(r"(file|env|credential|command):.+", re.DOTALL)
+MAX_FILE: Final = 4 * 1024 * 1024
+"""A configuration larger than this is a mistake (a log, a core dump), not a configuration."""
+
+
+def _address(text: str) -> str:
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > 65535:
+        raise ValueError('must be "host:port" (or "[v6]:port"), in quotes')
+    return text
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port`, already checked → host and port."""
+    found = _ADDRESS.fullmatch(text)
+    assert found is not None
+    return found["six"] or found["host"], int(found["port"])
+
+
+def _public_key(text: str) -> str:
+    try:
+        load_ssh_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError("must be a public key as in an OpenSSH .pub file") from error
+    return text
+
+
+def _reference(text: str) -> str:
+    if _REFERENCE.fullmatch(text) is None:
+        raise ValueError("must be file:PATH, env:NAME, credential:NAME or command:WORDS")
+    return text
+
+
+def _target_name(text: str) -> str:
+    if _TARGET_NAME.fullmatch(text) is None:
+        raise ValueError("a target's name is lower-case letters, digits, dots, dashes, underscores")
+    if text in {"bastion", "login"}:
+        raise ValueError(f"{text} is the bastion's own name")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+PublicKey = Annotated[str, AfterValidator(_public_key)]
+Reference = Annotated[str, AfterValidator(_reference)]
+TargetName = Annotated[str, AfterValidator(_target_name)]
+
+
+class Listen(Section):
+    """Where the bastion listens, and what it is called."""
+
+    ssh: OneOrMany[Address] = ("127.0.0.1:2222",)
+    http: Address | None = None
+    """The login page of the code flow; none where the provider has the device grant."""
+    public_url: str = ""
+    """How browsers reach that page."""
+    names: OneOrMany[str] = ()
+    """Host names and addresses that the bastion's host certificate is for."""
+
+
+class Oidc(Section):
+    """The identity provider; `bastion.identity.settings` says what each key means."""
+
+    issuer: str
+    client_id: str
+    client_secret: Reference | None = None
+    scopes: OneOrMany[str] = ("openid", "profile", "email")
+    flow: Literal["auto", "device", "code"] = "auto"
+    name_claims: OneOrMany[str] = ("preferred_username", "email", "name")
+    claims: OneOrMany[str] = ("email", "groups")
+    unverified_email: bool = False
+    ca_file: str = ""
+    login_time: Duration = 600.0
+
+
+class Certificates(Section):
+    """Bounds that no policy may exceed."""
+
+    max_lifetime: Duration = 3600.0
+
+
+class PasswordCredential(Section):
+    """A password for the target, by reference."""
+
+    password: Reference
+
+
+class KeyCredential(Section):
+    """A private key for the target, by reference."""
+
+    key: Reference
+
+
+class TargetEntry(Section):
+    """One target. Exactly one of host_key, host_ca, known_hosts, trust_on_first_use."""
+
+    address: Address
+    kind: TargetKind = TargetKind.SSH
+    labels: dict[str, str] = Field(default_factory=dict)
+    description: str = ""
+    host_key: OneOrMany[PublicKey] = ()
+    host_ca: OneOrMany[PublicKey] = ()
+    known_hosts: str = ""
+    trust_on_first_use: bool = False
+    credential: Literal["certificate"] | PasswordCredential | KeyCredential = "certificate"
+    dialect: Dialect = Dialect.BASH
+
+
+class OperatorEntry(Section):
+    """Who may decide from this machine, through the control socket."""
+
+    unix_user: str
+    name: str = ""
+    roles: OneOrMany[str] = ()
+    identity: str = ""
+    """The same person's name or `issuer#subject` when they log in over SSH: they may not approve
+    their own requests."""
+
+
+class LimitsEntry(Section):
+    """Bounds of the listener."""
+
+    handshake: Duration = 30.0
+    unauthenticated: int = Field(200, ge=1)
+    unauthenticated_per_address: int = Field(20, ge=1)
+    sessions: int = Field(2000, ge=1)
+    sessions_per_identity: int = Field(200, ge=1)
+    channels_per_session: int = Field(64, ge=1)
+    free_space: Size = 256 * 1024 * 1024
+
+
+class ConfigFile(Section):
+    """The whole file."""
+
+    listen: Listen = Listen()
+    state: str
+    policy: str
+    oidc: Oidc | None = None
+    certificates: Certificates = Certificates()
+    targets: dict[TargetName, TargetEntry] = Field(default_factory=dict)
+    operators: tuple[OperatorEntry, ...] = ()
+    limits: LimitsEntry = LimitsEntry()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What an operator configured, checked."""
+
+    path: Path
+    listen: Listen
+    state: Path
+    policy: Path
+    oidc: Oidc | None
+    max_lifetime: float
+    targets: MappingProxyType[str, Target]
+    operators: tuple[OperatorEntry, ...]
+    limits: LimitsEntry
+
+
+def load_config(path: Path) -> Config:
+    """Read and check bastion.yaml; ConfigError tells all that is wrong with it."""
+    document = Document(_read(path), str(path))
+    file = document.read(ConfigFile)
+    base = path.resolve().parent
+    faults: list[Fault] = []
+    targets = {
+        name: _target(document, base, name, entry, faults) for name, entry in file.targets.items()
+    }
+    if file.oidc is not None and file.oidc.flow == "code" and not (
+        file.listen.http and file.listen.public_url
+    ):  # fmt: skip
+        faults.append(
+            document.fault("the code flow needs listen.http and listen.public_url", "oidc", "flow")
+        )
+    if faults:
+        raise ConfigError(faults)
+    return Config(
+        path=path,
+        listen=file.listen,
+        state=base / Path(file.state).expanduser(),
+        policy=base / Path(file.policy).expanduser(),
+        oidc=file.oidc,
+        max_lifetime=file.certificates.max_lifetime,
+        targets=MappingProxyType(targets),
+        operators=file.operators,
+        limits=file.limits,
+    )
+
+
+def load_policy(path: Path) -> Policy:
+    """Read, check and test a policy; PolicyError tells all that is wrong with it."""
+    return parse_policy(_read(path), str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}.") from error
+    if len(data) > MAX_FILE:
+        raise ConfigError([Fault(f"{path}:1:1", f"larger than {MAX_FILE} bytes")])
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise ConfigError([Fault(f"{path}:{line}:{column}", "not UTF-8 text")]) from error
+
+
+T = TypeVar("T")
+
+
+def _target(
+    document: Document, base: Path, name: str, entry: TargetEntry, faults: list[Fault]
+) -> Target:
+    ways = [entry.host_key, entry.host_ca, entry.known_hosts, entry.trust_on_first_use]
+    if entry.kind is TargetKind.SSH and sum(map(bool, ways)) != 1:
+        faults.append(
+            document.fault(
+                "say how the host key is verified: exactly one of host_key, host_ca, known_hosts,"
+                " trust_on_first_use",
+                "targets",
+                name,
+            )
+        )
+    host, port = split_address(entry.address)
+    match entry.credential:
+        case PasswordCredential(password=reference):
+            credential = Credential("password", reference)
+        case KeyCredential(key=reference):
+            credential = Credential("key", reference)
+        case _:
+            credential = Credential()
+    known_hosts = str(base / Path(entry.known_hosts).expanduser()) if entry.known_hosts else ""
+    return Target(
+        name=name,
+        kind=entry.kind,
+        host=host,
+        port=port,
+        labels=MappingProxyType(dict(entry.labels)),
+        description=entry.description,
+        trust=HostTrust(entry.host_key, entry.host_ca, known_hosts, entry.trust_on_first_use),
+        credential=credential,
+        dialect=entry.dialect,
+    )

@@ -1,0 +1,33 @@
+"""What a refused person is told: which rule, why, and what to do next (never on stdout)."""
+
+from __future__ import annotations
+
+from bastion.events import Outcome, Resolved
+from bastion.model import visible
+from bastion.policy.rules import Verdict
+
+
+def refusal(verdict: Verdict) -> str:
+    """One sentence for a denied request, and the hint where the rule has one."""
+    said = f"denied by rule {visible(verdict.rule)}: {_sentence(verdict.reason)}"
+    return f"{said} {_sentence(verdict.hint)}" if verdict.hint else said
+
+
+def unresolved(resolved: Resolved, verdict: Verdict) -> str:
+    """One sentence for a held request that ended in anything but a grant."""
+    rule = f"rule {visible(verdict.rule)}"
+    match resolved.outcome:
+        case Outcome.REFUSED:
+            who = visible(", ".join(resolved.by)) or "an approver"
+            why = f": {_sentence(resolved.reason)}" if resolved.reason else "."
+            return f"refused by {who} ({rule}){why} Nothing was run."
+        case Outcome.EXPIRED:
+            return f"nobody decided in time ({rule}); nothing was run. Ask again when one is there."
+        case _:
+            why = f" ({visible(resolved.reason)})" if resolved.reason else ""
+            return f"the request was withdrawn{why}; nothing was run."
+
+
+def _sentence(text: str) -> str:
+    shown = visible(" ".join(text.split()))
+    return shown if shown.endswith((".", "!", "?")) else f"{shown}."

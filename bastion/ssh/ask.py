@@ -1,0 +1,123 @@
+"""Put a held request before people, and bring their answer back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bastion.errors import BastionError, StoreError
+from bastion.events import Ask, Outcome
+from bastion.model import Request, visible
+from bastion.policy.approvals import Question
+from bastion.policy.rules import ApprovalTerms, Verdict
+from bastion.ssh.drive import Drive
+from bastion.ssh.record import request_text
+from bastion.ssh.session import Place, Session
+
+
+def _question(session: Session, place: Place, channel: str, request: Request, verdict: Verdict,
+              terms: ApprovalTerms) -> Question:  # fmt: skip
+    facts = [("rule", verdict.rule), ("reason", verdict.reason)]
+    facts += [("cannot tell", text) for text in verdict.opaque]
+    facts += [("runs", text) for text in verdict.parse]
+    return Question.about(
+        session.identity,
+        target=place.target.name,
+        login=place.login,
+        request=request_text(request).encode("utf-8", "surrogateescape"),
+        facts=tuple(facts),
+        session_id=session.id,
+        channel_id=channel,
+        asked_at=session.services.clock(),
+        wait=terms.wait,
+    )
+
+
+def waiting_text(approval_id: str, verdict: Verdict, terms: ApprovalTerms) -> str:
+    """What the requester sees while people are asked."""
+    people = "one person" if terms.count == 1 else f"{terms.count} people"
+    of = f" of {', '.join(terms.approvers)}" if terms.approvers else ""
+    message = f" {visible(terms.message)}" if terms.message else ""
+    return (
+        f"held for approval {approval_id} by rule {visible(verdict.rule)}: "
+        f"{visible(verdict.reason)} Waiting up to {_minutes(terms.wait)} for {people}{of}; "
+        f"ctrl-C withdraws.{message}"
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+@dataclass(slots=True)
+class Asker:
+    """Asks for one channel (the drive's `Asker`)."""
+
+    session: Session
+    place: Place
+    channel: str
+    _ids: dict[int, str] = field(default_factory=dict)
+
+    def ask(self, asked: Ask, drive: Drive) -> str:
+        """Hold the question; the answer reaches the drive as an event."""
+        terms = asked.verdict.approval or ApprovalTerms()
+
+        def on_end(outcome: Outcome, names: tuple[str, ...], reason: str) -> None:
+            self._ids.pop(asked.ask, None)
+            drive.resolved(asked.ask, outcome, names, reason)
+
+        question = _question(
+            self.session, self.place, self.channel, asked.request, asked.verdict, terms
+        )
+        try:
+            approval = self.session.services.approvals.ask(question, terms, on_end)
+        except BastionError as error:
+            reason = str(error)
+            asyncio.get_running_loop().call_soon(
+                drive.resolved, asked.ask, Outcome.WITHDRAWN, (), reason
+            )
+            return "the request could not be put before anybody."
+        self._ids[asked.ask] = approval
+        return waiting_text(approval, asked.verdict, terms)
+
+    def withdraw(self, ask: int, drive: Drive) -> None:
+        """The question is moot."""
+        approval = self._ids.pop(ask, None)
+        if approval is not None:
+            services = self.session.services
+            try:
+                services.approvals.withdraw(approval, services.clock())
+            except StoreError as error:
+                self.session.note("withdraw-failed", approval=approval, reason=str(error))
+
+
+async def ask_once(
+    session: Session,
+    place: Place,
+    channel: str,
+    request: Request,
+    verdict: Verdict,
+    tell: Callable[[str], None],
+) -> tuple[Outcome, str]:
+    """Ask about something that has no drive yet (a forward, an agent); cancelling withdraws."""
+    terms = verdict.approval or ApprovalTerms()
+    answer: asyncio.Future[tuple[Outcome, str]] = asyncio.get_running_loop().create_future()
+
+    def on_end(outcome: Outcome, names: tuple[str, ...], reason: str) -> None:
+        if not answer.done():
+            answer.set_result((outcome, reason))
+
+    approvals = session.services.approvals
+    question = _question(session, place, channel, request, verdict, terms)
+    try:
+        approval = approvals.ask(question, terms, on_end)
+    except BastionError as error:
+        return Outcome.WITHDRAWN, str(error)
+    tell(waiting_text(approval, verdict, terms))
+    session.endings.append(lambda _reason: answer.cancel())
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        approvals.withdraw(approval, session.services.clock())
+        raise

@@ -1,0 +1,373 @@
+"""The client's side of a session channel: asyncssh's callbacks become events for the drive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncssh
+
+from bastion.errors import BastionError
+from bastion.events import EndReason, Exit, Outcome, Stream
+from bastion.gate.choose import choose
+from bastion.gate.words import refusal
+from bastion.model import (
+    EXIT_REFUSED,
+    ExecRequest,
+    ForwardKind,
+    ForwardRequest,
+    Request,
+    ShellRequest,
+    SubsystemRequest,
+    visible,
+)
+from bastion.policy.access import grant_for
+from bastion.policy.rules import Action
+from bastion.ssh.ask import Asker, ask_once
+from bastion.ssh.connection import BastionConnection
+from bastion.ssh.dialler import X11, Dialler, Terminal
+from bastion.ssh.drive import Drive
+from bastion.ssh.record import Record, request_text
+from bastion.ssh.session import Place, Session, locked
+
+TERM_LIMIT = 64
+"""Characters of TERM that are kept; it goes into the cast's header and to the target."""
+
+
+class ClientEnd:
+    """What the drive shows goes to the client's channel; every call survives a closed channel."""
+
+    def __init__(self, connection: BastionConnection) -> None:
+        self._connection = connection
+        self._chan: asyncssh.SSHServerChannel[bytes] | None = None
+        self._pty = False
+
+    def show(self, data: bytes, stream: Stream) -> None:
+        """Send bytes to the client."""
+        if self._chan is None:
+            return
+        kind = asyncssh.EXTENDED_DATA_STDERR if stream is Stream.STDERR else None
+        try:
+            self._chan.write(data, kind)
+        except BrokenPipeError:
+            return  # the client closed its side; the drive hears of it as client_left
+
+    def phrase(self, text: str) -> bytes:
+        """A sentence of the bastion as the client's stderr shows it."""
+        newline = "\r\n" if self._pty else "\n"
+        return f"bastion: {visible(text)}{newline}".encode()
+
+    def tell(self, text: str) -> None:
+        """Say something that belongs to no recording: before there is one."""
+        self.show(self.phrase(text), Stream.STDERR)
+
+    def eof(self) -> None:
+        """No more bytes will come."""
+        if self._chan is not None and not self._chan.is_closing():
+            self._chan.write_eof()
+
+    def exit(self, ended: Exit) -> None:
+        """Report how it ended and close."""
+        if self._chan is None or self._chan.is_closing():
+            return
+        if ended.signal:
+            self._chan.exit_with_signal(
+                ended.signal, ended.core_dumped, visible(ended.message, limit=200)
+            )
+        else:
+            self._chan.exit(ended.status)
+
+    def hold(self, held: bool) -> None:
+        """Stop or go on reading from the client."""
+        if self._chan is None:
+            return
+        if held:
+            self._chan.pause_reading()
+        else:
+            self._chan.resume_reading()
+
+
+@dataclass(slots=True)
+class _Pty:
+    term: str
+    size: tuple[int, int, int, int]
+    modes: dict[int, int]
+
+
+class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
+    """A session channel that goes to a target."""
+
+    def __init__(self, session: Session, connection: BastionConnection, place: Place) -> None:
+        super().__init__(connection)
+        self._session = session
+        self._place = place
+        self._id = session.next_channel()
+        self._terminal: _Pty | None = None
+        self._request: Request | None = None
+        self._drive: Drive | None = None
+        self._dialler: Dialler | None = None
+        self._refused = ""
+        self._x11: X11 | None = None
+        self._agent = False
+        self._full = False
+        self._unwatch: Callable[[], None] = lambda: None
+
+    # --- before the request ---------------------------------------------------------------------
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        """The channel is open."""
+        self._chan = chan
+
+    def requested(self, name: str) -> None:
+        """Every channel request leaves an event, known or not."""
+        self._session.note("channel-request", channel=self._id, name=name)
+
+    def pty_requested(
+        self, term_type: str, term_size: tuple[int, int, int, int], term_modes: dict[int, int]
+    ) -> bool:
+        """A pty is a feature of the grant; without a grant the request is refused later."""
+        services = self._session.services
+        grant = grant_for(
+            services.policy(), self._session.identity, self._place.target, self._place.login
+        )
+        if grant is not None and not grant.pty:
+            self._session.note("pty-refused", channel=self._id)
+            return False
+        term = "".join(c for c in term_type if c.isalnum() or c in "-+._")[:TERM_LIMIT]
+        self._terminal = _Pty(term, term_size, dict(term_modes))
+        self._pty = True
+        return True
+
+    async def permit_agent(self) -> bool:
+        """Decide agent forwarding."""
+        self._agent = await self._permit(ForwardRequest(ForwardKind.AGENT))
+        return self._agent
+
+    async def permit_x11(self, single: bool) -> bool:
+        """Decide X11 forwarding."""
+        allowed = await self._permit(ForwardRequest(ForwardKind.X11))
+        if allowed:
+            self._x11 = X11(self._session.services.x11_authority_path, single)
+        return allowed
+
+    async def _permit(self, request: ForwardRequest) -> bool:
+        return await permit(self._session, self._place, self._id, request, self.tell)
+
+    # --- the request ----------------------------------------------------------------------------
+
+    def exec_requested(self, command: str) -> bool:
+        """One command line."""
+        return self._begin(ExecRequest(command, pty=self._pty))
+
+    def shell_requested(self) -> bool:
+        """An interactive shell."""
+        return self._begin(ShellRequest(pty=self._pty))
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        """A subsystem by name."""
+        return self._begin(SubsystemRequest(subsystem))
+
+    def _begin(self, request: Request) -> bool:
+        """Accept the request itself, so that a refusal can be told on stderr with its status."""
+        self._request = request
+        session, place = self._session, self._place
+        self._refused = locked(session, place.target.name)
+        try:
+            gate, text = choose(
+                request, place.target.dialect, lambda asked: session.verdict(place, asked)
+            )
+            record = self._open_record(request, text)
+        except BastionError as error:
+            self._refused = self._refused or str(error)
+            return True
+        self._dialler = Dialler(session, place, self._environment(), self._tty(), self._x11)
+        if self._agent:
+            self._dialler.agent_path = self._connection.get_agent_path() or ""
+        self._drive = Drive(
+            gate=gate,
+            client=self,
+            dialler=self._dialler,
+            asker=Asker(session, place, self._id),
+            record=record,
+            clock=session.services.clock,
+            target_name=place.target.name,
+        )
+        session.drives.add(self._drive)
+        return True
+
+    def _open_record(self, request: Request, text: bool) -> Record:
+        terminal = self._terminal
+        columns, rows = terminal.size[:2] if terminal else (80, 24)
+        return open_record(
+            self._session,
+            self._place,
+            self._id,
+            request,
+            text=text,
+            columns=columns,
+            rows=rows,
+            term=terminal.term if terminal else "",
+        )
+
+    def _environment(self) -> dict[str, str]:
+        assert self._chan is not None
+        allowed, refused = {}, []
+        for name, value in self._chan.get_environment().items():
+            if self._session.wants_environment(self._place, name):
+                allowed[name] = value
+            else:
+                refused.append(name)
+        if refused:
+            self._session.note("environment-refused", channel=self._id, names=sorted(refused)[:50])
+        return allowed
+
+    def _tty(self) -> Terminal | None:
+        if self._terminal is None:
+            return None
+        return Terminal(self._terminal.term, self._terminal.size, self._terminal.modes)
+
+    def session_started(self) -> None:
+        """The client knows that its request was taken; now decide it."""
+        assert self._request is not None
+        if self._drive is None or self._refused:
+            self.tell(self._refused)
+            self._session.note("channel-refused", channel=self._id, reason=self._refused)
+            if self._drive is not None:
+                self._drive.end(EndReason.LOCKED, "")
+                self._session.drives.discard(self._drive)
+            self.exit(Exit(EndReason.RECORDING_FAILED, EXIT_REFUSED))
+            return
+        self._unwatch = self._connection.watch(lambda _stalled: self._report())
+        self._drive.start(self._request)
+
+    # --- bytes ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        """Bytes of the client."""
+        if self._drive is not None:
+            self._drive.from_client(data)
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read."""
+        if self._drive is not None:
+            self._drive.client_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self._full = True
+        self._report()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._full = False
+        self._report()
+
+    def _report(self) -> None:
+        if self._drive is not None:
+            self._drive.client_stalled(self._full or self._connection.stalled)
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        """A new window size."""
+        if self._drive is not None and self._dialler is not None:
+            self._drive.resized(width, height)
+            self._dialler.resize(width, height, pixwidth, pixheight)
+
+    def signal_received(self, signal: str) -> None:
+        """A signal for the target's program; while a request is held it can only end the wait."""
+        if self._drive is None or self._dialler is None:
+            return
+        if not self._dialler.signal(signal) and signal in {"INT", "TERM", "HUP", "QUIT", "KILL"}:
+            self._drive.end(EndReason.APPROVAL_WITHDRAWN, "withdrawn; nothing was run.", 130)
+
+    def break_received(self, msec: int) -> bool:
+        """A break for the target's program."""
+        return self._dialler is not None and self._dialler.send_break(msec)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client closed the channel, or we did."""
+        self._unwatch()
+        if self._drive is not None:
+            self._drive.client_left()
+            self._session.drives.discard(self._drive)
+
+
+def open_record(
+    session: Session,
+    place: Place,
+    channel: str,
+    request: Request,
+    *,
+    text: bool,
+    columns: int = 80,
+    rows: int = 24,
+    term: str = "",
+) -> Record:
+    """Start a channel's recording and its rows; a BastionError where any of it cannot be kept."""
+    services, identity = session.services, session.identity
+    at = services.clock()
+    asked = request_text(request)
+    recording = services.recordings.open(
+        session.id,
+        channel,
+        at=at,
+        columns=max(1, min(columns, 1000)),
+        rows=max(1, min(rows, 1000)),
+        term=term,
+        title=visible(f"{identity.name} {place.login}@{place.target.name}: {asked}", limit=200),
+        facts={
+            "identity": identity.name,
+            "target": place.target.name,
+            "login": place.login,
+            "request": visible(asked, limit=2000),
+        },
+    )
+    kind = type(request).__name__.removesuffix("Request").lower()
+    services.ledger.channel_opened(
+        session.id,
+        channel,
+        kind,
+        place.target.name,
+        place.login,
+        asked,
+        str(recording.path),
+        at,
+    )
+    session.note(
+        "channel-opened",
+        channel=channel,
+        request_kind=kind,
+        target=place.target.name,
+        login=place.login,
+        request=asked,
+    )
+    return Record(session.id, channel, recording, services.ledger, services.audit, text)
+
+
+async def permit(
+    session: Session,
+    place: Place,
+    channel: str,
+    request: Request,
+    tell: Callable[[str], None],
+) -> bool:
+    """Decide what has no channel of its own yet; asks people where the policy says so."""
+    verdict = session.verdict(place, request)
+    text = request_text(request)
+    services = session.services
+    session.note(
+        "verdict",
+        channel=channel,
+        request=text,
+        action=verdict.action.value,
+        rule=verdict.rule,
+        reason=verdict.reason,
+    )
+    services.ledger.verdict(session.id, channel, text, verdict, services.clock())
+    if verdict.action is Action.APPROVE:
+        outcome, reason = await ask_once(session, place, channel, request, verdict, tell)
+        session.note("approval", channel=channel, outcome=outcome.value, reason=reason)
+        return outcome is Outcome.GRANTED and session.ended is None
+    if verdict.action is Action.DENY:
+        tell(refusal(verdict))
+    return verdict.action is Action.ALLOW

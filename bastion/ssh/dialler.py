@@ -1,0 +1,152 @@
+"""Open the target's side of a channel: exactly the request that was decided, and nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import asyncssh
+
+from bastion.errors import DialError
+from bastion.model import (
+    ExecRequest,
+    ForwardKind,
+    ForwardRequest,
+    Request,
+    ShellRequest,
+    SubsystemRequest,
+)
+from bastion.ssh.drive import Drive
+from bastion.ssh.session import Place, Session
+from bastion.target.channel import TargetForward, TargetSession, TargetUnixForward
+from bastion.target.dial import TargetConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The client's pty: TERM, (columns, rows, pixel width, pixel height), RFC 4254 §8 modes."""
+
+    term: str
+    size: tuple[int, int, int, int]
+    modes: dict[int, int]
+
+
+@dataclass(slots=True)
+class X11:
+    """A granted X11 forward."""
+
+    authority_path: str
+    single: bool
+    display: str = ""
+
+
+class Dialler:
+    """Dials for one channel (the drive's `Dialler`)."""
+
+    def __init__(
+        self,
+        session: Session,
+        place: Place,
+        environment: dict[str, str] | None = None,
+        terminal: Terminal | None = None,
+        x11: X11 | None = None,
+    ) -> None:
+        self._session = session
+        self._place = place
+        self._environment = environment or {}
+        self._terminal = terminal
+        self._x11 = x11
+        self._target: TargetSession | None = None
+        self.agent_path = ""
+
+    async def dial(self, request: Request, drive: Drive) -> None:
+        """Open the target's channel; the drive is attached before the first byte."""
+        if self._place.target.host == "":
+            raise DialError(f"there is no target {self._place.target.name}.")
+        connection, secrets = await self._session.connection_to(self._place, self.agent_path)
+
+        try:
+            if isinstance(request, ForwardRequest):
+                await self._open_forward(connection, request, drive)
+            else:
+                await self._open_session(connection, request, drive, secrets)
+        except asyncssh.ChannelOpenError as error:
+            name = self._place.target.name
+            raise DialError(f"target {name} refused it: {error.reason}.") from error
+        except (OSError, asyncssh.Error) as error:
+            raise DialError(f"target {self._place.target.name} broke off.") from error
+        except UnicodeEncodeError as error:
+            raise DialError("the command has bytes that are not UTF-8.") from error
+
+    async def _open_session(
+        self,
+        connection: TargetConnection,
+        request: Request,
+        drive: Drive,
+        secrets: tuple[object, ...],
+    ) -> None:
+        assert connection.connection is not None
+
+        def factory() -> TargetSession:
+            side = TargetSession(drive, connection, lambda: drive.attach(side, secrets))  # type: ignore[arg-type]
+            self._target = side
+            return side
+
+        terminal, x11 = self._terminal, self._x11
+        await connection.connection.create_session(
+            factory,
+            request.command if isinstance(request, ExecRequest) else None,
+            subsystem=request.name if isinstance(request, SubsystemRequest) else None,
+            env=self._environment,
+            send_env=(),
+            request_pty="force" if terminal else False,
+            term_type=terminal.term if terminal else None,
+            term_size=terminal.size if terminal else (),
+            term_modes=terminal.modes if terminal else {},
+            x11_forwarding=x11 is not None and bool(x11.display),
+            x11_display=x11.display if x11 else None,
+            x11_auth_path=x11.authority_path if x11 else None,
+            x11_single_connection=x11.single if x11 else False,
+            encoding=None,
+        )
+        assert isinstance(request, ExecRequest | ShellRequest | SubsystemRequest)
+
+    async def _open_forward(
+        self, connection: TargetConnection, request: ForwardRequest, drive: Drive
+    ) -> None:
+        assert connection.connection is not None
+        if request.kind is ForwardKind.DIRECT_STREAMLOCAL:
+
+            def unix_factory() -> TargetUnixForward:
+                side = TargetUnixForward(drive, connection, lambda: drive.attach(side))
+                return side
+
+            await connection.connection.create_unix_connection(unix_factory, request.host)
+            return
+
+        def factory() -> TargetForward:
+            side = TargetForward(drive, connection, lambda: drive.attach(side))
+            return side
+
+        await connection.connection.create_connection(factory, request.host, request.port)
+
+    # --- what rides on a session channel beside its bytes ---------------------------------------
+
+    def resize(self, columns: int, rows: int, width: int, height: int) -> None:
+        """Pass a window change on, or keep it for the dialling that is under way."""
+        if self._terminal is not None:
+            size = (columns, rows, width, height)
+            self._terminal = Terminal(self._terminal.term, size, self._terminal.modes)
+        if self._target is not None:
+            self._target.resize(columns, rows, width, height)
+
+    def signal(self, name: str) -> bool:
+        """Pass a signal on; False where nothing was dialled yet."""
+        if self._target is not None:
+            self._target.signal(name)
+        return self._target is not None
+
+    def send_break(self, milliseconds: int) -> bool:
+        """Pass a break on."""
+        if self._target is not None:
+            self._target.send_break(milliseconds)
+        return self._target is not None

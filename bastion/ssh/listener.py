@@ -1,0 +1,76 @@
+"""Accept connections; each handshake runs in its own task and blocks nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+import asyncssh
+
+from bastion.events import EndReason
+from bastion.ssh.connection import BastionConnection
+from bastion.ssh.jump import host_certificate
+from bastion.ssh.options import server_options
+from bastion.ssh.server import BastionServer
+from bastion.ssh.services import Services
+from bastion.ssh.session import Sessions
+
+ENFORCE_SECONDS: Final = 0.25
+"""How often deadlines, revocations and locks are looked at; invariant 5 allows a second."""
+
+CERTIFICATE_SECONDS: Final = 3600.0
+"""How often the bastion's own host certificate is made anew."""
+
+BACKLOG: Final = 512
+
+
+class Listener:
+    """The SSH service: sockets in, sessions out, and the ticking that ends them."""
+
+    def __init__(self, services: Services, sessions: Sessions) -> None:
+        self._services = services
+        self._sessions = sessions
+        self._servers: list[asyncio.Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._options: asyncssh.SSHServerConnectionOptions | None = None
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on bound sockets (systemd's or our own)."""
+        await self._renew()
+        loop = asyncio.get_running_loop()
+        for listening in sockets:
+            server = await loop.create_server(self._connection, sock=listening, backlog=BACKLOG)
+            self._servers.append(server)
+        self._tasks = [loop.create_task(self._enforce()), loop.create_task(self._renew_for_ever())]
+
+    async def stop(self) -> None:
+        """Refuse new connections, end the sessions, wait for them to close."""
+        for server in self._servers:
+            server.close()
+        self._sessions.end_all(EndReason.SHUTDOWN, "the bastion is stopping.")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _connection(self) -> BastionConnection:
+        assert self._options is not None
+        return BastionConnection(asyncio.get_running_loop(), self._options)
+
+    async def _renew(self) -> None:
+        services, sessions = self._services, self._sessions
+        self._options = await server_options(
+            services, lambda: BastionServer(services, sessions), host_certificate(services)
+        )
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            await self._renew()
+
+    async def _enforce(self) -> None:
+        while True:
+            self._services.ledger.refresh()
+            self._sessions.enforce()
+            await asyncio.sleep(ENFORCE_SECONDS)

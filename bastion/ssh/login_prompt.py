@@ -1,0 +1,87 @@
+"""Log in at the SSH prompt: keyboard-interactive shows the URL and the code, and waits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from bastion.errors import IdentityError
+from bastion.identity.claims import VerifiedClaims
+from bastion.identity.login import PendingLogin
+from bastion.model import visible
+from bastion.policy.access import roles_of
+from bastion.ssh.services import Services
+
+Challenge = bool | tuple[str, str, str, list[tuple[str, bool]]]
+
+ROUND_SECONDS: Final = 20.0
+"""After this long the prompt says that it still waits: the client shows it at once."""
+
+
+def instructions(pending: PendingLogin) -> str:
+    """What a person reads: where to go, what to check there."""
+    lines = [*map(visible, pending.instructions), "Waiting for you there; ctrl-C ends it."]
+    return "\r\n".join(lines) + "\r\n"
+
+
+class LoginPrompt:
+    """One login on one connection."""
+
+    def __init__(self, services: Services, address: str) -> None:
+        self._services = services
+        self._address = address
+        self._pending: PendingLogin | None = None
+        self._waiting: asyncio.Task[VerifiedClaims] | None = None
+        self._over = False
+        self.claims: VerifiedClaims | None = None
+
+    async def begin(self) -> Challenge:
+        """Start at the provider and show where to go."""
+        assert self._services.login is not None
+        try:
+            self._pending = await self._services.login.start(self._address)
+        except IdentityError as error:
+            return self._say_last(str(error))
+        self._waiting = asyncio.get_running_loop().create_task(self._pending.wait())
+        return ("bastion login", instructions(self._pending), "", [])
+
+    async def go_on(self) -> Challenge:
+        """Wait a round: True when logged in, False when it ended, else say that it still waits."""
+        if self._over or self._waiting is None or self._pending is None:
+            return False
+        done, _ = await asyncio.wait({self._waiting}, timeout=ROUND_SECONDS)
+        if not done:
+            left = max(0.0, self._pending.expires_at - self._services.clock())
+            return ("", f"Still waiting for the login ({left:.0f} s left).\r\n", "", [])
+        try:
+            claims = self._waiting.result()
+        except IdentityError as error:
+            return self._say_last(str(error))
+        if not roles_of(self._services.policy(), claims.claims):
+            self._audit_no_role(claims)
+            return self._say_last(
+                f"you are {visible(claims.name)}, but no role of this bastion's policy is yours; "
+                "ask its operators."
+            )
+        self.claims = claims
+        return True
+
+    def cancel(self) -> None:
+        """The client left."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def _say_last(self, text: str) -> Challenge:
+        self._over = True
+        return ("", f"{visible(text)}\r\n", "", [])
+
+    def _audit_no_role(self, claims: VerifiedClaims) -> None:
+        self._services.audit.append(
+            "login-refused",
+            self._services.clock(),
+            address=self._address,
+            identity=claims.name,
+            reason="no role",
+        )

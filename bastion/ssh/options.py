@@ -1,0 +1,86 @@
+"""What the listener speaks: algorithms, keys, and everything of asyncssh that stays off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import asyncssh
+
+from bastion.ssh.services import Services
+
+KEX: Final = (
+    "mlkem768x25519-sha256",
+    "sntrup761x25519-sha512@openssh.com",
+    "sntrup761x25519-sha512",
+    "curve25519-sha256",
+    "curve25519-sha256@libssh.org",
+)
+ENCRYPTION: Final = (
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes256-ctr",
+    "aes128-ctr",
+)
+"""AES-GCM first: it costs asyncssh half of what chacha20-poly1305 does."""
+MACS: Final = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
+SIGNATURES: Final = (
+    "ssh-ed25519",
+    "ssh-ed25519-cert-v01@openssh.com",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ssh-ed25519-cert-v01@openssh.com",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+    "rsa-sha2-512-cert-v01@openssh.com",
+    "rsa-sha2-256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp384-cert-v01@openssh.com",
+    "ecdsa-sha2-nistp521",
+    "ecdsa-sha2-nistp521-cert-v01@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+)
+"""What people's keys may sign with; never ssh-rsa (SHA-1) or DSA."""
+
+KEEPALIVE_SECONDS: Final = 30.0
+LOGIN_CEILING_SECONDS: Final = 1800.0
+"""asyncssh's own bound of authentication; ours are shorter, this one only backs them up."""
+
+
+async def server_options(
+    services: Services,
+    factory: Callable[[], asyncssh.SSHServer],
+    certificate: asyncssh.SSHCertificate | None,
+) -> asyncssh.SSHServerConnectionOptions:
+    """Options of a server connection that shows the bastion's host key, with `certificate`."""
+    keys: list[object] = [services.host_key]
+    if certificate is not None:
+        keys = [(services.host_key, certificate), services.host_key]
+    return await asyncssh.SSHServerConnectionOptions.construct(
+        None,
+        config=None,
+        server_factory=factory,
+        server_host_keys=keys,
+        server_version="bastion",
+        kex_algs=list(KEX),
+        encryption_algs=list(ENCRYPTION),
+        mac_algs=list(MACS),
+        signature_algs=list(SIGNATURES),
+        compression_algs=None,
+        gss_host=None,
+        host_based_auth=False,
+        password_auth=False,
+        public_key_auth=True,
+        kbdint_auth=True,
+        agent_forwarding=True,
+        x11_forwarding=True,
+        x11_auth_path=services.x11_authority_path,
+        allow_scp=False,
+        encoding=None,
+        line_editor=False,
+        keepalive_interval=KEEPALIVE_SECONDS,
+        login_timeout=LOGIN_CEILING_SECONDS,
+    )

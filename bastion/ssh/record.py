@@ -1,0 +1,164 @@
+"""What one channel leaves behind: its cast and its events, the ledger's rows, the audit's lines.
+
+One object, so that no caller can remember the one and forget the other. Anything that cannot be
+written is RecordingFailed, and the drive ends the channel on it (invariant 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bastion.errors import RecordingFailed, StoreError
+from bastion.events import Exit, FileDone, Stream
+from bastion.model import (
+    ExecRequest,
+    FileRequest,
+    ForwardRequest,
+    Request,
+    ShellRequest,
+    SubsystemRequest,
+    visible,
+)
+from bastion.policy.rules import Verdict
+from bastion.store.audit import AuditLog
+from bastion.store.ledger import Ledger
+from bastion.store.recordings import Recording
+
+
+def request_text(request: Request) -> str:
+    """The request in one line of exact text, as ledger, audit and approvers get it."""
+    match request:
+        case ExecRequest(command=command):
+            return command
+        case ShellRequest():
+            return "(interactive shell)"
+        case SubsystemRequest(name=name):
+            return f"subsystem {name}"
+        case FileRequest():
+            other = f" {request.other_path}" if request.other_path else ""
+            return f"{request.protocol} {request.operation.value} {request.path}{other}"
+        case ForwardRequest(kind=kind, host=host, port=port):
+            return f"{kind.value} {host}:{port}" if port else f"{kind.value} {host}".rstrip()
+
+
+@dataclass(slots=True)
+class Record:
+    """The taps and stores of one channel. Methods raise RecordingFailed."""
+
+    session_id: str
+    channel_id: str
+    recording: Recording
+    ledger: Ledger
+    audit: AuditLog
+    text: bool = True
+    """Whether the channel's own bytes are text that the cast holds; packets are not."""
+    bytes_out: int = 0
+
+    @property
+    def name(self) -> str:
+        """`SESSION/CHANNEL`, for logs."""
+        return f"{self.session_id}/{self.channel_id}"
+
+    def output(self, at: float, data: bytes, stream: Stream) -> None:
+        """Bytes that are about to be shown."""
+        self.bytes_out += len(data)
+        if self.text:
+            self.recording.output(at, data, stream)
+
+    def told(self, at: float, shown: bytes) -> None:
+        """A sentence of the bastion, recorded on every kind of channel."""
+        self.recording.output(at, shown, Stream.STDERR)
+
+    def resize(self, at: float, columns: int, rows: int) -> None:
+        """The client's window has a new size."""
+        self.recording.resize(at, columns, rows)
+
+    def transcript(self, at: float, text: str) -> None:
+        """A line for the recording alone, made safe to show."""
+        self.recording.output(at, visible(text).encode() + b"\r\n", Stream.STDOUT)
+
+    def decided(self, at: float, request: Request, verdict: Verdict) -> None:
+        """A verdict: marker, event, row, audit line."""
+        text = request_text(request)
+        label = f"{verdict.action.value} {verdict.rule}: {text}"
+        self.recording.marker(at, visible(label, limit=200))
+        self.note(
+            at,
+            "verdict",
+            request=text,
+            action=verdict.action.value,
+            rule=verdict.rule,
+            reason=verdict.reason,
+            opaque=list(verdict.opaque),
+        )
+        with _stores():
+            self.ledger.verdict(self.session_id, self.channel_id, text, verdict, at)
+
+    def file_done(self, at: float, done: FileDone) -> None:
+        """A file operation ended."""
+        self.note(
+            at,
+            "file",
+            request=request_text(done.request),
+            direction=done.request.direction.value,
+            ok=done.ok,
+            size=done.size,
+            sha256=done.sha256,
+            note=done.note,
+        )
+        with _stores():
+            self.ledger.file_done(self.session_id, self.channel_id, done, at)
+
+    def note(self, at: float, kind: str, **fields: object) -> None:
+        """An event beside the cast, and the same in the audit."""
+        self.recording.event(at, kind, fields)
+        with _stores():
+            self.audit.append(kind, at, session=self.session_id, channel=self.channel_id, **fields)
+
+    def close(self, at: float, ended: Exit, client_bytes: int, client_sha256: str) -> str | None:
+        """Write the end; gives a sentence where that failed, so that nothing claims success."""
+        fields = {
+            "reason": ended.reason.value,
+            "status": ended.status,
+            "signal": ended.signal,
+            "stdin_bytes": client_bytes,
+            "stdin_sha256": client_sha256,
+        }
+        failure: str | None = None
+        try:
+            if not self.recording.closed:
+                self.note(at, "channel-ended", **fields)
+                self.recording.close(at)
+            else:
+                self.audit.append(
+                    "channel-ended",
+                    at,
+                    session=self.session_id,
+                    channel=self.channel_id,
+                    **fields,
+                )
+        except (RecordingFailed, StoreError) as error:
+            failure = str(error)
+        try:
+            self.ledger.channel_ended(
+                self.session_id,
+                self.channel_id,
+                ended.reason.value,
+                ended.status,
+                self.bytes_out,
+                at,
+            )
+        except StoreError as error:
+            failure = failure or str(error)
+        return failure
+
+
+class _stores:  # noqa: N801  (reads as a statement: `with _stores():`)
+    """What the stores cannot keep is what the recording cannot keep."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StoreError):
+            raise RecordingFailed(str(error)) from error

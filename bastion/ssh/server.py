@@ -1,0 +1,350 @@
+"""Translate one client connection: who is it (authentication), and what does it open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+import asyncssh
+
+from bastion.errors import BastionError, IdentityError, StoreError
+from bastion.events import EndReason
+from bastion.identity.certificates import VerifiedCertificate, address_allowed, read_certificate
+from bastion.identity.claims import VerifiedClaims
+from bastion.model import ForwardKind, ForwardRequest, Identity, Target, TargetKind, visible
+from bastion.policy.access import certificate_grant, roles_of
+from bastion.ssh import forward
+from bastion.ssh.channel import ClientChannel
+from bastion.ssh.connection import BastionConnection, new_channel
+from bastion.ssh.login_channel import LoginChannel
+from bastion.ssh.login_prompt import Challenge, LoginPrompt
+from bastion.ssh.menu import MenuChannel
+from bastion.ssh.services import Services
+from bastion.ssh.session import Place, Session, Sessions
+
+log = logging.getLogger(__name__)
+
+LOGIN_NAME = "login"
+"""The user name that logs in and gets a certificate printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What the SSH user name asks for: `LOGIN@TARGET`, `LOGIN%TARGET`, `login`, or a bare name."""
+
+    login: str = ""
+    target: str = ""
+
+    @classmethod
+    def parse(cls, username: str) -> Destination:
+        """The last @ or % divides; a name without either asks for the bastion itself."""
+        cut = max(username.rfind("@"), username.rfind("%"))
+        if cut < 0:
+            return cls(login=username)
+        return cls(login=username[:cut], target=username[cut + 1 :])
+
+    @property
+    def logs_in(self) -> bool:
+        """Asks for a certificate."""
+        return not self.target and self.login == LOGIN_NAME
+
+
+class BastionServer(asyncssh.SSHServer):
+    """asyncssh's callbacks for one connection. Identity is fixed once, in `auth_completed`."""
+
+    def __init__(
+        self,
+        services: Services,
+        sessions: Sessions,
+        *,
+        inner: Session | None = None,
+        target: Target | None = None,
+    ) -> None:
+        self._services = services
+        self._sessions = sessions
+        self._inner = inner
+        self._inner_target = target
+        self._conn: BastionConnection | None = None
+        self._address = ""
+        self._admitted = False
+        self._tried = False
+        self._destination = Destination()
+        self._prompt: LoginPrompt | None = None
+        self._session: Session | None = inner
+        self._login_key: asyncssh.SSHKey | None = None
+        self._handshake: asyncio.TimerHandle | None = None
+        self.auth_tries = services.limits.auth_tries
+
+    # --- the connection -------------------------------------------------------------------------
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Count it in, or say why not and close; start the handshake's deadline."""
+        assert isinstance(conn, BastionConnection)
+        self._conn = conn
+        if self._inner is not None:
+            self._address = self._inner.client_address
+            self._inner.endings.append(self._inner_ended)
+            return
+        peer = conn.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else "unknown"
+        refused = self._services.admission.admit(self._address, self._services.clock())
+        if refused:
+            self._note("connection-refused", address=self._address, reason=refused)
+            transport = conn._transport  # noqa: SLF001
+            transport.write(f"bastion: {refused}\r\n".encode())
+            conn.abort()
+            return
+        self._admitted = True
+        self._note("connection", address=self._address)
+        loop = asyncio.get_running_loop()
+        self._handshake = loop.call_later(
+            self._services.limits.handshake_seconds, self._handshake_expired
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it out; a session ends with its connection."""
+        self._settle(authenticated=False)
+        if self._prompt is not None:
+            self._prompt.cancel()
+        if self._inner is not None:
+            return
+        if self._session is not None:
+            self._session.end(EndReason.CLIENT_LEFT, "")
+        elif self._tried:
+            self._note("auth-failed", address=self._address, reason=_why(exc))
+
+    def disconnect(self, text: str) -> None:
+        """Close, saying why (a session's `line`)."""
+        if self._conn is not None:
+            reason = visible(text, limit=400) or "Goodbye"
+            self._conn.disconnect(asyncssh.DISC_BY_APPLICATION, reason)
+
+    def note(self, kind: str, **fields: object) -> None:
+        """An audit line of this connection, under its session where there is one."""
+        if self._session is not None:
+            self._session.note(kind, **fields)
+        else:
+            self._note(kind, address=self._address, **fields)
+
+    def _note(self, kind: str, **fields: object) -> None:
+        try:
+            self._services.audit.append(kind, self._services.clock(), **fields)
+        except StoreError as error:
+            log.error("%s", error)
+            if self._conn is not None:
+                self._conn.abort()
+
+    def _settle(self, *, authenticated: bool) -> None:
+        if self._handshake is not None:
+            self._handshake.cancel()
+            self._handshake = None
+        if self._admitted:
+            self._admitted = False
+            self._services.admission.settle(
+                self._address,
+                self._services.clock(),
+                authenticated=authenticated,
+                tried=self._tried,
+            )
+
+    def _handshake_expired(self) -> None:
+        self._handshake = None
+        if self._prompt is None and self._conn is not None:
+            self._note("handshake-expired", address=self._address)
+            self._conn.abort()
+
+    def _inner_ended(self, _reason: EndReason) -> None:
+        if self._conn is not None:
+            self._conn.close()
+
+    # --- who ------------------------------------------------------------------------------------
+
+    def begin_auth(self, username: str) -> bool:
+        """An inner connection inherits the outer identity; everybody else authenticates."""
+        self._destination = Destination.parse(username)
+        if self._inner is None:
+            self._tried = True
+        return self._inner is None
+
+    def public_key_auth_supported(self) -> bool:
+        """Certificates, and the key that a certificate is asked for."""
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """A bare key gets nothing but the login channel, whose certificate it asks for."""
+        return self._destination.logs_in
+
+    def judge_certificate(self, cert: asyncssh.SSHCertificate) -> VerifiedCertificate | None:
+        """Everything about a certificate but its holder's signature."""
+        services = self._services
+        now = services.clock()
+        try:
+            trusted = services.authority.trusted_user_keys(now)
+            verified = read_certificate(cert, trusted=trusted, now=now)
+            if not address_allowed(verified.facts, self._address):
+                raise IdentityError(f"this certificate may not be used from {self._address}.")
+            if services.ledger.is_revoked(verified.facts.serial):
+                raise IdentityError("this certificate was revoked.")
+        except (IdentityError, StoreError) as error:
+            self._note("certificate-refused", address=self._address, reason=str(error))
+            return None
+        return verified
+
+    def kbdint_auth_supported(self) -> bool:
+        """The login at the prompt, wherever there is a provider."""
+        return self._services.login is not None and not self._destination.logs_in
+
+    async def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Challenge:
+        """Begin a login at the prompt."""
+        if self._services.login is None or self._prompt is not None:
+            return False
+        self._prompt = LoginPrompt(self._services, self._address)
+        return await self._prompt.begin()
+
+    async def validate_kbdint_response(self, username: str, responses: list[str]) -> Challenge:
+        """The client showed the prompt; wait for the provider."""
+        if self._prompt is None:
+            return False
+        return await self._prompt.go_on()
+
+    def auth_completed(self) -> None:
+        """Fix the identity, once, and begin the session."""
+        if self._inner is not None or self._conn is None:
+            return
+        proven = self._conn.proven
+        identity: Identity | None = None
+        if isinstance(proven, VerifiedCertificate):
+            identity = self._identity_of_certificate(proven)
+        elif self._prompt is not None and self._prompt.claims is not None:
+            identity = identity_of_login(self._services, self._prompt.claims, self._address)
+        elif isinstance(proven, asyncssh.SSHKey) and self._destination.logs_in:
+            self._login_key = proven
+            self._settle(authenticated=True)
+            return
+        self._settle(authenticated=identity is not None)
+        if identity is None:
+            self.disconnect("not logged in")
+            return
+        try:
+            self._session = self._sessions.begin(
+                identity,
+                self,
+                self._address,
+                str(self._conn.get_extra_info("client_version", "")),
+                "certificate" if identity.certificate else "login",
+            )
+        except (BastionError, StoreError) as error:
+            self._note("session-refused", address=self._address, reason=str(error))
+            self.disconnect(str(error))
+
+    def _identity_of_certificate(self, verified: VerifiedCertificate) -> Identity:
+        claims, facts = verified.claims, verified.facts
+        roles = roles_of(self._services.policy(), claims.claims) & set(facts.principals)
+        return Identity(
+            issuer=claims.issuer,
+            subject=claims.subject,
+            name=claims.name,
+            claims=claims.claims,
+            roles=frozenset(roles),
+            expires_at=float(facts.valid_before),
+            source_address=self._address,
+            agent=verified.agent,
+            branch=verified.branch,
+            certificate=facts,
+        )
+
+    # --- what -----------------------------------------------------------------------------------
+
+    def session_requested(self) -> object:
+        """A session channel: the login, the bastion's own commands, or a target."""
+        assert self._conn is not None
+        channel = new_channel(self._conn)
+        if self._login_key is not None:
+            return channel, LoginChannel(self._services, self._login_key, self._address)
+        session = self._session
+        if session is None or session.ended is not None:
+            return False
+        if len(session.drives) >= self._services.limits.channels_per_session:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_RESOURCE_SHORTAGE, "too many channels in this session"
+            )
+        name = self._inner_target.name if self._inner_target else self._destination.target
+        if not name:
+            return channel, MenuChannel(session, self._conn)
+        target = self._services.targets.get(name)
+        if target is None or target.kind is not TargetKind.SSH:
+            target = Target(name=name)
+        return channel, ClientChannel(session, self._conn, Place(target, self._destination.login))
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> Awaitable[object]:
+        """direct-tcpip: `ssh -J` to a target, or a forward that policy must grant."""
+        request = ForwardRequest(ForwardKind.DIRECT_TCPIP, dest_host, dest_port)
+        return forward.open_direct(self._forward_from(), request)
+
+    def unix_connection_requested(self, dest_path: str) -> Awaitable[object]:
+        """direct-streamlocal."""
+        request = ForwardRequest(ForwardKind.DIRECT_STREAMLOCAL, dest_path)
+        return forward.open_direct(self._forward_from(), request)
+
+    def server_requested(self, listen_host: str, listen_port: int) -> Awaitable[object] | bool:
+        """`ssh -R`."""
+        if self._session is None:
+            return False
+        request = ForwardRequest(ForwardKind.TCPIP_FORWARD, listen_host, listen_port)
+        return forward.listen_on_target(self._forward_from(), request)
+
+    def unix_server_requested(self, listen_path: str) -> Awaitable[object] | bool:
+        """`ssh -R` of a Unix socket."""
+        if self._session is None:
+            return False
+        request = ForwardRequest(ForwardKind.STREAMLOCAL_FORWARD, listen_path)
+        return forward.listen_on_target(self._forward_from(), request)
+
+    def tun_requested(self, unit: int | None) -> bool:
+        """Layer-3 tunnels are never granted."""
+        self.note("forward-refused", forward="tun", reason="tunnels are not supported")
+        return False
+
+    def tap_requested(self, unit: int | None) -> bool:
+        """Nor layer-2 tunnels."""
+        return self.tun_requested(unit)
+
+    def _forward_from(self) -> forward.Origin:
+        assert self._conn is not None
+        if self._session is None or self._session.ended is not None:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "log in first"
+            )
+        target = self._inner_target or self._services.targets.get(self._destination.target)
+        place = Place(target, self._destination.login) if target else None
+        session = self._session
+
+        def inner(target: Target) -> asyncssh.SSHServer:
+            return BastionServer(self._services, self._sessions, inner=session, target=target)
+
+        return forward.Origin(self._services, session, self._conn, place, inner)
+
+
+def identity_of_login(services: Services, claims: VerifiedClaims, address: str) -> Identity:
+    """The identity of a finished login, for as long as the policy grants a certificate."""
+    policy = services.policy()
+    roles = roles_of(policy, claims.claims)
+    grant = certificate_grant(policy, claims.claims, roles, address)
+    lifetime = min(grant.lifetime_seconds, services.max_lifetime)
+    return Identity(
+        issuer=claims.issuer,
+        subject=claims.subject,
+        name=claims.name,
+        claims=claims.claims,
+        roles=frozenset(roles),
+        expires_at=services.clock() + lifetime,
+        source_address=address,
+    )
+
+
+def _why(error: Exception | None) -> str:
+    return visible(str(error), limit=200) if error else "the client left"

@@ -1,0 +1,60 @@
+"""What the listener needs of the other rooms, gathered once by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import asyncssh
+
+from bastion.identity.ca import Authority
+from bastion.identity.login import LoginService
+from bastion.model import Target
+from bastion.policy.rules import Policy
+from bastion.ssh.admission import Admission
+from bastion.store.approvals import Approvals
+from bastion.store.audit import AuditLog
+from bastion.store.first_use import FirstUse
+from bastion.store.ledger import Ledger
+from bastion.store.recordings import Recordings
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the listener; seconds and counts."""
+
+    handshake_seconds: float = 30.0
+    """From accept to authentication, while no login at the prompt is under way."""
+    sessions: int = 2000
+    sessions_per_identity: int = 200
+    channels_per_session: int = 64
+    auth_tries: int = 12
+
+
+class Clock(Protocol):
+    """Seconds since the epoch."""
+
+    def __call__(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a connection, session or channel may call."""
+
+    clock: Clock
+    policy: Callable[[], Policy]
+    targets: Mapping[str, Target]
+    authority: Authority
+    login: LoginService | None
+    ledger: Ledger
+    audit: AuditLog
+    recordings: Recordings
+    approvals: Approvals
+    first_use: FirstUse
+    admission: Admission
+    host_key: asyncssh.SSHKey
+    names: tuple[str, ...]
+    max_lifetime: float
+    x11_authority_path: str
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,320 @@
+"""A session binds an identity to its targets, and ends all it holds when its time is up."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import asyncssh
+
+from bastion.errors import BastionError, DialError, SecretUnavailable, StoreError
+from bastion.events import EndReason
+from bastion.model import Identity, Request, Secret, Target
+from bastion.policy.access import grant_for
+from bastion.policy.decide import decide
+from bastion.policy.rules import Verdict
+from bastion.secrets.held import held
+from bastion.ssh.drive import Drive
+from bastion.ssh.services import Services
+from bastion.target.dial import Proof, TargetConnection, dial
+
+SESSION_EXTENSIONS = frozenset(
+    {
+        "permit-pty",
+        "permit-port-forwarding",
+        "permit-agent-forwarding",
+        "permit-X11-forwarding",
+        "permit-user-rc",
+    }
+)
+"""What the target may let the bastion do; what the person may do is the gate's to say."""
+
+
+class Line(Protocol):
+    """The client's connection under a session."""
+
+    def disconnect(self, text: str) -> None:
+        """Say why and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a channel goes: a target, as a login."""
+
+    target: Target
+    login: str
+
+
+@dataclass(slots=True)
+class _Dialled:
+    connection: TargetConnection
+    secrets: tuple[Secret, ...]
+
+
+@dataclass(eq=False)
+class Session:
+    """One authenticated connection of one identity (its `ssh -J` inner connections included)."""
+
+    id: str
+    identity: Identity
+    services: Services
+    line: Line
+    client_address: str
+    started_at: float
+    forget: Callable[[Session, EndReason], None]
+    drives: set[Drive] = field(default_factory=set)
+    endings: list[Callable[[EndReason], None]] = field(default_factory=list)
+    ended: EndReason | None = None
+    _channels: int = 0
+    _dialled: dict[tuple[str, str, str], asyncio.Task[_Dialled]] = field(default_factory=dict)
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def next_channel(self) -> str:
+        """A new channel's id, unique in this session."""
+        self._channels += 1
+        return f"c{self._channels}"
+
+    def verdict(self, place: Place, request: Request) -> Verdict:
+        """Decide by the policy in force now; this identity never changes."""
+        policy = self.services.policy()
+        return decide(policy, self.identity, place.target, place.login, request)
+
+    def wants_environment(self, place: Place, name: str) -> bool:
+        """Whether a variable of the client may reach the target."""
+        grant = grant_for(self.services.policy(), self.identity, place.target, place.login)
+        return grant is not None and grant.environment_allowed(name)
+
+    def note(self, kind: str, **fields: object) -> None:
+        """An audit line of this session; what cannot be audited ends the session."""
+        try:
+            self.services.audit.append(
+                kind, self.services.clock(), session=self.id, identity=self.identity.name, **fields
+            )
+        except StoreError as error:
+            self.end(EndReason.RECORDING_FAILED, str(error))
+
+    # --- targets ------------------------------------------------------------------------------
+
+    async def connection_to(
+        self, place: Place, agent_path: str = ""
+    ) -> tuple[TargetConnection, tuple[Secret, ...]]:
+        """The session's connection to a target's login, dialled when it is first needed."""
+        key = (place.target.name, place.login, agent_path)
+        task = self._dialled.get(key)
+        if task is None or _is_gone(task):
+            task = asyncio.get_running_loop().create_task(self._dial(place, agent_path))
+            self._dialled[key] = task
+        dialled = await asyncio.shield(task)
+        return dialled.connection, dialled.secrets
+
+    async def _dial(self, place: Place, agent_path: str) -> _Dialled:
+        target = place.target
+        try:
+            proof, kept = await self._proof(place)
+            connection = await dial(
+                target,
+                place.login,
+                proof,
+                accept_first=lambda key: self._accept_first(target, key),
+                agent_path=agent_path,
+            )
+        except SecretUnavailable as error:
+            raise DialError(f"target {target.name} cannot be dialled: {error}") from error
+        except DialError as error:
+            self.note("dial-failed", target=target.name, login=place.login, reason=str(error))
+            raise
+        if self.ended is not None:
+            connection.close()
+            raise DialError("the session ended while its target was dialled.")
+        self.note("target-dialled", target=target.name, login=place.login)
+        return _Dialled(connection, kept)
+
+    async def _proof(self, place: Place) -> tuple[Proof, tuple[Secret, ...]]:
+        credential = place.target.credential
+        if credential.kind == "certificate":
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            issued = self.services.authority.sign_session(
+                key.convert_to_public(),
+                login=place.login,
+                target=place.target.name,
+                session_id=self.id,
+                name=self.identity.name,
+                now=self.services.clock(),
+                extensions=SESSION_EXTENSIONS,
+            )
+            return Proof(key=key, certificate=issued.certificate), ()
+        secret = await self._stack.enter_async_context(held(credential.reference))
+        if credential.kind == "password":
+            return Proof(password=secret), (secret,)
+        try:
+            return Proof(key=asyncssh.import_private_key(secret.reveal())), (secret,)
+        except asyncssh.KeyImportError as error:
+            raise SecretUnavailable(
+                f"{credential.reference} does not hold an unencrypted private key."
+            ) from error
+
+    def _accept_first(self, target: Target, key: str) -> bool:
+        trusted, new = self.services.first_use.accept(target.name, key)
+        if new:
+            self.note("host-key-trusted-on-first-use", target=target.name, key=key)
+        return trusted
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def end(self, reason: EndReason, text: str) -> None:
+        """End every channel with a sentence, then the connection. Idempotent."""
+        if self.ended is not None:
+            return
+        self.ended = reason
+        for drive in tuple(self.drives):
+            drive.end(reason, text)
+        for ending in self.endings:
+            ending(reason)
+        for task in self._dialled.values():
+            task.add_done_callback(_close_dialled)
+            task.cancel()
+        self.forget(self, reason)
+        asyncio.get_running_loop().create_task(self._stack.aclose())
+        self.line.disconnect(text)
+
+
+def _is_gone(task: asyncio.Task[_Dialled]) -> bool:
+    if not task.done():
+        return False
+    if task.cancelled() or task.exception() is not None:
+        return True
+    return task.result().connection.lost.is_set()
+
+
+def _close_dialled(task: asyncio.Task[_Dialled]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().connection.close()
+
+
+class Sessions:
+    """All live sessions, for limits, kills, locks and the clock."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._live: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def live(self) -> Iterable[Session]:
+        """A snapshot."""
+        return tuple(self._live.values())
+
+    def begin(
+        self,
+        identity: Identity,
+        line: Line,
+        client_address: str,
+        client_version: str,
+        via: str,
+    ) -> Session:
+        """Start a session or raise BastionError with the reason it may not start."""
+        services = self._services
+        self._check_limits(identity)
+        at = services.clock()
+        session = Session(
+            secrets.token_hex(8), identity, services, line, client_address, at, self._forget
+        )
+        reason = locked(session, "")
+        if reason:
+            raise BastionError(reason)
+        services.ledger.session_started(
+            session.id, identity, client_address, client_version, via, at
+        )
+        self._live[session.id] = session
+        services.audit.append(
+            "session-started",
+            at,
+            session=session.id,
+            identity=identity.name,
+            subject=identity.id,
+            roles=sorted(identity.roles),
+            address=client_address,
+            client=client_version,
+            via=via,
+            certificate=identity.certificate.serial if identity.certificate else None,
+            expires_at=identity.expires_at,
+        )
+        return session
+
+    def _check_limits(self, identity: Identity) -> None:
+        limits = self._services.limits
+        if len(self._live) >= limits.sessions:
+            raise BastionError("the bastion is full; try again in a minute.")
+        own = sum(1 for session in self._live.values() if session.identity.id == identity.id)
+        if own >= limits.sessions_per_identity:
+            raise BastionError("you have too many sessions open; close some first.")
+
+    def _forget(self, session: Session, reason: EndReason) -> None:
+        if self._live.pop(session.id, None) is None:
+            return
+        services = self._services
+        at = services.clock()
+        services.ledger.session_ended(session.id, reason.value, at)
+        services.audit.append("session-ended", at, session=session.id, reason=reason.value)
+
+    def kill(self, session_id: str, reason: str) -> bool:
+        """End one session; False where there is none of that id."""
+        session = self._live.get(session_id)
+        if session is None:
+            return False
+        session.end(EndReason.KILLED, f"this session was ended by an operator: {reason}")
+        return True
+
+    def enforce(self) -> None:
+        """End what has run out, was revoked or locked. Called a few times a second."""
+        ledger, now = self._services.ledger, self._services.clock()
+        for session in self.live():
+            identity = session.identity
+            if identity.expires_at <= now:
+                session.end(
+                    EndReason.DEADLINE,
+                    "your access ended: the certificate or login behind this session has run out. "
+                    "Log in again.",
+                )
+                continue
+            serial = identity.certificate.serial if identity.certificate else None
+            if serial is not None and ledger.is_revoked(serial):
+                session.end(EndReason.REVOKED, "your certificate was revoked.")
+                continue
+            reason = locked(session, "")
+            if reason:
+                session.end(EndReason.LOCKED, reason)
+                continue
+            end_locked_channels(session)
+
+    def end_all(self, reason: EndReason, text: str) -> None:
+        """The bastion stops."""
+        for session in self.live():
+            session.end(reason, text)
+
+
+def locked(session: Session, target: str) -> str:
+    """The sentence of the lock that holds this session (or its target), or ""."""
+    identity = session.identity
+    serial = identity.certificate.serial if identity.certificate else None
+    lock = session.services.ledger.lock_on(
+        identity, target, session.id, serial, session.services.clock()
+    )
+    if lock is None:
+        return ""
+    return f"{lock.kind} {lock.value} is locked: {lock.reason}"
+
+
+def end_locked_channels(session: Session) -> None:
+    """A lock on a target ends the channels to it, and those alone."""
+    for drive in tuple(session.drives):
+        name = drive.target_name
+        if name:
+            reason = locked(session, name)
+            if reason:
+                drive.end(EndReason.LOCKED, reason)

@@ -1,0 +1,164 @@
+"""The target's side of a channel: asyncssh's callbacks become calls, and calls become packets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import asyncssh
+
+from bastion.events import Stream, TargetExit
+from bastion.target.dial import TargetConnection
+
+
+class Packets(Protocol):
+    """What every kind of asyncssh channel offers."""
+
+    def write(self, data: bytes) -> None: ...
+    def write_eof(self) -> None: ...
+    def close(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Who takes what the target sends; the drive of the channel."""
+
+    def from_target(self, data: bytes, stream: Stream = Stream.STDOUT) -> None:
+        """Bytes."""
+
+    def target_eof(self) -> None:
+        """No more bytes."""
+
+    def target_exit(self, ended: TargetExit) -> None:
+        """The end; everything before it was delivered."""
+
+    def target_stalled(self, stalled: bool) -> None:
+        """The target does not take bytes at the moment."""
+
+
+class _Side:
+    """What session channels and forwards share."""
+
+    def __init__(
+        self, sink: Sink, connection: TargetConnection, attached: Callable[[], None]
+    ) -> None:
+        self._sink = sink
+        self._connection = connection
+        self._attached = attached
+        self._chan: Packets | None = None
+        self._unwatch: Callable[[], None] = lambda: None
+        self._full = False
+        self._ended = TargetExit(0.0, status=255, message="connection lost")
+
+    # asyncssh's callbacks
+
+    def connection_made(self, chan: Packets) -> None:
+        self._chan = chan
+
+    def session_started(self) -> None:
+        self._unwatch = self._connection.watch(lambda _stalled: self._report())
+        self._attached()
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        stderr = datatype == asyncssh.EXTENDED_DATA_STDERR
+        self._sink.from_target(data, Stream.STDERR if stderr else Stream.STDOUT)
+
+    def eof_received(self) -> bool:
+        self._sink.target_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        self._full = True
+        self._report()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._report()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch()
+        ended = self._ended
+        self._sink.target_exit(
+            TargetExit(time.time(), ended.status, ended.signal, ended.core_dumped, ended.message)
+        )
+
+    # TargetEnd
+
+    def send(self, data: bytes) -> None:
+        """Send decided bytes."""
+        if self._chan is not None and not self._chan.is_closing():
+            try:
+                self._chan.write(data)
+            except BrokenPipeError:
+                self._chan.close()
+
+    def eof(self) -> None:
+        """Nothing more will be sent."""
+        if self._chan is not None and not self._chan.is_closing():
+            self._chan.write_eof()
+
+    def close(self) -> None:
+        """End it now."""
+        if self._chan is not None:
+            self._chan.close()
+
+    def hold(self, held: bool) -> None:
+        """Stop or go on reading from the target."""
+        if self._chan is not None:
+            if held:
+                self._chan.pause_reading()
+            else:
+                self._chan.resume_reading()
+
+    def _report(self) -> None:
+        self._sink.target_stalled(self._full or self._connection.stalled)
+
+
+class TargetSession(_Side, asyncssh.SSHClientSession[bytes]):
+    """A session channel: exec, shell or subsystem."""
+
+    def exit_status_received(self, status: int) -> None:
+        """Kept until all output was delivered."""
+        self._ended = TargetExit(0.0, status=status)
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        """Kept until all output was delivered."""
+        self._ended = TargetExit(0.0, signal=signal, core_dumped=core_dumped, message=msg)
+
+    def resize(self, columns: int, rows: int, width: int, height: int) -> None:
+        """Pass a window change on."""
+        if isinstance(self._chan, asyncssh.SSHClientChannel) and not self._chan.is_closing():
+            self._chan.change_terminal_size(columns, rows, width, height)
+
+    def signal(self, name: str) -> None:
+        """Pass a signal on."""
+        if isinstance(self._chan, asyncssh.SSHClientChannel) and not self._chan.is_closing():
+            self._chan.send_signal(name)
+
+    def send_break(self, milliseconds: int) -> None:
+        """Pass a break on."""
+        if isinstance(self._chan, asyncssh.SSHClientChannel) and not self._chan.is_closing():
+            self._chan.send_break(milliseconds)
+
+
+class TargetForward(_Side, asyncssh.SSHTCPSession[bytes]):
+    """A direct-tcpip channel through the target."""
+
+    def __init__(
+        self, sink: Sink, connection: TargetConnection, attached: Callable[[], None]
+    ) -> None:
+        super().__init__(sink, connection, attached)
+        self._ended = TargetExit(0.0)
+
+
+class TargetUnixForward(_Side, asyncssh.SSHUNIXSession[bytes]):
+    """A direct-streamlocal channel through the target."""
+
+    def __init__(
+        self, sink: Sink, connection: TargetConnection, attached: Callable[[], None]
+    ) -> None:
+        super().__init__(sink, connection, attached)
+        self._ended = TargetExit(0.0)
