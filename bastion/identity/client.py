@@ -69,6 +69,14 @@ class ProviderClient:
         form = {"grant_type": grant_type, **fields}
         return await self.post(metadata.token_endpoint, form, "token endpoint")
 
+    async def userinfo(self, access_token: str) -> Mapping[str, object]:
+        """What the userinfo endpoint says of the token's owner; empty where there is none."""
+        metadata = await self.provider.metadata()
+        if not metadata.userinfo_endpoint or not access_token.isprintable():
+            return {}
+        headers = {"authorization": f"Bearer {access_token}"}
+        return await fetch.get_json(self._http, metadata.userinfo_endpoint, "userinfo", headers)
+
     async def authorization_url(
         self, *, redirect_uri: str, state: str, nonce: str, verifier: str
     ) -> str:

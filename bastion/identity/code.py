@@ -26,7 +26,7 @@ from typing import Final
 from bastion.errors import IdentityError, LoginExpired, LoginRefused
 from bastion.identity.claims import VerifiedClaims
 from bastion.identity.client import ProviderClient
-from bastion.identity.tokens import verify_id_token
+from bastion.identity.profile import verified_claims
 from bastion.model import visible
 
 _ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
@@ -184,12 +184,8 @@ class CodeFlow:
         )
         if answer.error:
             raise LoginRefused(f"The identity provider refuses the code ({answer.error}).")
-        return await verify_id_token(
-            answer.document.get("id_token"),
-            self._client.provider,
-            self._client.settings,
-            now=self._clock(),
-            nonce=login.nonce,
+        return await verified_claims(
+            self._client, answer.document, now=self._clock(), nonce=login.nonce
         )
 
     async def _check_issuer(self, unverified: Mapping[str, str]) -> None:

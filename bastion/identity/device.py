@@ -51,8 +51,8 @@ async def authorize(client: ProviderClient) -> DeviceAuthorization:
     return _read(answer.document, plain_loopback=is_loopback(metadata.issuer))
 
 
-async def poll(client: ProviderClient, authorization: DeviceAuthorization) -> str:
-    """Wait until the person has decided; gives the unverified ID token.
+async def poll(client: ProviderClient, authorization: DeviceAuthorization) -> Mapping[str, object]:
+    """Wait until the person has decided; gives the token response, unverified.
 
     The caller holds it to `expires_in`; cancelling it at any time is safe.
     """
@@ -71,7 +71,7 @@ async def poll(client: ProviderClient, authorization: DeviceAuthorization) -> st
         failures = 0
         match answer.error:
             case "":
-                return str(answer.document.get("id_token", ""))
+                return answer.document
             case "authorization_pending":
                 pass
             case "slow_down":

@@ -83,10 +83,12 @@ async def provider_errors(what: str) -> AsyncIterator[None]:
         ) from None
 
 
-async def get_json(client: httpx2.AsyncClient, url: str, what: str) -> Mapping[str, object]:
+async def get_json(
+    client: httpx2.AsyncClient, url: str, what: str, headers: Mapping[str, str] | None = None
+) -> Mapping[str, object]:
     """GET a JSON object; ProviderDown for anything else."""
     async with provider_errors(what):
-        response = await client.get(url, headers={"accept": "application/json"})
+        response = await client.get(url, headers={"accept": "application/json", **(headers or {})})
     return json_object(response, what)
 
 

@@ -19,9 +19,9 @@ from bastion.errors import IdentityError, LoginExpired, LoginRefused
 from bastion.identity import code, device
 from bastion.identity.claims import VerifiedClaims
 from bastion.identity.client import ProviderClient
+from bastion.identity.profile import verified_claims
 from bastion.identity.provider import ProviderMetadata
 from bastion.identity.settings import ProviderSettings
-from bastion.identity.tokens import verify_id_token
 
 MAX_PENDING: Final = 256
 """Anybody may begin a login without being known: each costs memory here and a poll there."""
@@ -168,10 +168,8 @@ class LoginService:
         now = self._clock()
 
         async def finish() -> VerifiedClaims:
-            token = await device.poll(self._client, authorization)
-            return await verify_id_token(
-                token, self._client.provider, self.settings, now=self._clock(), nonce=None
-            )
+            unverified = await device.poll(self._client, authorization)
+            return await verified_claims(self._client, unverified, now=self._clock(), nonce=None)
 
         return _Begun(
             flow="device",

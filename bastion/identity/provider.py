@@ -38,6 +38,8 @@ class ProviderMetadata:
     jwks_uri: str
     device_authorization_endpoint: str
     """Empty where the provider has no device grant."""
+    userinfo_endpoint: str
+    """Empty where it has none."""
     token_auth_methods: tuple[str, ...]
     iss_parameter: bool
     """RFC 9207: the provider always sends `iss` back to the callback page."""
@@ -81,14 +83,17 @@ def read_metadata(document: Mapping[str, object], issuer: str) -> ProviderMetada
     def url(name: str) -> str:
         return checked_url(document.get(name), plain_loopback=loopback, what=name)
 
-    device = "device_authorization_endpoint"
+    def optional_url(name: str) -> str:
+        return url(name) if document.get(name) else ""
+
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return ProviderMetadata(
         issuer=issuer,
         authorization_endpoint=url("authorization_endpoint"),
         token_endpoint=url("token_endpoint"),
         jwks_uri=url("jwks_uri"),
-        device_authorization_endpoint=url(device) if document.get(device) else "",
+        device_authorization_endpoint=optional_url("device_authorization_endpoint"),
+        userinfo_endpoint=optional_url("userinfo_endpoint"),
         token_auth_methods=tuple(map(str, methods)) if isinstance(methods, list) else (),
         iss_parameter=document.get("authorization_response_iss_parameter_supported") is True,
     )

@@ -1,4 +1,4 @@
-"""An ID token → verified claims: OpenID Connect Core §3.1.3.7, strictly."""
+"""An ID token → its verified payload: OpenID Connect Core §3.1.3.7, strictly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -16,10 +15,8 @@ from joserfc.jwk import Key
 from joserfc.util import urlsafe_b64decode
 
 from bastion.errors import LoginRefused
-from bastion.identity.claims import MAX_TEXT, VerifiedClaims, claim_value
 from bastion.identity.provider import Provider
 from bastion.identity.settings import ProviderSettings
-from bastion.model import ClaimValue
 
 MAX_TOKEN: Final = 128 * 1024
 """Parsed before anything is verified, so it is bounded first."""
@@ -40,8 +37,8 @@ async def verify_id_token(
     *,
     now: float,
     nonce: str | None,
-) -> VerifiedClaims:
-    """Check signature, algorithm, issuer, audience, nonce and times, in this order.
+) -> Mapping[str, object]:
+    """Check signature, algorithm, issuer, audience, nonce and times; give the verified payload.
 
     `nonce` is None for the device grant, which has none. LoginRefused says what is wrong;
     ProviderDown when the keys cannot be fetched.
@@ -51,7 +48,7 @@ async def verify_id_token(
     if nonce is not None and payload.get("nonce") != nonce:
         raise _refused("is an answer to another login (nonce)")
     _check_times(payload, now, settings.clock_skew_seconds)
-    return _claims(payload, settings)
+    return payload
 
 
 async def _verified_payload(
@@ -134,47 +131,6 @@ def _time(payload: Mapping[str, object], name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 2**53:
         return None
     return value if math.isfinite(value) else None
-
-
-def _claims(payload: Mapping[str, object], settings: ProviderSettings) -> VerifiedClaims:
-    subject = payload.get("sub")
-    # OpenID Connect Core §2: at most 255 ASCII characters.
-    if not isinstance(subject, str) or not 0 < len(subject) <= 255:
-        raise _refused("does not say whom it is about (sub)")
-    kept: dict[str, ClaimValue] = {}
-    for name in settings.kept_claims:
-        if name == "email" and not (settings.unverified_email or _email_verified(payload)):
-            continue
-        found = _lookup(payload, name)
-        if found is None:
-            continue
-        value = claim_value(found)
-        if value is None:
-            raise _refused(f"has a claim {name!r} that is not text, number or a list of texts")
-        kept[name] = value
-    return VerifiedClaims(
-        settings.issuer, subject, _name(payload, settings) or subject, MappingProxyType(kept)
-    )
-
-
-def _email_verified(payload: Mapping[str, object]) -> bool:
-    return payload.get("email_verified") is True
-
-
-def _name(payload: Mapping[str, object], settings: ProviderSettings) -> str:
-    for claim in settings.name_claims:
-        found = payload.get(claim)
-        if isinstance(found, str) and 0 < len(found) <= MAX_TEXT:
-            return found
-    return ""
-
-
-def _lookup(payload: Mapping[str, object], name: str) -> object:
-    if name in payload:
-        return payload[name]
-    first, dot, rest = name.partition(".")
-    inner = payload.get(first)
-    return _lookup(inner, rest) if dot and isinstance(inner, dict) else None
 
 
 def _object(part: str) -> Mapping[str, object]:

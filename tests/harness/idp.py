@@ -1,8 +1,8 @@
 """Real OpenID Connect providers on loopback, and people who log in there.
 
-    async with nanoidp_server(tmp_path) as idp:
-        idp.issuer, idp.client_id, idp.client_secret, idp.users
-        await idp.approve_device(pending.complete_url, "alice")
+async with nanoidp_server(tmp_path) as idp:
+    idp.issuer, idp.client_id, idp.client_secret, idp.users
+    await idp.approve_device(pending.complete_url, "alice")
 """
 
 from __future__ import annotations

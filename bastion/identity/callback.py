@@ -1,0 +1,211 @@
+"""The small web server behind the code flow: `/login/ID` and `/callback`, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qs
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from bastion.errors import ConfigError, Fault, IdentityError
+from bastion.identity import pages
+from bastion.identity.code import CodeFlow, UnknownLogin
+from bastion.model import visible
+
+COOKIE: Final = "bastion-login"
+
+MAX_CONNECTIONS: Final = 128
+"""Whoever opens more holds file descriptors that SSH connections need."""
+
+CONNECTION_SECONDS: Final = 60.0
+"""The longest exchange is a code for a token at a slow provider; longer is a slow-header attack."""
+
+MAX_FORM: Final = 4096
+_MAX_HEAD: Final = 16 * 1024
+_MAX_PARAMETERS: Final = 16
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+
+
+class _BoundedProtocol(H11Protocol):
+    """Refuses connections over the limit and ends those that last too long."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._deadline: asyncio.TimerHandle | None = None
+        if len(self.connections) >= MAX_CONNECTIONS:
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            super().connection_lost(exc)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the bastion."""
+        yield
+
+
+class CallbackListener:
+    """Serves a CodeFlow's pages on `host`:`port`, in the running loop.
+
+    TLS where both files are given; otherwise plain, for a TLS proxy in front or loopback.
+    """
+
+    def __init__(
+        self,
+        code_flow: CodeFlow,
+        host: str,
+        port: int,
+        *,
+        tls_certificate: str = "",
+        tls_key: str = "",
+    ) -> None:
+        """Nothing is bound before `start`."""
+        self._address = (host, port)
+        config = uvicorn.Config(
+            web_app(code_flow),
+            http=_BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # addresses hold codes and states
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            h11_max_incomplete_event_size=_MAX_HEAD,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=3,
+            ssl_certfile=tls_certificate or None,
+            ssl_keyfile=tls_key or None,
+        )
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+        self.port = port
+        """The port bound, which is the one asked for unless that was 0."""
+
+    async def start(self) -> None:
+        """Bind and serve; ConfigError when the address cannot be had."""
+        host, port = self._address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+        except OSError as error:
+            listener.close()
+            fault = f"the login page cannot be served there: {error.strerror}"
+            raise ConfigError([Fault(f"{host}:{port}", fault)]) from None
+        self.port = listener.getsockname()[1]
+        self._server.config.load()
+        await self._server.startup(sockets=[listener])
+        self._task = asyncio.create_task(self._run(listener))
+
+    async def _run(self, listener: socket.socket) -> None:
+        await self._server.main_loop()
+        await self._server.shutdown(sockets=[listener])
+
+    async def close(self) -> None:
+        """Stop serving; pages on their way get three seconds."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+def web_app(code_flow: CodeFlow) -> Starlette:
+    """The pages of one CodeFlow as an ASGI application."""
+
+    async def login_page(request: Request) -> Response:
+        try:
+            login = code_flow.find(request.path_params["login_id"])
+            cookie = _cookie(request) or secrets.token_urlsafe(32)
+            if request.method == "POST":
+                form = await _form(request)
+                url = await code_flow.confirm(login, _cookie(request), form.get("token", ""))
+                return _html(pages.forward_page(url))
+        except IdentityError as error:
+            return _failed(error)
+        token = code_flow.form_token(login, cookie)
+        page = _html(pages.confirm_page(login.confirmation, visible(login.client_address), token))
+        # Lax: sent when the provider sends the browser back, not with a form on another site.
+        page.set_cookie(
+            COOKIE, cookie, max_age=3600, httponly=True, samesite="lax", secure=code_flow.secure
+        )
+        return page
+
+    async def callback_page(request: Request) -> Response:
+        try:
+            parameters = _single_values(request.scope["query_string"].decode("latin-1"))
+            claims = await code_flow.callback(parameters, _cookie(request))
+        except IdentityError as error:
+            return _failed(error)
+        return _html(pages.done_page(visible(claims.name, limit=100)))
+
+    async def not_found(_: Request, __: Exception) -> Response:
+        return _html(pages.failed_page("There is nothing here."), HTTPStatus.NOT_FOUND)
+
+    async def broken(_: Request, __: Exception) -> Response:
+        page = pages.failed_page("Something went wrong on our side; tell the operator.")
+        return _html(page, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    return Starlette(
+        routes=[
+            Route("/login/{login_id}", login_page, methods=["GET", "POST"]),
+            Route("/callback", callback_page, methods=["GET"]),
+        ],
+        exception_handlers={404: not_found, 405: not_found, 500: broken},
+    )
+
+
+def _cookie(request: Request) -> str:
+    return request.cookies.get(COOKIE, "")[:128]
+
+
+async def _form(request: Request) -> dict[str, str]:
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if site != "same-origin" or kind != _FORM_TYPE:
+        raise IdentityError("The button was not pressed on our page; open the page again.")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            raise IdentityError("That form is too long.")
+    return _single_values(body.decode("latin-1"))
+
+
+def _single_values(text: str) -> dict[str, str]:
+    """Parameters by name. RFC 6749 §3.1: none may come twice, or two readers see two things."""
+    try:
+        found = parse_qs(
+            text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="replace"
+        )
+    except ValueError:
+        raise IdentityError("Too many parameters.") from None
+    if any(len(values) > 1 for values in found.values()):
+        raise IdentityError("A parameter came twice.")
+    return {name: values[0] for name, values in found.items()}
+
+
+def _failed(error: IdentityError) -> Response:
+    status = HTTPStatus.NOT_FOUND if isinstance(error, UnknownLogin) else HTTPStatus.FORBIDDEN
+    return _html(pages.failed_page(str(error)), status)
+
+
+def _html(page: str, status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
+    return HTMLResponse(page, status, pages.HEADERS)
