@@ -21,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from bastion.errors import ConfigError, Fault, IdentityError
 from bastion.identity import pages
 from bastion.identity.code import CodeFlow, UnknownLogin
+from bastion.identity.login import LoginService
 from bastion.model import visible
 
 COOKIE: Final = "bastion-login"
@@ -61,15 +62,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-class CallbackListener:
-    """Serves a CodeFlow's pages on `host`:`port`, in the running loop.
+class CallbackPage:
+    """Serves the pages of a service's code flow on `host`:`port`, in the running loop.
 
     TLS where both files are given; otherwise plain, for a TLS proxy in front or loopback.
     """
 
     def __init__(
         self,
-        code_flow: CodeFlow,
+        service: LoginService,
         host: str,
         port: int,
         *,
@@ -79,7 +80,7 @@ class CallbackListener:
         """Nothing is bound before `start`."""
         self._address = (host, port)
         config = uvicorn.Config(
-            web_app(code_flow),
+            web_app(service.code_flow),
             http=_BoundedProtocol,
             ws="none",
             lifespan="off",
@@ -120,7 +121,7 @@ class CallbackListener:
         await self._server.main_loop()
         await self._server.shutdown(sockets=[listener])
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Stop serving; pages on their way get three seconds."""
         self._server.should_exit = True
         if self._task is not None:
