@@ -93,6 +93,25 @@ class Question:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody who may use the control socket, as the configuration names them.
+
+    `unix_user` is what the kernel says of the caller. `identity` is that person's `Identity.id`,
+    so that nobody decides their own request by way of the socket, or counts twice.
+    """
+
+    unix_user: str
+    name: str
+    roles: frozenset[str] = frozenset()
+    identity: str = ""
+
+    @property
+    def id(self) -> str:
+        """What distinct people are counted by."""
+        return self.identity or f"unix#{self.unix_user}"
+
+
 class State(StrEnum):
     """Where an approval stands; a closed list."""
 

@@ -45,11 +45,19 @@ class Ledger:
                 if not read_only:
                     _prepare(connection)
                     schema.migrate(self._database)
-                self._revoked = self._load_revoked()
-                self._locks = self._load_locks()
+                self._seen_version: object = None
+                self.refresh()
             except (OSError, sqlite3.Error) as error:
                 raise StoreError(f"The ledger {path} cannot be opened: {error}.") from error
             opened.pop_all()
+
+    def refresh(self) -> None:
+        """Take in the locks and revocations that another process wrote since the last look."""
+        version = self._rows("PRAGMA data_version")[0]["data_version"]
+        if version != self._seen_version:
+            self._seen_version = version
+            self._revoked = self._load_revoked()
+            self._locks = self._load_locks()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -335,6 +343,11 @@ class Ledger:
             " GROUP BY s.id ORDER BY s.started_at DESC, s.id LIMIT ?",
             (open_only, limit),
         )
+
+    def count_open_sessions(self) -> int:
+        """How many sessions are live."""
+        [row] = self._rows("SELECT count(*) AS open FROM sessions WHERE ended_at IS NULL")
+        return int(row["open"])
 
     def session(self, session_id: str) -> Row | None:
         """One session with all that hangs on it, or None."""
