@@ -1,0 +1,432 @@
+"""The gate of legacy scp: every file and directory is decided by its record, before its content.
+
+    NEW --Opened--> decide --deny-----> ENDED
+                       |---approve---> ASKING --granted--> READY, else ENDED
+                       `---allow-----> READY
+    READY --0--> RECORD --T, E--> ANSWER --any--> RECORD
+                 RECORD --C, D--> decide --deny--> warn both sides, RECORD
+                                     |---approve--> HELD --granted--> ANSWER, else as denied
+                                     `---allow----> ANSWER
+    ANSWER (to D) --0--> RECORD, one level deeper
+    ANSWER (to C) --0--> CONTENT --all--> TRAILER --> LAST --any--> RECORD
+
+One side sends and one receives; the client is either. The gate keeps step with both: it lets no
+byte through before its turn, for content that the receiver did not agree to take would be read as
+records. Paths are decided as the command line and the records spell them (see `policy.paths`).
+
+An upload to `PATH` may mean a file of that name or a directory, which only the target knows: both
+readings are decided and the stricter rules, unless PATH ends in a slash.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from bastion.errors import ClientFault, ProtocolFault, TargetFault
+from bastion.events import (
+    ClientEof,
+    Decided,
+    Dial,
+    Effect,
+    EndReason,
+    EofToClient,
+    EofToTarget,
+    Event,
+    Exit,
+    FileDone,
+    FromClient,
+    FromTarget,
+    HoldClient,
+    Opened,
+    Outcome,
+    Resolved,
+    Stream,
+    TargetEof,
+    TargetExit,
+    Tell,
+    ToClient,
+    ToTarget,
+    Transcript,
+)
+from bastion.gate.consent import END_OF_APPROVAL, Consent
+from bastion.gate.content import Content, ReorderWindow
+from bastion.gate.gate import Decide, Judgement, finished, strictest
+from bastion.gate.transcripts import denied, described, transcript
+from bastion.gate.words import refusal, unresolved
+from bastion.model import (
+    EXIT_REFUSED,
+    Direction,
+    FileOperation,
+    FileRequest,
+    Request,
+    visible,
+)
+from bastion.policy.files import ScpPath, ScpServer
+from bastion.policy.paths import absolute, parent
+from bastion.policy.rules import Action, Verdict
+from bastion.wire import scp
+
+AHEAD_LIMIT: Final = 1024 * 1024
+"""Bytes sent before their turn: scp waits for every answer, so whoever does not is no scp."""
+DEPTH_LIMIT: Final = 1024
+"""Directories in directories: each costs a path, longer by a name."""
+
+
+class _State(Enum):
+    NEW = auto()
+    ASKING = auto()
+    READY = auto()
+    RECORD = auto()
+    HELD = auto()
+    TIMES = auto()
+    ANSWER = auto()
+    CONTENT = auto()
+    TRAILER = auto()
+    LAST = auto()
+    ENDED = auto()
+
+
+_SENDER_SPEAKS: Final = {_State.RECORD, _State.CONTENT, _State.TRAILER}
+_RECEIVER_SPEAKS: Final = {_State.READY, _State.TIMES, _State.ANSWER, _State.LAST}
+
+
+class ScpGate:
+    """One channel of `scp -t` or `scp -f` from Opened to Exit."""
+
+    def __init__(self, decide: Decide, transfer: ScpServer) -> None:
+        self._decide = decide
+        self._transfer = transfer
+        self._uploads = transfer.direction is Direction.UPLOAD
+        self._state = _State.NEW
+        self._effects: list[Effect] = []
+        self._client = scp.Lines(ClientFault)
+        self._target = scp.Lines(TargetFault)
+        self._sender, self._receiver = (
+            (self._client, self._target) if self._uploads else (self._target, self._client)
+        )
+        self._sender_fault: type[ProtocolFault] = ClientFault if self._uploads else TargetFault
+        self._client_eof = False
+        self._eof_sent = False
+        self._stalled = False
+        self._consent = Consent()
+        self._opening: tuple[Request, Verdict] | None = None
+        self._covered: set[str] = set()
+        self._folders: list[tuple[str, ...]] = []
+        self._line = b""
+        self._times = b""
+        self._record: scp.Record = scp.End()
+        self._judgements: list[Judgement] = []
+        self._request: FileRequest | None = None
+        self._content = Content(ReorderWindow())
+        self._left = 0
+
+    def feed(self, event: Event) -> list[Effect]:
+        """Take one event; give what is to be done."""
+        if self._state is _State.ENDED:
+            return []
+        try:
+            self._take(event)
+            self._go_on()
+        except ProtocolFault as fault:
+            self._effects.append(Tell(f"the channel was closed: {fault}"))
+            self._end(Exit(EndReason.PROTOCOL_FAULT, EXIT_REFUSED))
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Opened(request=request):
+                self._open(request)
+            case FromClient(data=data):
+                self._client.add(data)
+            case ClientEof():
+                self._client_eof = True
+            case FromTarget(data=data, stream=Stream.STDOUT):
+                self._target.add(data)
+            case FromTarget(data=data, stream=stream):
+                self._effects.append(ToClient(data, stream))
+            case TargetEof():
+                self._effects.append(EofToClient())
+            case TargetExit():
+                self._end(finished(event))
+            case Resolved():
+                self._resolve(event)
+
+    # --- the channel itself -------------------------------------------------------------------
+
+    def _open(self, request: Request) -> None:
+        judgements: list[Judgement] = [
+            (asked, self._decide(asked)) for asked in _named(self._transfer)
+        ]
+        said = self._decide(request)
+        if said.action is Action.DENY:  # else the verdicts about the files rule
+            judgements = [(request, said)]
+        asked, verdict = strictest(judgements) if judgements else (request, said)
+        if verdict.action is Action.DENY:
+            self._effects += [Decided(asked, verdict), Tell(refusal(verdict))]
+            self._end(Exit(EndReason.DENIED, EXIT_REFUSED))
+            return
+        self._opening = (request, verdict)
+        self._state = _State.ASKING
+        if not self._uploads:
+            self._effects += [Decided(*judgement) for judgement in judgements]
+            self._covered = {said.rule for _, said in judgements if said.action is Action.APPROVE}
+            self._effects += self._consent.ask(judgements)
+        if not self._consent.pending:
+            self._dial(request)
+
+    def _dial(self, request: Request) -> None:
+        self._state = _State.READY
+        self._effects.append(Dial(request))
+
+    def _resolve(self, event: Resolved) -> None:
+        outcome, effects = self._consent.resolved(event)
+        self._effects += effects
+        if outcome is None:
+            return
+        if self._state is _State.ASKING:
+            assert self._opening is not None
+            request, verdict = self._opening
+            if outcome is Outcome.GRANTED:
+                self._dial(request)
+            else:
+                self._effects.append(Tell(unresolved(event, verdict)))
+                self._end(Exit(END_OF_APPROVAL[outcome], EXIT_REFUSED))
+        elif outcome is Outcome.GRANTED:
+            self._pass_entry()
+        else:
+            _, verdict = strictest(self._judgements)
+            self._refuse(unresolved(event, verdict))
+
+    def _end(self, ended: Exit) -> None:
+        self._state = _State.ENDED
+        self._effects += self._consent.withdraw()
+        if self._request is not None:
+            self._finish("the channel ended before the file was whole")
+        self._effects.append(ended)
+
+    def _to_sender(self, data: bytes) -> None:
+        self._effects.append(ToClient(data) if self._uploads else ToTarget(data))
+
+    def _to_receiver(self, data: bytes) -> None:
+        self._effects.append(ToTarget(data) if self._uploads else ToClient(data))
+
+    # --- in step with both sides --------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        while self._step():
+            pass
+        if self._state in {_State.ENDED, _State.NEW}:
+            return
+        for ahead, fault in ((self._client, ClientFault), (self._target, TargetFault)):
+            if len(ahead) > AHEAD_LIMIT:
+                raise fault("too much was sent before its turn")
+        speaks = self._client_speaks()
+        self._hold(not speaks and (self._consent.pending or len(self._client) > 0))
+        drained = (speaks or not len(self._client)) and not self._consent.pending
+        if self._client_eof and drained and not self._eof_sent:
+            self._eof_sent = True
+            self._effects.append(EofToTarget())
+
+    def _client_speaks(self) -> bool:
+        return self._state in (_SENDER_SPEAKS if self._uploads else _RECEIVER_SPEAKS)
+
+    def _hold(self, stalled: bool) -> None:
+        if stalled is not self._stalled:
+            self._stalled = stalled
+            self._effects.append(HoldClient(stalled))
+
+    def _step(self) -> bool:
+        """Take the next thing of the side whose turn it is; False when it is not there yet."""
+        match self._state:
+            case _State.RECORD:
+                return self._take_record()
+            case _State.CONTENT:
+                return self._take_content()
+            case _State.TRAILER:
+                return self._take_trailer()
+            case _ if self._state in _RECEIVER_SPEAKS:
+                answer = self._receiver.answer()
+                if answer is not None:
+                    self._take_answer(answer)
+                return answer is not None
+            case _:
+                return False
+
+    def _take_record(self) -> bool:
+        if self._uploads and len(self._target):
+            raise TargetFault("the target answered what nobody sent")
+        line = self._sender.line()
+        if line is None:
+            return False
+        self._line = line
+        self._record = scp.decode_record(line, self._sender_fault)
+        match self._record:
+            case scp.Message():
+                self._to_receiver(line)
+            case scp.File() | scp.Directory():
+                self._judge(self._record)
+            case scp.Times() if self._uploads:
+                # Kept until a file follows: a sink that cannot set a directory's times warns out
+                # of turn, and whoever reads that as an answer has lost step with it.
+                self._times = line
+                self._to_sender(b"\0")
+            case _:
+                if isinstance(self._record, scp.End) and not self._folders:
+                    raise self._sender_fault("a directory ends that was not begun")
+                self._await_answer()
+        return True
+
+    def _await_answer(self) -> None:
+        self._to_receiver(self._line)
+        self._state = _State.ANSWER
+
+    def _take_answer(self, answer: bytes) -> None:
+        agreed = answer == b"\0"
+        if self._state is _State.TIMES and agreed:
+            self._await_answer()
+            return
+        self._to_sender(answer)
+        if self._state is _State.ANSWER and agreed:
+            self._agreed()
+            return
+        if self._request is not None:
+            said = "" if agreed else scp.decode_message(answer).text
+            self._finish(said and f"the other side said: {visible(said, limit=200)}")
+        self._state = _State.RECORD
+
+    def _agreed(self) -> None:
+        self._state = _State.RECORD
+        match self._record:
+            case scp.File(size=size):
+                self._left = size
+                self._state = _State.CONTENT if size else _State.TRAILER
+            case scp.Directory():
+                if len(self._folders) >= DEPTH_LIMIT:
+                    raise self._sender_fault("too many directories lie in one another")
+                self._folders.append(self._paths(self._record.name))
+                self._finish("")
+            case scp.End():
+                self._folders.pop()
+
+    def _take_content(self) -> bool:
+        data = self._sender.content(self._left)
+        if not data:
+            return False
+        self._content.add(self._content.end, data)
+        self._to_receiver(data)
+        self._left -= len(data)
+        if not self._left:
+            self._state = _State.TRAILER
+        return True
+
+    def _take_trailer(self) -> bool:
+        trailer = self._sender.answer()
+        if trailer is None:
+            return False
+        if trailer != b"\0":
+            self._content.doubt("the sender could not read all of it")
+        self._to_receiver(trailer)
+        self._state = _State.LAST
+        return True
+
+    # --- verdicts -----------------------------------------------------------------------------
+
+    def _judge(self, record: scp.File | scp.Directory) -> None:
+        operation = FileOperation.READ
+        if self._uploads:
+            is_file = isinstance(record, scp.File)
+            operation = FileOperation.WRITE if is_file else FileOperation.MKDIR
+        requests = [_request(operation, self._transfer, path) for path in self._paths(record.name)]
+        self._judgements = [(request, self._decide(request)) for request in requests]
+        request, verdict = strictest(self._judgements)
+        if verdict.action is Action.DENY:
+            self._effects.append(Decided(request, verdict))
+            self._refuse(refusal(verdict))
+            return
+        self._effects += [Decided(*judgement) for judgement in self._judgements]
+        self._effects += self._consent.ask(self._unasked())
+        if self._consent.pending:
+            self._state = _State.HELD
+        else:
+            self._pass_entry()
+
+    def _unasked(self) -> list[Judgement]:
+        """One question a rule: readings of one record are one thing.
+
+        What was granted for a whole directory holds for what lies in it.
+        """
+        by_rule = {said.rule: (asked, said) for asked, said in reversed(self._judgements)}
+        return [judgement for rule, judgement in by_rule.items() if rule not in self._covered]
+
+    def _pass_entry(self) -> None:
+        request, _ = self._judgements[0]
+        assert isinstance(request, FileRequest)
+        self._request = request
+        self._content = Content(ReorderWindow())
+        times, self._times = self._times, b""
+        if times and isinstance(self._record, scp.File):
+            self._to_receiver(times)
+            self._state = _State.TIMES
+        else:
+            self._await_answer()
+
+    def _refuse(self, sentence: str) -> None:
+        """Answer for the receiver that the entry is not taken; tell the client why."""
+        request, verdict = strictest(self._judgements)
+        assert isinstance(request, FileRequest)
+        self._effects.append(Transcript(denied(request, verdict)))
+        warning = scp.encode_warning(f"bastion: {described(request)}: {sentence}")
+        self._effects.append(ToClient(warning))
+        if not self._uploads:
+            self._to_sender(scp.encode_warning("refused by the bastion"))
+        self._times = b""
+        self._state = _State.RECORD
+
+    def _paths(self, name: str) -> tuple[str, ...]:
+        """Every path that a record of this name may mean, where the transfer now stands."""
+        if self._folders:
+            return tuple(absolute(name, folder) for folder in self._folders[-1])
+        if self._uploads:
+            sink = self._transfer.paths[0]
+            inside = absolute(name, sink.path)
+            return (inside,) if sink.directory else (inside, sink.path)
+        found = [_source(path, name) for path in self._transfer.paths]
+        paths = tuple(path for path in found if path is not None)
+        if not paths:
+            raise TargetFault(f"the target sent {visible(name, limit=200)}, which nobody asked for")
+        return paths
+
+    def _finish(self, failure: str) -> None:
+        """Account for the entry that was let through."""
+        assert self._request is not None
+        request, self._request = self._request, None
+        digest, doubt = self._content.close()
+        if failure or isinstance(self._record, scp.Directory):
+            digest = ""
+        note = failure or doubt
+        done = FileDone(request, not failure, self._content.size, digest, note)
+        self._effects += [done, Transcript(transcript(done))]
+
+
+def _named(transfer: ScpServer) -> list[FileRequest]:
+    """What the command line alone tells: every source, and a sink that is no directory."""
+    if transfer.direction is Direction.DOWNLOAD:
+        return [_request(FileOperation.READ, transfer, path.path) for path in transfer.paths]
+    sink = transfer.paths[0]
+    if sink.directory or transfer.recursive:
+        return []
+    return [_request(FileOperation.WRITE, transfer, sink.path)]
+
+
+def _request(operation: FileOperation, transfer: ScpServer, path: str) -> FileRequest:
+    direction = Direction.NONE if operation is FileOperation.MKDIR else transfer.direction
+    return FileRequest(operation, path, direction=direction, protocol="scp")
+
+
+def _source(path: ScpPath, name: str) -> str | None:
+    """The path of a record that stands at the top, if this operand can have brought it."""
+    if path.glob:  # the client checks the name against its pattern itself
+        return absolute(name, parent(path.path))
+    return path.path if path.path.rpartition("/")[2] == name else None

@@ -1,0 +1,128 @@
+"""The SFTP gate between OpenSSH's own sftp and sftp-server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Channel:
+    """A directory, a gate in the way, and what it said."""
+
+    def __init__(self, place: Path) -> None:
+        self.remote = place / "remote"
+        self.local = place / "local"
+        self.remote.mkdir()
+        self.local.mkdir()
+        self.log = place / "log"
+        self.log.touch()
+        self.settings = {"kind": "sftp", "log": str(self.log), "home": str(self.remote)}
+        self.place = place
+
+    def wrapper(self) -> Path:
+        """A program that stands for the server, or for ssh, with the gate in the way."""
+        (self.place / "settings.json").write_text(json.dumps(self.settings))
+        wrapper = self.place / "wrapper"
+        wrapper.write_text(
+            f"#!/bin/sh\ncd {ROOT}\n"
+            f'exec {sys.executable} -m tests.harness.gaterelay {self.place}/settings.json "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        return wrapper
+
+    def sftp(self, *commands: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        """Run a batch of sftp's commands."""
+        self.settings |= settings
+        return subprocess.run(
+            ["sftp", "-q", "-b", "-", "-D", str(self.wrapper())],
+            input="\n".join(commands) + "\n",
+            text=True,
+            capture_output=True,
+            cwd=self.local,
+            timeout=30,
+        )
+
+    def said(self, kind: str) -> list[str]:
+        """Effects of one kind, as text."""
+        return [line for line in self.log.read_text().splitlines() if line.startswith(kind + "(")]
+
+
+@pytest.fixture
+def channel(tmp_path: Path) -> Channel:
+    return Channel(tmp_path)
+
+
+def _content(size: int) -> bytes:
+    return hashlib.shake_128(b"content").digest(size)
+
+
+def test_upload_and_download_with_their_hashes(channel: Channel) -> None:
+    content = _content(3_000_000)
+    (channel.local / "in").write_bytes(content)
+    ran = channel.sftp("put in up", "get up out", "ls -l", "rename up moved")
+    assert ran.returncode == 0, ran.stderr
+    assert (channel.local / "out").read_bytes() == content
+    assert (channel.remote / "moved").read_bytes() == content
+    digest = hashlib.sha256(content).hexdigest()
+    transcripts = channel.said("Transcript")
+    path = channel.remote / "up"
+    assert f"Transcript(text='upload {path} 3000000 bytes sha256={digest}')" in transcripts
+    assert f"Transcript(text='download {path} 3000000 bytes sha256={digest}')" in transcripts
+    assert f"Transcript(text='rename {path} -> {channel.remote}/moved')" in transcripts
+    assert channel.said("Exit") == [
+        "Exit(reason=<EndReason.FINISHED: 'finished'>, status=0, signal='',"
+        " core_dumped=False, message='')"
+    ]
+
+
+def test_a_denied_path_never_reaches_the_target(channel: Channel) -> None:
+    (channel.remote / "secret").write_text("s")
+    (channel.local / "in").write_text("x")
+    rules = [("deny", "no-secrets", "*", f"{channel.remote}/secret")]
+    ran = channel.sftp(
+        "-get secret", "-rm secret", "-put in secret", "-ln secret x", "put in fine", rules=rules
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (channel.remote / "secret").read_text() == "s"
+    assert (channel.remote / "fine").read_text() == "x"
+    assert not (channel.remote / "x").exists()
+    assert ran.stderr.count("denied by rule no-secrets") == 1
+    assert ran.stderr.count("Permission denied") >= 3
+
+
+def test_a_held_upload_goes_on_when_it_is_granted(channel: Channel) -> None:
+    (channel.local / "in").write_text("x")
+    rules = [("approve", "ask", "write", str(channel.remote))]
+    ran = channel.sftp("put in up", rules=rules, answer="granted")
+    assert ran.returncode == 0, ran.stderr
+    assert (channel.remote / "up").read_text() == "x"
+    assert len(channel.said("Ask")) == 1
+
+
+def test_a_held_upload_is_answered_when_it_is_refused(channel: Channel) -> None:
+    (channel.local / "in").write_text("x")
+    rules = [("approve", "ask", "write", str(channel.remote))]
+    ran = channel.sftp("-put in up", "ls", rules=rules, answer="refused")
+    assert ran.returncode == 0, ran.stderr
+    assert not (channel.remote / "up").exists()
+    assert "refused by bob" in ran.stderr
+
+
+def test_every_extension_of_this_client_works(channel: Channel) -> None:
+    (channel.remote / "a").write_text("x")
+    ran = channel.sftp(
+        "ln a hard", "ln -s a soft", "df", "chmod 600 a", "cp a b", "mkdir d", "rmdir d", "ls -la",
+        "pwd", "reget a", "mget *",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert (channel.remote / "hard").stat().st_nlink == 2
+    assert (channel.remote / "soft").readlink() == Path("a")
+    assert (channel.remote / "b").read_text() == "x"
+    assert not channel.said("Tell")
