@@ -1,0 +1,131 @@
+"""The demo, command by command: what is printed to be pasted is what `--check` runs and checks."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from bastion.demo.scene import Scene
+from bastion.model import EXIT_REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command, and what it must show."""
+
+    title: str
+    command: str
+    shows: tuple[str, ...] = ()
+    """Texts that stand in what it prints, on stdout or stderr."""
+    status: int = 0
+    note: str = ""
+    """What a person has to know before pasting it."""
+    login: str = ""
+    """Who has to finish a login at the provider's page meanwhile."""
+    beside: tuple[Step, ...] = ()
+    """What is run in another terminal while this one waits."""
+    needs: str = ""
+    """A program that may be missing here; then the step is left out."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether this machine has what the step needs."""
+        return not self.needs or shutil.which(self.needs) is not None
+
+
+def steps(scene: Scene) -> tuple[Step, ...]:
+    """Every step, in the order in which they build on each other."""
+    every = (*_login(scene), *_commands(scene), *_files(scene), *_jump(scene), *_afterwards(scene))
+    return tuple(step for step in every if step.possible)
+
+
+def _login(scene: Scene) -> tuple[Step, ...]:
+    ssh, here = f"ssh -F {scene.directory}/ssh_config", scene.directory
+    return (
+        Step(
+            "Log in: open the page that it shows, and be alice",
+            f"{ssh} login@bastion > {here}/id_ed25519-cert.pub",
+            shows=("To log in",),
+            login="alice",
+            note="It writes a certificate that dies in minutes beside the demo's key.",
+        ),
+        Step(
+            "What the certificate says",
+            f"ssh-keygen -L -f {here}/id_ed25519-cert.pub",
+            shows=("user certificate", "Key ID", "alice"),
+        ),
+        Step("The targets that are yours", f"{ssh} bastion", shows=("web1",)),
+    )
+
+
+def _commands(scene: Scene) -> tuple[Step, ...]:
+    web1 = f"ssh -F {scene.directory}/ssh_config {scene.login}@web1@bastion"
+    precious, release = f"{scene.work}/precious", f"{scene.work}/release"
+    approve = f"{scene.directory}/bastion approvals"
+    return (
+        Step("An allowed command", f"{web1} 'id -un; uname -s'", shows=(scene.login, "Linux")),
+        Step(
+            "A denied command never reaches the target",
+            f"{web1} 'rm -rf {precious}'",
+            shows=("denied",),
+            status=EXIT_REFUSED,
+        ),
+        Step(
+            "Nor does it in other clothes",
+            f"""{web1} 'cd / && env nice sh -c "\\rm -r -f {precious}"'""",
+            shows=("denied",),
+            status=EXIT_REFUSED,
+        ),
+        Step("So the file is still there", f"{web1} 'cat {precious}'", shows=("would have",)),
+        Step(
+            "A held command waits until somebody on call agrees",
+            f"{web1} 'mkdir {release}'",
+            note="It waits: run the next two in another terminal.",
+            beside=(
+                Step("What is held", f"{approve} list", shows=("mkdir", "alice")),
+                Step("Agree, as bob", f"{approve} grant"),
+            ),
+        ),
+    )
+
+
+def _files(scene: Scene) -> tuple[Step, ...]:
+    config, work = f"{scene.directory}/ssh_config", scene.work
+    web1 = f"{scene.login}@web1@bastion"
+    return (
+        Step("Copy a file there", f"scp -F {config} {work}/notes.txt {web1}:{work}/copy.txt"),
+        Step(
+            "Fetch it by sftp",
+            f"echo 'get {work}/copy.txt {work}/back.txt' | sftp -F {config} -b - {web1}",
+            shows=("sftp>",),
+        ),
+        Step(
+            "Or by rsync",
+            f"rsync -e 'ssh -F {config}' {web1}:{work}/notes.txt {work}/synced.txt",
+            needs="rsync",
+        ),
+    )
+
+
+def _jump(scene: Scene) -> tuple[Step, ...]:
+    ssh = f"ssh -F {scene.directory}/ssh_config -J bastion {scene.login}@web1"
+    return (
+        Step("Through a jump it is the same", f"{ssh} 'id -un'", shows=(scene.login,)),
+        Step(
+            "The gate stands there too",
+            f"{ssh} 'rm -rf {scene.work}/precious'",
+            shows=("denied",),
+            status=EXIT_REFUSED,
+        ),
+    )
+
+
+def _afterwards(scene: Scene) -> tuple[Step, ...]:
+    own, casts = f"{scene.directory}/bastion", f"{scene.state}/recordings/*/*/*.cast"
+    latest = f'"$(ls -t {casts} | head -n 1)"'
+    return (
+        Step("What happened", f"{own} sessions", shows=("alice",)),
+        Step("Replay the last recording", f"{own} replay --plain {latest}"),
+        Step("It is a plain asciicast", f"asciinema cat {latest}", needs="asciinema"),
+        Step("The audit log is whole", f"{own} audit verify"),
+    )
