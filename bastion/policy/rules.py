@@ -1,17 +1,22 @@
-"""What a policy says, as values: actions, rules, verdicts."""
+"""What a policy says, as values: rules, grants, verdicts; names resolved, expressions compiled."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-
-class Action(StrEnum):
-    """What is done about a request. Deny beats approve beats allow."""
-
-    ALLOW = "allow"
-    APPROVE = "approve"
-    DENY = "deny"
+from bastion.policy.actions import Action as Action
+from bastion.policy.schema import (
+    CertificateSection,
+    CommandPattern,
+    FilePattern,
+    ForwardPattern,
+    OpaquePattern,
+    OpenPattern,
+    SessionSection,
+    TargetsSection,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +48,59 @@ class Verdict:
     opaque: tuple[str, ...] = ()
     parse: tuple[str, ...] = ()
     approval: ApprovalTerms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. Any one of the things it names is enough for it to match."""
+
+    name: str
+    reason: str
+    hint: str = ""
+    command: tuple[CommandPattern, ...] = ()
+    opens: tuple[OpenPattern, ...] = ()
+    downloads_run: bool = False
+    opaque: tuple[OpaquePattern, ...] = ()
+    text: Any = None
+    """A compiled re2 pattern."""
+    file: tuple[FilePattern, ...] = ()
+    forward: tuple[ForwardPattern, ...] = ()
+    approval: ApprovalTerms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Roles × targets × logins, and what may be done there."""
+
+    name: str
+    roles: frozenset[str]
+    targets: TargetsSection
+    logins: tuple[str, ...]
+    certificate: CertificateSection
+    session: SessionSection
+    deny: tuple[Rule, ...] = ()
+    approve: tuple[Rule, ...] = ()
+    allow: tuple[Rule, ...] = ()
+    default: Action = Action.DENY
+    opaque: Action = Action.DENY
+    approval: ApprovalTerms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Every claim named must have one of the values."""
+
+    name: str
+    match: Mapping[str, tuple[str | int | bool, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All of it; frozen, so that a reload swaps one reference."""
+
+    name: str
+    roles: Mapping[str, Role]
+    rules: Mapping[str, Rule]
+    grants: tuple[Grant, ...]
+    digest: str = field(default="", compare=False)
+    """SHA-256 (hex) of the file's text, for the audit."""

@@ -1,0 +1,395 @@
+"""A rule against what a request does: YES, NO, or COULD where the text does not tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import re2
+
+from bastion.model import (
+    Direction,
+    FileOperation,
+    FileRequest,
+    ForwardKind,
+    ForwardRequest,
+    visible,
+)
+from bastion.policy.facts import Access, Opaque, PathUse, Reading, SimpleCommand, Word
+from bastion.policy.globs import Match, matches_name, matches_path, normalise
+from bastion.policy.operands import match_places, match_word, text_places, use_places
+from bastion.policy.options import FlagSpec, Scan, flag_spec, match_flag, match_subcommand, scan
+from bastion.policy.rules import Rule
+from bastion.policy.schema import (
+    CommandPattern,
+    FilePattern,
+    ForwardPattern,
+    OpenPattern,
+    PathAccess,
+    compile_text,
+)
+
+_SEARCHERS: Final = ("ack", "ag", "egrep", "fgrep", "grep", "rg", "rgrep")
+_COPIERS: Final = ("7z", "cp", "cpio", "ln", "mount", "mv", "pax", "rsync", "scp", "tar", "zip")
+RECURSIVE: Final = frozenset({*_SEARCHERS, *_COPIERS})
+"""Programs that reach everything below a directory they are given, or give it another name."""
+
+QUIET: Final = frozenset(
+    {
+        FileOperation.STAT,
+        FileOperation.REALPATH,
+        FileOperation.READLINK,
+        FileOperation.STATVFS,
+    }
+)
+"""File operations that show no content and change nothing: a rule must name them to mean them."""
+
+LINKING: Final = frozenset({FileOperation.SYMLINK, FileOperation.HARDLINK, FileOperation.RENAME})
+"""File operations that give a path another name, under which no rule would know it."""
+
+PLAIN_WRAPPERS: Final = frozenset(
+    ["command", "builtin", "env", "nice", "nohup", "setsid", "stdbuf", "time", "timeout"]
+)
+"""What may start an allowed program without being allowed itself: it changes nobody's rights."""
+
+PROGRAM_DIRECTORIES: Final = frozenset(
+    f"{root}/{name}" for root in ("", "/usr", "/usr/local") for name in ("bin", "sbin")
+)
+
+_MORE: Final = Word(None, "…", "argument")
+"""Stands for all the words that arrive at run time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How surely a rule matches, and on what (for people)."""
+
+    match: Match = Match.NO
+    what: str = ""
+
+
+NOTHING: Final = Found()
+
+
+def match_reading(rule: Rule, reading: Reading) -> Found:
+    """A rule against a command line."""
+    if rule.text is not None and _searches(rule.text, reading.raw):
+        return Found(Match.YES, visible(reading.raw, limit=200))
+    if rule.downloads_run and reading.downloads_run:
+        return Found(Match.YES, visible(reading.downloads_run[0], limit=200))
+    best = NOTHING
+    for command in reading.commands:
+        best = _better(best, match_command(rule, command), command)
+    for use in reading.paths:
+        found = match_use(rule, use)
+        if found > best.match:
+            best = Found(found, show_use(use))
+    for opaque in reading.opaque:
+        if best.match < Match.YES and covers_opaque(rule, opaque, reading.raw):
+            best = Found(Match.YES, visible(opaque.reason, limit=200))
+    return best
+
+
+def _better(best: Found, found: Match, command: SimpleCommand) -> Found:
+    return Found(found, show_command(command)) if found > best.match else best
+
+
+def _searches(regex: re2.Pattern, text: str) -> bool:
+    return regex.search(_encodable(text)) is not None
+
+
+def _spans(regex: re2.Pattern, text: str) -> bool:
+    return regex.fullmatch(_encodable(text)) is not None
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+def match_command(rule: Rule, command: SimpleCommand) -> Match:
+    """The best any of the rule's command patterns can say of one command."""
+    if not rule.command or not command.program:
+        return Match.NO  # a program that is not known is opaque, which the verdict sees to
+    return max(_match_pattern(pattern, command) for pattern in rule.command)
+
+
+def _match_pattern(pattern: CommandPattern, command: SimpleCommand) -> Match:
+    if pattern.program and not any(_is_program(command, name) for name in pattern.program):
+        return Match.NO
+    if pattern.via and not _is_via(pattern, command):
+        return Match.NO
+    words = command.argv[1:] + ((_MORE,) if command.extra_operands else ())
+    best = Match.NO
+    for subcommand in pattern.subcommand or ("",):
+        best = max(best, _match_words(pattern, command, words, subcommand.split()))
+    return best
+
+
+def _is_program(command: SimpleCommand, name: str) -> bool:
+    if "/" not in name:
+        return matches_name(command.program, name)
+    written = command.argv[0].text if command.argv else None
+    return written is not None and matches_path(normalise(written), name)
+
+
+def _is_via(pattern: CommandPattern, command: SimpleCommand) -> bool:
+    return any(
+        matches_name(wrapper, name) or matches_name(wrapper.partition(" ")[0], name)
+        for wrapper in command.via
+        for name in pattern.via
+    )
+
+
+def _match_words(
+    pattern: CommandPattern,
+    command: SimpleCommand,
+    words: tuple[Word, ...],
+    subcommand: list[str],
+) -> Match:
+    found = scan(words, pattern.options, len(subcommand))
+    result, used = match_subcommand(found.operands, subcommand) if subcommand else (Match.YES, 0)
+    for text in pattern.flags:
+        if result is Match.NO:
+            break
+        result = min(result, _match_flag(found, flag_spec(text), pattern))
+    if result is not Match.NO:
+        result = min(result, _match_operands(pattern, command, found, used))
+    return result
+
+
+def _match_flag(found: Scan, spec: FlagSpec, pattern: CommandPattern) -> Match:
+    return match_flag(found.flags, spec, pattern.options.values)
+
+
+def _match_operands(
+    pattern: CommandPattern, command: SimpleCommand, found: Scan, used: int
+) -> Match:
+    operands = found.operands[used:]
+    result = Match.YES
+    if pattern.first_operand:
+        first = Match.NO
+        for operand in operands:
+            first = max(first, match_word(operand.word, pattern.first_operand))
+            if operand.sure:
+                break
+        result = first
+    if pattern.operands and result is not Match.NO:
+        best = Match.NO
+        for operand in operands:
+            best = max(best, _match_operand(pattern, command, operand.word))
+        result = min(result, best)
+    return result
+
+
+def _match_operand(pattern: CommandPattern, command: SimpleCommand, word: Word) -> Match:
+    if pattern.operands_except:
+        excepted = match_word(word, pattern.operands_except, command.directories)
+        if excepted is Match.YES:
+            return Match.NO
+    return match_word(word, pattern.operands, command.directories)
+
+
+# --- paths, opaque text -----------------------------------------------------------------------
+
+
+def match_use(rule: Rule, use: PathUse) -> Match:
+    """The best any of the rule's `opens` patterns can say of one path."""
+    if not rule.opens or use.access is Access.METADATA:
+        return Match.NO
+    return max(_match_open(pattern, use) for pattern in rule.opens)
+
+
+def _match_open(pattern: OpenPattern, use: PathUse) -> Match:
+    if pattern.access is not PathAccess.ANY and pattern.access.value != use.access.value:
+        return Match.NO
+    places = use_places(use)
+    if any(match_places(places, glob) is Match.YES for glob in pattern.path_except):
+        return Match.NO
+    best = max(match_places(places, glob) for glob in pattern.path)
+    if best is Match.NO and use.access is Access.READ and use.program in RECURSIVE:
+        below = any(_reaches(place.path, glob) for place in places for glob in pattern.path)
+        best = Match.COULD if below else best
+    return best
+
+
+def _reaches(directory: str, glob: str) -> bool:
+    """Whether what a rule protects lies below an exact directory."""
+    root = glob.partition("*")[0].partition("?")[0]
+    return directory.startswith("/") and root.startswith(directory.rstrip("/") + "/")
+
+
+def covers_opaque(rule: Rule, opaque: Opaque, raw: str) -> bool:
+    """Whether the rule speaks of this kind of opaque text (on this whole line, if it says so)."""
+    return any(
+        opaque.kind in pattern.kinds
+        and (pattern.text is None or _spans(compile_text(pattern.text), raw))
+        for pattern in rule.opaque
+    )
+
+
+# --- what an allow rule covers ----------------------------------------------------------------
+
+
+def allows_line(rule: Rule, reading: Reading) -> bool:
+    """Whether the rule's expression is the whole line: then it speaks for all that runs."""
+    return rule.text is not None and _spans(rule.text, reading.raw)
+
+
+def allows_command(rule: Rule, command: SimpleCommand) -> bool:
+    """Whether a rule that matches also covers how the program is started.
+
+    `./ls` is not ls, and `sudo ls` is more than ls: the rule must name the path, or the wrapper.
+    """
+    return any(
+        _match_pattern(pattern, command) is Match.YES
+        and _is_genuine(pattern, command)
+        and all(_is_harmless(pattern, wrapper) for wrapper in command.via)
+        for pattern in rule.command
+    )
+
+
+def _is_genuine(pattern: CommandPattern, command: SimpleCommand) -> bool:
+    written = command.argv[0].text if command.argv else None
+    if written is None:
+        return False
+    if "/" not in written:
+        return True
+    named = any("/" in name and matches_path(normalise(written), name) for name in pattern.program)
+    return named or normalise(written).rpartition("/")[0] in PROGRAM_DIRECTORIES
+
+
+def _is_harmless(pattern: CommandPattern, wrapper: str) -> bool:
+    name = wrapper.partition(" ")[0]
+    return name in PLAIN_WRAPPERS or any(
+        matches_name(wrapper, via) or matches_name(name, via) for via in pattern.via
+    )
+
+
+def allows_use(rule: Rule, use: PathUse) -> bool:
+    """Whether the rule surely covers this opening."""
+    return match_use(rule, use) is Match.YES
+
+
+# --- files, forwards --------------------------------------------------------------------------
+
+
+def match_file(rule: Rule, request: FileRequest) -> Found:
+    """A rule against one file operation: any of its paths is enough."""
+    paths = (request.path, request.other_path) if request.other_path else (request.path,)
+    best = max((_match_path(rule, request, path) for path in paths), default=Match.NO)
+    return Found(best, show_file(request))
+
+
+def allows_file(rule: Rule, request: FileRequest) -> bool:
+    """Whether the rule surely covers the operation, with all of its paths."""
+    paths = [path for path in (request.path, request.other_path) if path] or [""]
+    return all(_match_path(rule, request, path) is Match.YES for path in paths)
+
+
+def _match_path(rule: Rule, request: FileRequest, path: str) -> Match:
+    found = [
+        _match_globs(pattern, request.operation, path)
+        for pattern in rule.file
+        if _is_operation(pattern, request)
+    ]
+    found += [
+        _match_globs(pattern, request.operation, path)
+        for pattern in rule.opens
+        if _is_opening(pattern, request.operation)
+    ]
+    return max(found, default=Match.NO)
+
+
+def _is_operation(pattern: FilePattern, request: FileRequest) -> bool:
+    if pattern.direction is not None and request.direction is not Direction(pattern.direction):
+        return False
+    if pattern.operation:
+        return request.operation in pattern.operation
+    return request.operation not in QUIET
+
+
+def _is_opening(pattern: OpenPattern, operation: FileOperation) -> bool:
+    """Whether the operation opens a file in the way meant, or lets it be opened by another name."""
+    if pattern.access is PathAccess.ANY:
+        return operation in LINKING | {FileOperation.READ, FileOperation.WRITE}
+    return operation in LINKING or operation.value == pattern.access.value
+
+
+def _match_globs(pattern: FilePattern | OpenPattern, operation: FileOperation, path: str) -> Match:
+    # To sftp an empty path is the login's home, and so is `~` to those who resolved it.
+    places = text_places("." if path in ("", "~") else path.removeprefix("~/"), ("",))
+    if any(match_places(places, glob) is Match.YES for glob in pattern.path_except):
+        return Match.NO
+    best = max(match_places(places, glob) for glob in pattern.path)
+    if best is Match.NO and operation in LINKING:
+        below = any(_reaches(place.path, glob) for place in places for glob in pattern.path)
+        best = Match.COULD if below else best
+    return best
+
+
+def match_forward(rule: Rule, request: ForwardRequest) -> Found:
+    """A rule against one forward."""
+    found = any(is_forward(pattern, request) for pattern in rule.forward)
+    return Found(Match.YES if found else Match.NO, show_forward(request))
+
+
+def is_forward(pattern: ForwardPattern, request: ForwardRequest) -> bool:
+    """Whether the forward is of one of the kinds, and leads to one of the places.
+
+    Names are compared as text: nothing here can know that two names are one host.
+    """
+    if request.kind not in pattern.kind:
+        return False
+    if request.kind in (ForwardKind.AGENT, ForwardKind.X11, ForwardKind.TUN):
+        return True
+    if request.kind in (ForwardKind.DIRECT_STREAMLOCAL, ForwardKind.STREAMLOCAL_FORWARD):
+        return any(matches_path(normalise(request.host), glob) for glob in pattern.to)
+    place = f"{request.host.lower().rstrip('.')}:{request.port}"
+    return any(matches_name(place, glob.lower()) for glob in pattern.to)
+
+
+# --- for people -------------------------------------------------------------------------------
+
+
+def show_command(command: SimpleCommand) -> str:
+    """One command on one line: its words, and what starts it."""
+    words = " ".join(_shown(word) for word in command.argv) or command.program or "(unknown)"
+    more = " …" if command.extra_operands else ""
+    via = f"   (started by {visible(', '.join(command.via))})" if command.via else ""
+    return f"{words}{more}{via}"
+
+
+def _shown(word: Word) -> str:
+    if word.text is None:
+        return visible(word.raw)
+    plain = word.text and all(letter.isalnum() or letter in "-_./:=,+@%^" for letter in word.text)
+    return word.text if plain else "'" + visible(word.text) + "'"
+
+
+def show_use(use: PathUse) -> str:
+    """One opening of a path on one line."""
+    verb = {Access.READ: "reads", Access.WRITE: "writes", Access.METADATA: "looks at"}[use.access]
+    path = visible(use.path)
+    if use.dynamic == "glob":
+        path += " (pattern)"
+    elif use.dynamic == "directory":
+        path = f"…/{path} (directory unknown)"
+    elif use.dynamic:
+        path += "… (not wholly known)"
+    return f"{visible(use.program)} {verb} {path}"
+
+
+def show_file(request: FileRequest) -> str:
+    """One file operation on one line."""
+    other = f" {visible(request.other_path)}" if request.other_path else ""
+    way = f" ({request.direction})" if request.direction is not Direction.NONE else ""
+    return f"{request.protocol}: {request.operation} {visible(request.path)}{other}{way}"
+
+
+def show_forward(request: ForwardRequest) -> str:
+    """One forward on one line."""
+    where = visible(request.host) + (f":{request.port}" if request.port else "")
+    return f"{request.kind} {where}".rstrip()

@@ -1,0 +1,327 @@
+"""The policy format, version 1, as pydantic models: what each key of a policy file may hold.
+
+`policies/reference.yaml` and `policies/demo.yaml` show it in use, with comments.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import re2
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from bastion.model import FileOperation, ForwardKind
+from bastion.policy.actions import Action
+from bastion.policy.document import Section
+from bastion.policy.facts import OpaqueKind
+from bastion.policy.fields import Duration, OneOrMany
+
+T = TypeVar("T")
+DEFAULT_ENVIRONMENT: Final = ("LANG", "LC_*", "TERM", "COLORTERM")
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+LOGIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+CLAIM_LOGIN: Final = re.compile(r"\{[A-Za-z0-9_:./-]{1,128}\}")
+SPELLING: Final = re.compile(r"-[A-Za-z0-9?@#]|--?[A-Za-z0-9][A-Za-z0-9_.-]+")
+MAX_REGEX_MEMORY: Final = 1 << 20  # a regex of nested counts compiles to gigabytes elsewhere
+
+
+def _refuse(condition: bool, message: str) -> None:
+    if condition:
+        raise ValueError(message)
+
+
+def _name(text: str) -> str:
+    _refuse(
+        NAME.fullmatch(text) is None,
+        "a name is lower-case letters, digits, dots, dashes and underscores,"
+        " and begins with a letter or digit",
+    )
+    return text
+
+
+def _login(text: str) -> str:
+    _refuse(
+        LOGIN.fullmatch(text) is None and CLAIM_LOGIN.fullmatch(text) is None,
+        'a login is an exact account name, or "{claim}" for the value of a claim',
+    )
+    return text
+
+
+def _source(text: str) -> str:
+    if text != "client":
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise ValueError("must be client, an address or a network such as 10.0.0.0/8") from None
+    return text
+
+
+@lru_cache(maxsize=4096)
+def compile_text(text: str) -> Any:
+    """Compile a rule's regular expression (re2: linear time); ValueError says what is wrong."""
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True
+    options.max_mem = MAX_REGEX_MEMORY
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        reason = error.args[0]
+        shown = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"not a regular expression that re2 takes: {shown}") from None
+
+
+def _regex(text: str) -> str:
+    compile_text(text)
+    return text
+
+
+def _flag(text: str) -> str:
+    spellings, _, _ = text.partition("=")
+    for spelling in spellings.split(","):
+        _refuse(
+            SPELLING.fullmatch(spelling.strip()) is None,
+            "write a flag as its manual page does: -r, -R, --recursive"
+            " (and --volume=/etc* for one with a value)",
+        )
+    return text
+
+
+def _option(text: str) -> str:
+    _refuse(SPELLING.fullmatch(text) is None, "an option looks like -n or --namespace")
+    return text
+
+
+def _path_glob(text: str) -> str:
+    _refuse(
+        not text.startswith(("/", "~/", "**")),
+        "a path begins with / (absolute), ~/ (below the login's home) or ** (any path)",
+    )
+    return text
+
+
+def _true(value: bool) -> bool:
+    _refuse(not value, "can only be true: leave it out otherwise")
+    return value
+
+
+def _filled(value: tuple[T, ...]) -> tuple[T, ...]:
+    _refuse(not value, "must not be empty")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Login = Annotated[str, AfterValidator(_login)]
+Glob = Annotated[str, Field(min_length=1)]
+PathGlob = Annotated[str, Field(min_length=1), AfterValidator(_path_glob)]
+Flag = Annotated[str, AfterValidator(_flag)]
+Option = Annotated[str, AfterValidator(_option)]
+Regex = Annotated[str, Field(min_length=1), AfterValidator(_regex)]
+Present = Annotated[bool, AfterValidator(_true)]
+
+
+class OptionFacts(Section):
+    """What is known of a program's options, so that fewer words have to be guessed at."""
+
+    values: tuple[Option, ...] = ()
+    """Options that take the next word as their value."""
+    switches: tuple[Option, ...] = ()
+    """Options that never do."""
+    end_at_operand: bool = False
+    """Words after the first operand belong to something else (`docker run IMAGE …`)."""
+
+
+class CommandPattern(Section):
+    """One program's use. All given keys must hold; each list means any of its entries,
+    but every entry of `flags` must be there."""
+
+    program: OneOrMany[Glob] = ()
+    via: OneOrMany[Glob] = ()
+    subcommand: OneOrMany[Glob] = ()
+    flags: OneOrMany[Flag] = ()
+    first_operand: OneOrMany[Glob] = ()
+    operands: OneOrMany[Glob] = ()
+    operands_except: OneOrMany[Glob] = ()
+    options: OptionFacts = OptionFacts()
+
+
+class PathAccess(StrEnum):
+    """Which openings of a path count."""
+
+    READ = "read"
+    WRITE = "write"
+    ANY = "any"
+
+
+class OpenPattern(Section):
+    """A path that a command or redirection opens. Metadata (ls, stat) is not an opening."""
+
+    path: OneOrMany[PathGlob]
+    path_except: OneOrMany[PathGlob] = ()
+    access: PathAccess = PathAccess.ANY
+
+
+class OpaquePattern(Section):
+    """Kinds of text that cannot be told; with `text`, only on lines that match it whole."""
+
+    kinds: OneOrMany[OpaqueKind]
+    text: Regex | None = None
+
+
+class FilePattern(Section):
+    """File operations of sftp, scp and rsync."""
+
+    path: OneOrMany[PathGlob] = ("**",)
+    path_except: OneOrMany[PathGlob] = ()
+    operation: OneOrMany[FileOperation] = ()
+    """Empty: all that reads, lists or changes; stat, realpath, readlink and statvfs do not."""
+    direction: Literal["upload", "download"] | None = None
+
+
+class ForwardPattern(Section):
+    """Forwards, by kind and by where they lead (`host:port`, or a path for streamlocal)."""
+
+    kind: OneOrMany[ForwardKind]
+    to: OneOrMany[Glob] = ("*",)
+
+
+class ExampleSection(Section):
+    """An example that is not a command line."""
+
+    file: str | None = None
+    """`OPERATION PATH [OTHER_PATH]`, for instance `write /etc/motd`."""
+    forward: str | None = None
+    """`KIND HOST:PORT`, for instance `direct-tcpip db:5432`."""
+
+
+def _shape(value: object) -> str:
+    return "text" if isinstance(value, str) else "mapping"
+
+
+Example = Annotated[
+    Annotated[str, Tag("text")] | Annotated[ExampleSection, Tag("mapping")], Discriminator(_shape)
+]
+
+
+class ExamplesSection(Section):
+    """What the rule must match, must not match, and must answer "cannot tell" for."""
+
+    match: Annotated[tuple[Example, ...], AfterValidator(_filled)]
+    no_match: Annotated[tuple[Example, ...], AfterValidator(_filled)]
+    cannot_tell: tuple[Example, ...] = ()
+
+
+class ApprovalSection(Section):
+    """Who may decide what is held, and how."""
+
+    approvers: Annotated[OneOrMany[Name], AfterValidator(_filled)]
+    count: Annotated[int, Field(ge=1, le=10)] = 1
+    wait: Duration = 900.0
+    reason_required: bool = False
+    message: str = ""
+
+
+class RuleSection(Section):
+    """One rule: any one of the things it names is enough."""
+
+    name: Name | None = None
+    reason: Annotated[str, Field(min_length=1)]
+    hint: str = ""
+    command: OneOrMany[CommandPattern] = ()
+    opens: OneOrMany[OpenPattern] = ()
+    downloads_run: Present = False
+    opaque: OneOrMany[OpaquePattern] = ()
+    text: Regex | None = None
+    file: OneOrMany[FilePattern] = ()
+    forward: OneOrMany[ForwardPattern] = ()
+    approval: ApprovalSection | None = None
+    examples: ExamplesSection
+
+
+ClaimPattern = str | int | bool
+
+
+class RoleSection(Section):
+    """Who has the role: every key of `match` must hold."""
+
+    match: Annotated[dict[str, OneOrMany[ClaimPattern]], Field(min_length=1)]
+    description: str = ""
+
+
+class TargetsSection(Section):
+    """Which targets: one of the names (globs), and every label."""
+
+    names: OneOrMany[Glob] = ()
+    labels: dict[str, OneOrMany[Glob]] = Field(default_factory=dict)
+
+
+class CertificateSection(Section):
+    """What a certificate of this grant's roles may carry."""
+
+    lifetime: Duration = 600.0
+    source_address: OneOrMany[Annotated[str, AfterValidator(_source)]] = ()
+
+
+class ShellMode(StrEnum):
+    """What an interactive shell is: refused, gated line by line, or let through as it is."""
+
+    NONE = "none"
+    GATED = "gated"
+    UNGATED = "ungated"
+
+
+class SessionSection(Section):
+    """What a session on these targets may use. What is not granted is refused."""
+
+    exec: bool = True
+    shell: ShellMode = ShellMode.NONE
+    pty: bool = True
+    files: bool = False
+    subsystems: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    agent: bool = False
+    x11: bool = False
+    forwards: OneOrMany[ForwardPattern] = ()
+    environment: tuple[Glob, ...] = DEFAULT_ENVIRONMENT
+    deadline: Duration | None = None
+
+
+RuleOrName = Annotated[
+    Annotated[str, Tag("text")] | Annotated[RuleSection, Tag("mapping")], Discriminator(_shape)
+]
+
+
+class RequestsSection(Section):
+    """What is done about requests: deny beats approve beats allow; the rest gets the default."""
+
+    deny: tuple[RuleOrName, ...] = ()
+    approve: tuple[RuleOrName, ...] = ()
+    allow: tuple[RuleOrName, ...] = ()
+    default: Action = Action.DENY
+    opaque: Action = Action.DENY
+    approval: ApprovalSection | None = None
+    """For `default: approve`, `opaque: approve`, and approve rules without their own."""
+
+
+class GrantSection(Section):
+    """Roles × targets × logins, and what may be done there."""
+
+    name: Name
+    roles: Annotated[OneOrMany[Name], AfterValidator(_filled)]
+    targets: TargetsSection
+    logins: Annotated[OneOrMany[Login], AfterValidator(_filled)]
+    certificate: CertificateSection = CertificateSection()
+    session: SessionSection = SessionSection()
+    requests: RequestsSection = RequestsSection()
+
+
+class PolicySection(Section):
+    """The whole file."""
+
+    version: Literal[1]
+    roles: dict[str, RoleSection]
+    rules: dict[str, RuleSection] = Field(default_factory=dict)
+    grants: tuple[GrantSection, ...] = ()
