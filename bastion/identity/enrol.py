@@ -1,0 +1,215 @@
+"""The client's side of `bastion login`: ask a bastion for a certificate, over SSH.
+
+The bastion's login channel says what to do on stderr and prints the certificate on stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncssh
+
+from bastion.errors import DialError, IdentityError, LoginRefused
+from bastion.identity import certblob
+from bastion.model import visible
+
+LOGIN_USER: Final = "login"
+DEADLINE_SECONDS: Final = 1900.0
+"""Longer than any login at a provider lasts."""
+
+_HANDSHAKE_SECONDS: Final = 30
+_MAX_CERTIFICATE_LINE: Final = 64 * 1024
+_MAX_SAID: Final = 64 * 1024
+"""A hostile server must not fill memory or terminal."""
+_MAX_TARGETS: Final = 1024
+
+KnownHosts = tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]
+
+
+class UnknownHost(DialError):  # noqa: N818 (says what is, like its kin in errors.py)
+    """The bastion's key is not known here. `authority` when `key` signed a host certificate."""
+
+    def __init__(self, key: asyncssh.SSHKey, *, authority: bool) -> None:
+        self.key = key
+        self.authority = authority
+        super().__init__("The bastion's host key is not known here; nothing was sent to it.")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whom to believe to be the bastion: host keys, host authorities, and never these."""
+
+    keys: tuple[asyncssh.SSHKey, ...] = ()
+    authorities: tuple[asyncssh.SSHKey, ...] = ()
+    revoked: tuple[asyncssh.SSHKey, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """False when nothing is known, so that a person may be asked."""
+        return bool(self.keys or self.authorities)
+
+    def lists(self) -> KnownHosts:
+        """As asyncssh takes them."""
+        return list(self.keys), list(self.authorities), list(self.revoked)
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """A key that exists in memory alone, and its certificate."""
+
+    key: asyncssh.SSHKey
+    certificate: asyncssh.SSHCertificate
+    fields: certblob.CertificateFields
+    authority: asyncssh.SSHKey | None
+    """The host authority that the bastion's certificate came from; None for a bare host key."""
+
+    def seconds_left(self, now: float) -> int:
+        """How long it is good for."""
+        return int(self.fields.valid_before - now)
+
+
+class _Client(asyncssh.SSHClient):
+    """Notes which key was not believed; believes none by itself."""
+
+    def __init__(self) -> None:
+        self.unknown: tuple[asyncssh.SSHKey, bool] | None = None
+
+    def validate_host_public_key(
+        self, host: str, addr: str, port: int, key: asyncssh.SSHKey
+    ) -> bool:
+        """Not among those believed."""
+        self.unknown = (key, False)
+        return False
+
+    def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        """Not among those believed."""
+        self.unknown = (key, True)
+        return False
+
+
+def trust_from_known_hosts(text: str, host: str, port: int) -> Trust:
+    """What an OpenSSH known_hosts file says about a bastion; IdentityError if it is malformed."""
+    try:
+        found = asyncssh.match_known_hosts(asyncssh.import_known_hosts(text), host, "", port)
+    except (ValueError, asyncssh.KeyImportError) as error:
+        raise IdentityError(f"The known_hosts file is malformed: {error}.") from None
+    keys, authorities, revoked = found[:3]
+    return Trust(tuple(keys), tuple(authorities), tuple(revoked))
+
+
+async def enrol(host: str, port: int, trust: Trust, say: Callable[[str], None]) -> Enrolment:
+    """Log in at the bastion and bring back a certificate for a fresh key.
+
+    `say` gets the bastion's words, a visible line at a time. UnknownHost when the bastion cannot
+    be verified, other DialErrors when it cannot be reached, LoginRefused when it says no.
+    """
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        connection = await _connect(host, port, LOGIN_USER, [key], trust)
+        async with connection:
+            line = await _certificate_line(connection, say)
+            host_certificate = connection.get_extra_info("server_host_cert")
+    fields, certificate = _checked(line, key)
+    authority = host_certificate.signing_key if host_certificate else None
+    return Enrolment(key, certificate, fields, authority)
+
+
+async def target_names(host: str, port: int, trust: Trust, enrolment: Enrolment) -> Sequence[str]:
+    """The names of the SSH targets this identity may reach, as the bastion tells them."""
+    pair = (enrolment.key, enrolment.certificate)
+    async with asyncio.timeout(_HANDSHAKE_SECONDS):
+        connection = await _connect(host, port, "bastion", [pair], trust)
+        async with connection:
+            answer = await connection.run("targets --json", encoding="utf-8")
+    try:
+        listed = json.loads(str(answer.stdout or "")[:_MAX_SAID])
+        names = [row["target"] for row in listed if row.get("kind") == "ssh"]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise DialError("The bastion did not say which targets there are.") from None
+    if not all(isinstance(name, str) and _is_host_name(name) for name in names):
+        raise DialError("The bastion named a target that cannot stand in a configuration.")
+    return names[:_MAX_TARGETS]
+
+
+def _is_host_name(name: str) -> bool:
+    letters = name.replace("-", "").replace(".", "").replace("_", "")
+    return name.isascii() and letters.isalnum() and name[0] not in "-."
+
+
+async def _connect(
+    host: str, port: int, user: str, keys: Sequence[object], trust: Trust
+) -> asyncssh.SSHClientConnection:
+    client = _Client()
+    try:
+        return await asyncssh.connect(
+            host,
+            port,
+            client_factory=lambda: client,
+            username=user,
+            client_keys=keys,
+            agent_path=None,
+            config=None,
+            known_hosts=trust.lists(),
+            preferred_auth="publickey",
+            login_timeout=_HANDSHAKE_SECONDS,
+            connect_timeout=_HANDSHAKE_SECONDS,
+            keepalive_interval=30,
+        )
+    except asyncssh.HostKeyNotVerifiable as error:
+        if client.unknown and not trust.known:
+            unknown, authority = client.unknown
+            raise UnknownHost(unknown, authority=authority) from None
+        raise DialError(
+            f"The host key of {host} is not the one that is known here ({error.reason}); "
+            "somebody may be between you and the bastion, ask its operators."
+        ) from None
+    except asyncssh.PermissionDenied:
+        raise LoginRefused(f"{host} does not let anybody log in there; is it a bastion?") from None
+    except (OSError, asyncssh.Error, TimeoutError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DialError(f"{host} port {port} cannot be reached: {visible(reason)}.") from None
+
+
+async def _certificate_line(
+    connection: asyncssh.SSHClientConnection, say: Callable[[str], None]
+) -> str:
+    try:
+        async with connection.create_process("certificate", encoding=None) as channel:
+            line, _ = await asyncio.gather(
+                channel.stdout.read(_MAX_CERTIFICATE_LINE), _relay(channel.stderr, say)
+            )
+            await channel.wait_closed()
+            status = channel.exit_status
+    except (OSError, asyncssh.Error) as error:
+        raise DialError(f"The bastion hung up: {visible(str(error))}.") from None
+    if status != 0:
+        raise LoginRefused("The bastion gave no certificate.")
+    return bytes(line).decode("ascii", "replace").strip()
+
+
+async def _relay(stream: asyncssh.SSHReader[bytes], say: Callable[[str], None]) -> None:
+    """Pass on what the bastion says, line by line, up to a bound."""
+    said = 0
+    while said < _MAX_SAID and (line := await stream.readline()):
+        said += len(line)
+        say(visible(line.decode("utf-8", "replace").strip("\r\n"), limit=1000))
+
+
+def _checked(
+    line: str, key: asyncssh.SSHKey
+) -> tuple[certblob.CertificateFields, asyncssh.SSHCertificate]:
+    try:
+        certificate = asyncssh.import_certificate(line.encode())
+        fields = certblob.decode(certificate.public_data)
+    except (ValueError, asyncssh.KeyImportError, IdentityError):
+        raise LoginRefused("What the bastion printed is not a certificate.") from None
+    if fields.public_key != key.public_data or fields.kind != certblob.USER:
+        raise LoginRefused("The bastion's certificate is for another key.")
+    if fields.valid_before <= time.time():
+        raise LoginRefused("The bastion's certificate has expired already; is your clock right?")
+    return fields, certificate
