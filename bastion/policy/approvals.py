@@ -206,10 +206,14 @@ def _why_not(approval: Approval, answer: Answer) -> str:
 
 
 def is_requester(question: Question, approver_id: str, approver_name: str) -> bool:
-    """Whether this is the requester: by id, or by name, however it is spelt."""
+    """Whether this is the requester: by id or by name, however it is spelt."""
     if not approver_id:
         return True
-    return _same(approver_id, question.identity) or _same(approver_name, question.name)
+    return any(
+        _same(mine, theirs)
+        for mine in (approver_id, approver_name)
+        for theirs in (question.identity, question.name)
+    )
 
 
 def _same(one: str, other: str) -> bool:

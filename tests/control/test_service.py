@@ -1,117 +1,25 @@
 import asyncio
 import contextlib
-import json
 import os
-import pwd
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from bastion.control.client import ControlClient
-from bastion.control.service import ControlService
 from bastion.errors import ControlError
 from bastion.events import Outcome
 from bastion.model import Identity
-from bastion.policy.approvals import Operator, Question
-from bastion.policy.rules import ApprovalTerms
-from bastion.store import auditfile
-from bastion.store.approvals import Approvals
+from bastion.policy.approvals import Operator
 from bastion.store.audit import AuditLog
-from bastion.store.ledger import Ledger
-from bastion.store.locks import Lock
+from bastion.store.state import StateDirectory
 from bastion.wire import control as wire
-
-T = TypeVar("T")
-QUESTION = Question(
-    identity="https://idp#17",
-    name="alice",
-    target="web",
-    login="root",
-    request=b"rm \xff\x1b[2J",
-    facts=(("parse", "rm \udcff"), ("rule", "r")),
-    session_id="s1",
-    channel_id="c1",
-    asked_at=100.0,
-    expires_at=1000.0,
-)
-ME = pwd.getpwuid(os.geteuid()).pw_name
-
-
-@dataclass
-class Live:
-    """A SessionDirectory of names."""
-
-    names: set[str] = field(default_factory=lambda: {"s1", "s2"})
-    ended: list[str] = field(default_factory=list)
-
-    def kill(self, session_id: str, reason: str) -> bool:
-        if session_id not in self.names:
-            return False
-        self.names.remove(session_id)
-        self.ended.append(reason)
-        return True
-
-    def end_matching(self, lock: Lock) -> int:
-        if lock.value not in self.names | {"7"}:
-            return 0
-        self.ended.append(lock.value)
-        return 1
-
-
-class Desk:
-    def __init__(self, folder: Path, operators: tuple[Operator, ...], **options: Any) -> None:
-        self.folder = folder
-        self.path = folder / "control.sock"
-        self.ledger = Ledger(folder / "bastion.db")
-        self.audit = AuditLog(folder)
-        self.board = Approvals(self.ledger, self.audit, lambda: 200.0)
-        self.live = Live()
-        self.ends: list[tuple[Outcome, tuple[str, ...], str]] = []
-        self.service = ControlService(
-            self.path,
-            self.board,
-            self.ledger,
-            self.audit,
-            operators,
-            self.live,
-            clock=lambda: 200.0,
-            **options,
-        )
-
-    def ask(self, **terms: Any) -> str:
-        return self.board.ask(QUESTION, ApprovalTerms(**terms), lambda *end: self.ends.append(end))
-
-    async def call(self, call: wire.AnyCall, shape: type[T]) -> T:
-        def once() -> T:
-            with ControlClient(self.path, timeout=5) as client:
-                return client.call(call, shape)
-
-        return await asyncio.to_thread(once)
-
-    async def say(self, *lines: bytes) -> list[dict[str, Any]]:
-        """Send raw bytes, then read all that comes until the service hangs up."""
-        reader, writer = await asyncio.open_unix_connection(self.path)
-        with contextlib.suppress(ConnectionError):
-            for line in lines:
-                writer.write(line)
-            await writer.drain()
-            writer.write_eof()
-        async with asyncio.timeout(10):
-            replies = await reader.read()
-        writer.close()
-        return [json.loads(line) for line in replies.splitlines()]
-
-    def audited(self) -> list[str]:
-        entries = auditfile.read_entries(self.folder / auditfile.LOG)
-        return [entry.kind for _, entry in entries if isinstance(entry, auditfile.Entry)]
-
+from tests.control.desk import ME, QUESTION, Desk
 
 Start = Callable[..., Any]
 
@@ -128,9 +36,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
     yield starter
     for desk in desks:
-        await desk.service.stop()
-        desk.ledger.close()
-        desk.audit.close(1.0)
+        await desk.close()
 
 
 async def held(desk: Desk) -> wire.HeldRequest:
@@ -206,8 +112,8 @@ caller = socket.socket(socket.AF_UNIX)
 caller.connect("control.sock")
 print(caller.makefile().readline())
 """
-    desk.folder.chmod(0o711)
-    words = [sys.executable, "-c", become, str(desk.folder)]
+    desk.state.path.chmod(0o711)
+    words = [sys.executable, "-c", become, str(desk.state.path)]
     ran = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True)
     assert "nobody is no operator of this bastion." in ran.stdout, ran.stderr
     assert desk.audited() == ["control-rejected"]
@@ -259,7 +165,7 @@ async def test_every_call_is_audited_and_an_unaudited_one_is_refused(start: Star
     with pytest.raises(ControlError, match="audit"):
         await desk.call(wire.SetLock("target", "web", "x"), wire.LockSet)
     assert desk.ledger.locks(200.0) == ()
-    desk.audit = AuditLog(desk.folder)
+    desk.audit = AuditLog(desk.state.audit)
 
 
 @pytest.mark.parametrize(
@@ -382,6 +288,6 @@ async def test_after_the_stop_nobody_answers(start: Start) -> None:
 
 async def test_a_socket_left_by_a_killed_bastion_is_replaced(start: Start, tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as stale:
-        stale.bind(str(tmp_path / "control.sock"))
+        stale.bind(str(StateDirectory(tmp_path / "state").control_socket))
     desk = await start()
     await desk.call(wire.Hello(), wire.Welcome)

@@ -67,6 +67,7 @@ def test_one_refusal_ends_it() -> None:
         {"approver_name": "alice"},
         {"approver_name": "Alice"},
         {"approver_name": "ａｌｉｃｅ"},
+        {"approver_id": "alice"},
         {"approver_id": ""},
     ],
 )
