@@ -28,15 +28,30 @@ class Step:
     """A program that may be missing here; then the step is left out."""
 
     @property
+    def commands(self) -> tuple[str, ...]:
+        """All that is pasted for this step."""
+        return (self.command, *(other.command for other in self.beside))
+
+    @property
     def possible(self) -> bool:
         """Whether this machine has what the step needs."""
         return not self.needs or shutil.which(self.needs) is not None
 
 
 def steps(scene: Scene) -> tuple[Step, ...]:
+    """Every step that is possible here."""
+    return tuple(step for step in every_step(scene) if step.possible)
+
+
+def every_step(scene: Scene) -> tuple[Step, ...]:
     """Every step, in the order in which they build on each other."""
-    every = (*_login(scene), *_commands(scene), *_files(scene), *_jump(scene), *_afterwards(scene))
-    return tuple(step for step in every if step.possible)
+    return (
+        *_login(scene),
+        *_commands(scene),
+        *_files(scene),
+        *_jump(scene),
+        *_afterwards(scene),
+    )
 
 
 def _login(scene: Scene) -> tuple[Step, ...]:

@@ -1,0 +1,141 @@
+"""The yardstick: the least an asyncssh process can do between a client and a target.
+
+Nobody is asked, nothing is decided or recorded: one connection in, one out, bytes across.
+
+python -m tests.bench.relay TARGET_PORT LOGIN KEY_FILE AUTHORIZED_KEYS
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import asyncssh
+
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+
+
+class Out(asyncssh.SSHClientSession[bytes]):
+    """The half towards the target."""
+
+    def __init__(self, other: In) -> None:
+        self.other = other
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self.chan = chan
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        self.other.chan.write(data, datatype)
+
+    def eof_received(self) -> bool:
+        self.other.chan.write_eof()
+        return True
+
+    def exit_status_received(self, status: int) -> None:
+        self.other.chan.exit(status)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.other.chan.close()
+
+    def pause_writing(self) -> None:
+        self.other.chan.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.other.chan.resume_reading()
+
+
+class In(asyncssh.SSHServerSession[bytes]):
+    """The half towards the client."""
+
+    def __init__(self, target: asyncssh.SSHClientConnection) -> None:
+        self.target = target
+        self.term: str | None = None
+        self.command: str | None = None
+        self.out: Out | None = None
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        self.chan = chan
+
+    def pty_requested(self, term_type, term_size, term_modes) -> bool:
+        self.term, self.size, self.modes = term_type, term_size, term_modes
+        return True
+
+    def exec_requested(self, command: str) -> bool:
+        self.command = command
+        return True
+
+    def session_started(self) -> None:
+        self.chan.pause_reading()
+        self.dialling = asyncio.create_task(self.dial())
+
+    async def dial(self) -> None:
+        terminal = {"term_type": self.term} if self.term else {}
+        if self.term:
+            terminal |= {"term_size": self.size, "term_modes": self.modes}
+        _, self.out = await self.target.create_session(
+            lambda: Out(self), self.command, encoding=None, **terminal
+        )
+        self.chan.resume_reading()
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        assert self.out is not None
+        self.out.chan.write(data)
+
+    def eof_received(self) -> bool:
+        assert self.out is not None
+        self.out.chan.write_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        if self.out is not None:
+            self.out.chan.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.out is not None:
+            self.out.chan.resume_reading()
+
+
+async def relay(port: int, login: str, key: str, authorized: str) -> None:
+    """Serve until SIGTERM."""
+
+    class Server(asyncssh.SSHServer):
+        async def begin_auth(self, username: str) -> bool:
+            return True
+
+        def auth_completed(self) -> None:
+            self.target = asyncio.create_task(
+                asyncssh.connect(
+                    "127.0.0.1",
+                    port,
+                    username=login,
+                    client_keys=[key],
+                    known_hosts=None,
+                    encryption_algs=CIPHERS,
+                    config=None,
+                ).__aenter__()
+            )
+
+        async def session_requested(self) -> In:
+            return In(await self.target)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.target.add_done_callback(lambda dialled: dialled.result().close())
+
+    listener = await asyncssh.create_server(
+        Server,
+        "127.0.0.1",
+        0,
+        server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+        authorized_client_keys=authorized,
+        encryption_algs=CIPHERS,
+        encoding=None,
+    )
+    print(f"relay on port {listener.get_port()}.", flush=True)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    await ended.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(relay(int(sys.argv[1]), *sys.argv[2:5]))
