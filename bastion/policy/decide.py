@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, assert_never
 
 from bastion.model import (
     ExecRequest,
@@ -101,6 +101,7 @@ def _decide(
             return _file(grants, features, request)
         case ForwardRequest():
             return _forward(grants, features, request)
+    assert_never(request)
 
 
 def _deny(rule: str, reason: str, hint: str = "") -> Verdict:
@@ -277,8 +278,7 @@ def _exec_verdict(
     unclear += _uncovered_opaque(terms, reading)
     if unclear:
         judgement.note(_by_opaque(terms.opaque, unclear), terms.approvals)
-    uncovered = _uncovered(terms, reading)
-    if uncovered:
+    if terms.default is not Action.ALLOW and _uncovered(terms, reading):
         judgement.note(_by_default(terms.default), terms.approvals)
     verdict = judgement.ended()
     if verdict.action is Action.ALLOW:
