@@ -80,9 +80,9 @@ class Lines:
 
     def answer(self) -> bytes | None:
         """The next answer: one zero byte, or 1 or 2 and a line. None until it is whole."""
-        if self._buffer[:1] == b"\0":
+        if self._buffer.startswith(b"\0"):
             return self.content(1)
-        if self._buffer[:1] not in {b"", b"\1", b"\2"}:
+        if self._buffer and not self._buffer.startswith((b"\1", b"\2")):
             raise self._fault("something that is no answer of scp was sent")
         return self.line()
 

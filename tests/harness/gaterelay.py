@@ -134,6 +134,8 @@ class Relay:
 
 def main() -> None:
     """Find out what was asked for, and relay."""
+    for fd in (0, 1, 2):
+        os.set_blocking(fd, True)  # rsync hands its pipes over unblocking
     settings = json.loads(Path(sys.argv[1]).read_text())
     words = sys.argv[2:]
     if settings["kind"] == "sftp":
