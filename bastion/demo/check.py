@@ -27,6 +27,7 @@ class Run:
 
     shell: asyncio.subprocess.Process
     output: bytearray = field(default_factory=bytearray)
+    ended: bool = False
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def read(self) -> int:
@@ -34,16 +35,22 @@ class Run:
         assert self.shell.stdout is not None
         while chunk := await self.shell.stdout.read(65536):
             self.output += chunk
-            async with self.news:
-                self.news.notify_all()
+            await self._tell()
+        self.ended = True
+        await self._tell()
         return await self.shell.wait()
 
-    async def wait_for(self, pattern: re.Pattern[bytes]) -> bytes:
-        """The first text that matches, once it was said."""
+    async def _tell(self) -> None:
         async with self.news:
-            await self.news.wait_for(lambda: pattern.search(self.output))
+            self.news.notify_all()
+
+    async def wait_for(self, pattern: re.Pattern[bytes]) -> bytes:
+        """The first text that matches, once it was said; Failure when it ends without."""
+        async with self.news:
+            await self.news.wait_for(lambda: pattern.search(self.output) or self.ended)
         found = pattern.search(self.output)
-        assert found is not None
+        if found is None:
+            raise Failure(f"        ended without saying {pattern.pattern.decode()}")
         return found[0]
 
 

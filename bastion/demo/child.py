@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -42,14 +43,18 @@ class Child:
         """All it has said so far."""
         return self.log.read_text(errors="replace")
 
-    async def wait_for(self, words: str, *, seconds: float = START_SECONDS) -> None:
-        """Return once it has said `words`; ChildError when it ends, or says nothing in time."""
+    async def wait_for(self, line: str, *, seconds: float = START_SECONDS) -> None:
+        """Return once it has said a line that contains `line`, a regular expression.
+
+        ChildError when it ends before, or does not say it in time.
+        """
+        pattern = re.compile(line, re.MULTILINE)
         try:
             async with asyncio.timeout(seconds), self._news:
-                await self._news.wait_for(lambda: words in self.said() or self._ended)
+                await self._news.wait_for(lambda: pattern.search(self.said()) or self._ended)
         except TimeoutError:
-            raise ChildError(f"{self.name} did not say {words!r} within {seconds:g} s.") from None
-        if words not in self.said():
+            raise ChildError(f"{self.name} did not say {line!r} within {seconds:g} s.") from None
+        if not pattern.search(self.said()):
             raise ChildError(f"{self.name} ended too early: {self.said()[-500:].strip()}")
 
     async def _listen(self) -> None:

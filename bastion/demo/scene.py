@@ -13,6 +13,8 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -76,6 +78,8 @@ class Scene:
         self.work.mkdir()
         _write(self.work / "precious", b"a denied command would have removed this\n", 0o644)
         _write(self.work / "notes.txt", b"a file to copy\n", 0o644)
+        if git := shutil.which("git"):
+            subprocess.run([git, "init", "--quiet", "--bare", self.work / "app.git"], check=True)  # noqa: S603
         return authority
 
     def configure(self, provider: Provider, web1: Sshd) -> None:

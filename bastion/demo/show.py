@@ -74,7 +74,7 @@ async def stage(scene: Scene) -> AsyncIterator[None]:
         bastion = await stack.enter_async_context(
             running(serve, log=scene.directory / "bastion.log")
         )
-        await bastion.wait_for("ready")
+        await bastion.wait_for("^ready$")
         yield
 
 

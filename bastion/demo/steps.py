@@ -77,6 +77,7 @@ def _commands(scene: Scene) -> tuple[Step, ...]:
     web1 = f"ssh -F {scene.directory}/ssh_config {scene.login}@web1@bastion"
     precious, release = f"{scene.work}/precious", f"{scene.work}/release"
     approve = f"{scene.directory}/bastion approvals"
+    identifier = r"sed -n 's/^approval *\([^,]*\),.*/\1/p'"
     return (
         Step("An allowed command", f"{web1} 'id -un; uname -s'", shows=(scene.login, "Linux")),
         Step(
@@ -98,7 +99,7 @@ def _commands(scene: Scene) -> tuple[Step, ...]:
             note="It waits: run the next two in another terminal.",
             beside=(
                 Step("What is held", f"{approve} list", shows=("mkdir", "alice")),
-                Step("Agree, as bob", f"{approve} grant"),
+                Step("Agree, as bob", f'{approve} grant "$({approve} list | {identifier})"'),
             ),
         ),
     )
@@ -118,6 +119,12 @@ def _files(scene: Scene) -> tuple[Step, ...]:
             "Or by rsync",
             f"rsync -e 'ssh -F {config}' {web1}:{work}/notes.txt {work}/synced.txt",
             needs="rsync",
+        ),
+        Step(
+            "Or by git",
+            f"git -c core.sshCommand='ssh -F {config}' clone {web1}:{work}/app.git {work}/app",
+            shows=("Cloning into",),
+            needs="git",
         ),
     )
 
@@ -139,7 +146,7 @@ def _afterwards(scene: Scene) -> tuple[Step, ...]:
     own, casts = f"{scene.directory}/bastion", f"{scene.state}/recordings/*/*/*.cast"
     latest = f'"$(ls -t {casts} | head -n 1)"'
     return (
-        Step("What happened", f"{own} sessions", shows=("alice",)),
+        Step("What happened", f"{own} sessions list --all", shows=("alice",)),
         Step("Replay the last recording", f"{own} replay --plain {latest}"),
         Step("It is a plain asciicast", f"asciinema cat {latest}", needs="asciinema"),
         Step("The audit log is whole", f"{own} audit verify"),

@@ -86,7 +86,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         config = write_config(directory, port, server.address, server.host_key)
         serve = [sys.executable, "-m", "bastion", "serve", "--config", str(config)]
         bastion = await stack.enter_async_context(running(serve, log=directory / "bastion.log"))
-        await bastion.wait_for("ready")
+        await bastion.wait_for("^ready$")
         yield Stage(
             directory,
             ways(directory, server.port, int(found[1]), port),
