@@ -18,13 +18,14 @@ import asyncssh
 import watchfiles
 
 from bastion.config import Config, load_policy, split_address
-from bastion.control.service import ControlService, Operator
+from bastion.control.service import ControlService
 from bastion.errors import BastionError, StoreError
 from bastion.identity import keyfiles
 from bastion.identity.ca import Authority
 from bastion.identity.callback import CallbackPage
 from bastion.identity.login import LoginService
 from bastion.identity.settings import ProviderSettings
+from bastion.policy.approvals import Operator
 from bastion.policy.rules import Policy
 from bastion.secrets.resolve import resolve
 from bastion.ssh.admission import Admission, AdmissionLimits
@@ -41,6 +42,7 @@ from bastion.store.state import StateDirectory
 log = logging.getLogger("bastion")
 
 SYSTEMD_FIRST_SOCKET: Final = 3
+EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (named, not bound)
 
 
 class PolicyInForce:
@@ -198,7 +200,7 @@ def _names(config: Config) -> tuple[str, ...]:
     if config.listen.names:
         return config.listen.names
     hosts = [split_address(address)[0] for address in config.listen.ssh]
-    return tuple(host for host in hosts if host and host not in {"0.0.0.0", "::"})
+    return tuple(host for host in hosts if host and host not in EVERYWHERE)
 
 
 def _operators(config: Config) -> tuple[Operator, ...]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
@@ -148,11 +148,11 @@ class LimitsEntry(Section):
     """Bounds of the listener."""
 
     handshake: Duration = 30.0
-    unauthenticated: int = Field(200, ge=1)
-    unauthenticated_per_address: int = Field(20, ge=1)
-    sessions: int = Field(2000, ge=1)
-    sessions_per_identity: int = Field(200, ge=1)
-    channels_per_session: int = Field(64, ge=1)
+    unauthenticated: int = Field(default=200, ge=1)
+    unauthenticated_per_address: int = Field(default=20, ge=1)
+    sessions: int = Field(default=2000, ge=1)
+    sessions_per_identity: int = Field(default=200, ge=1)
+    channels_per_session: int = Field(default=64, ge=1)
     free_space: Size = 256 * 1024 * 1024
 
 
@@ -233,9 +233,6 @@ def _read(path: Path) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
         raise ConfigError([Fault(f"{path}:{line}:{column}", "not UTF-8 text")]) from error
-
-
-T = TypeVar("T")
 
 
 def _target(

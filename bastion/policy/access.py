@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bastion.errors import IdentityError
-from bastion.model import Claims, ClaimValue, ForwardKind, Identity, Target
+from bastion.model import Claims, ClaimValue, Identity, Target
 from bastion.policy.fields import describe_duration
 from bastion.policy.globs import matches_name
 from bastion.policy.rules import Grant, Policy, Role
@@ -232,10 +232,10 @@ def certificate_grant(
 
 
 def _extensions(features: Features) -> frozenset[str]:
-    kinds = {kind for pattern in features.forwards for kind in pattern.kind}
+    """Port forwarding is always there: `ssh -J` rides on it, and each forward is decided itself."""
     wanted = {
         "permit-pty": features.pty,
-        "permit-port-forwarding": bool(kinds - {ForwardKind.AGENT, ForwardKind.X11}),
+        "permit-port-forwarding": True,
         "permit-agent-forwarding": features.agent,
         "permit-X11-forwarding": features.x11,
     }

@@ -115,7 +115,11 @@ async def ask_once(
     except BastionError as error:
         return Outcome.WITHDRAWN, str(error)
     tell(waiting_text(approval, verdict, terms))
-    session.endings.append(lambda _reason: answer.cancel())
+
+    def session_ended(_reason: object) -> None:
+        answer.cancel()
+
+    session.endings.append(session_ended)
     try:
         return await answer
     except asyncio.CancelledError:

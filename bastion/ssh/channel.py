@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import asyncssh
@@ -63,12 +63,12 @@ class ClientEnd:
 
     def eof(self) -> None:
         """No more bytes will come."""
-        if self._chan is not None and not self._chan.is_closing():
+        if self._chan is not None:
             self._chan.write_eof()
 
     def exit(self, ended: Exit) -> None:
         """Report how it ended and close."""
-        if self._chan is None or self._chan.is_closing():
+        if self._chan is None:
             return
         if ended.signal:
             self._chan.exit_with_signal(
@@ -123,7 +123,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._session.note("channel-request", channel=self._id, name=name)
 
     def pty_requested(
-        self, term_type: str, term_size: tuple[int, int, int, int], term_modes: dict[int, int]
+        self, term_type: str, term_size: tuple[int, int, int, int], term_modes: Mapping[int, int]
     ) -> bool:
         """A pty is a feature of the grant; without a grant the request is refused later."""
         services = self._session.services
@@ -191,6 +191,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             record=record,
             clock=session.services.clock,
             target_name=place.target.name,
+            deadline=deadline_of(session, place),
         )
         session.drives.add(self._drive)
         return True
@@ -286,10 +287,20 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client closed the channel, or we did."""
+        self._chan = None
         self._unwatch()
         if self._drive is not None:
             self._drive.client_left()
             self._session.drives.discard(self._drive)
+
+
+def deadline_of(session: Session, place: Place) -> float | None:
+    """When the grant's own time on this target is over, seconds since the epoch."""
+    policy = session.services.policy()
+    features = grant_for(policy, session.identity, place.target, place.login)
+    if features is None or features.deadline is None:
+        return None
+    return session.started_at + features.deadline
 
 
 def open_record(

@@ -50,7 +50,8 @@ class Owner(Protocol):
 class BastionConnection(asyncssh.SSHServerConnection):
     """One connection of a client; `owner` is the BastionServer made for it."""
 
-    _owner: Owner
+    _owner: Any
+    """An `Owner`."""
     _transport: asyncio.Transport
 
     def __init__(self, *args: Any, **arguments: Any) -> None:
@@ -115,7 +116,7 @@ class BastionConnection(asyncssh.SSHServerConnection):
         self._owner.note("channel-open", type=_peek_name(packet))
         super()._process_channel_open(pkttype, pktid, packet)
 
-    _packet_handlers: ClassVar[Any] = {
+    _packet_handlers: ClassVar[Any] = {  # type: ignore[misc]
         **asyncssh.SSHServerConnection._packet_handlers,
         MSG_GLOBAL_REQUEST: _audited_global_request,
         MSG_CHANNEL_OPEN: _audited_channel_open,
@@ -160,7 +161,7 @@ class AuditedChannel(asyncssh.SSHServerChannel[bytes]):
             self._session.requested(name)
         super()._process_request(pkttype, pktid, packet)
 
-    _packet_handlers: ClassVar[Any] = {
+    _packet_handlers: ClassVar[Any] = {  # type: ignore[misc]
         **asyncssh.SSHServerChannel._packet_handlers,
         MSG_CHANNEL_REQUEST: _audited_request,
     }

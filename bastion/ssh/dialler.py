@@ -96,7 +96,7 @@ class Dialler:
             factory,
             request.command if isinstance(request, ExecRequest) else None,
             subsystem=request.name if isinstance(request, SubsystemRequest) else None,
-            env=self._environment,
+            env=[f"{name}={value}" for name, value in self._environment.items()],
             send_env=(),
             request_pty="force" if terminal else False,
             term_type=terminal.term if terminal else None,

@@ -124,9 +124,11 @@ class Drive:
         asker: Asker,
         record: Record,
         clock: Clock,
-        target_name: str = "",
+        target_name: str,
+        deadline: float | None = None,
     ) -> None:
         self.target_name = target_name
+        self.deadline = deadline
         self._gate = gate
         self._client = client
         self._dialler = dialler
@@ -227,8 +229,6 @@ class Drive:
     def _drain(self) -> None:
         while self._inbox and self.ended is None:
             for effect in self._gate.feed(self._inbox.popleft()):
-                if self.ended is not None:
-                    return
                 self._perform(effect)
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -252,6 +252,8 @@ class Drive:
         self._finish(Exit(reason, EXIT_REFUSED))
 
     def _perform(self, effect: Effect) -> None:
+        if self.ended is not None:
+            return
         match effect:
             case ToClient():
                 self._show(effect)

@@ -22,7 +22,7 @@ from bastion.model import ForwardKind, ForwardRequest, Request, Target, TargetKi
 from bastion.policy.rules import Action, Verdict
 from bastion.ssh import jump
 from bastion.ssh.ask import Asker
-from bastion.ssh.channel import open_record, permit
+from bastion.ssh.channel import deadline_of, open_record, permit
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.dialler import Dialler
 from bastion.ssh.drive import Drive
@@ -167,6 +167,7 @@ class ForwardSide:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Closed."""
+        self._chan = None
         self._unwatch()
         if self.drive is not None:
             self.drive.client_left()
@@ -188,7 +189,7 @@ class ForwardSide:
 
     def eof(self) -> None:
         """No more bytes will come."""
-        if self._chan is not None and not self._chan.is_closing():
+        if self._chan is not None:
             self._chan.write_eof()
 
     def exit(self, ended: Exit) -> None:
@@ -212,7 +213,7 @@ class TcpForwardSide(ForwardSide, asyncssh.SSHTCPSession[bytes]):
     """direct-tcpip and forwarded-tcpip."""
 
 
-class UnixForwardSide(ForwardSide, asyncssh.SSHUNIXSession[bytes]):
+class UnixForwardSide(ForwardSide, asyncssh.SSHUNIXSession[bytes]):  # type: ignore[misc]
     """direct-streamlocal."""
 
 
@@ -279,7 +280,7 @@ async def _bring_back(
     except BastionError as error:
         raise _no(str(error)) from error
     is_unix = request.kind is ForwardKind.STREAMLOCAL_FORWARD
-    side = UnixForwardSide(origin) if is_unix else TcpForwardSide(origin)
+    side: Any = UnixForwardSide(origin) if is_unix else TcpForwardSide(origin)
     already = _AlreadyOpen()
     side.request = request
     side.drive = _drive(session, place, channel, side, already, record)
@@ -311,4 +312,5 @@ def _drive(
         record=record,
         clock=session.services.clock,
         target_name=place.target.name,
+        deadline=deadline_of(session, place),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import asyncssh
 
 from bastion.model import Target
-from bastion.policy.decide import reachable
+from bastion.policy.access import reachable
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.options import server_options
 from bastion.ssh.services import Services

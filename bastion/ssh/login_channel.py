@@ -73,6 +73,7 @@ class LoginChannel(asyncssh.SSHServerSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left."""
+        self._chan = None
         if self._task is not None:
             self._task.cancel()
 
@@ -132,11 +133,11 @@ class LoginChannel(asyncssh.SSHServerSession[bytes]):
         return "\r\n" if self._pty else "\n"
 
     def _write(self, text: str, *, stderr: bool = False) -> None:
-        if self._chan is not None and not self._chan.is_closing():
+        if self._chan is not None:
             kind = asyncssh.EXTENDED_DATA_STDERR if stderr else None
             self._chan.write(text.encode(), kind)
 
     def _end(self, text: str) -> None:
         self._write(f"bastion: {visible(text)}{self._newline()}", stderr=True)
-        if self._chan is not None and not self._chan.is_closing():
+        if self._chan is not None:
             self._chan.exit(EXIT_REFUSED)

@@ -20,7 +20,7 @@ from rich.text import Text
 from bastion.errors import BastionError
 from bastion.events import EndReason, Exit, Stream
 from bastion.model import EXIT_REFUSED, ExecRequest, Request, ShellRequest, Target, visible
-from bastion.policy.decide import reachable
+from bastion.policy.access import describe_features, reachable
 from bastion.ssh.channel import ClientEnd, open_record
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.session import Place, Session
@@ -155,13 +155,13 @@ def _targets(session: Session, console: Console) -> object:
     targets = tuple(session.services.targets.values())
     rows = reachable(session.services.policy(), session.identity, targets)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("TARGET", "LOGINS", "KIND", "LABELS", "HOW", "WHAT"):
+    for heading in ("TARGET", "LOGINS", "MAY USE", "HOW", "DESCRIPTION"):
         table.add_column(heading, overflow="fold")
     data = []
     for row in rows:
         target = row.target
         logins = ", ".join(row.logins) or "-"
-        labels = " ".join(f"{key}={value}" for key, value in sorted(target.labels.items()))
+        uses = ", ".join(describe_features(row.features))
         how = f"ssh {row.logins[0] if row.logins else 'LOGIN'}@{target.name}@bastion"
         data.append(
             {
@@ -169,11 +169,12 @@ def _targets(session: Session, console: Console) -> object:
                 "kind": target.kind.value,
                 "logins": list(row.logins),
                 "labels": dict(target.labels),
+                "may_use": list(describe_features(row.features)),
                 "description": target.description,
                 "ssh": how,
             }
         )
-        cells = (target.name, logins, target.kind.value, labels, how, target.description)
+        cells = (target.name, logins, uses, how, target.description)
         table.add_row(*(Text(visible(cell)) for cell in cells))
     if rows:
         console.print(table)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncssh
 
@@ -163,10 +164,12 @@ class BastionServer(asyncssh.SSHServer):
 
     def begin_auth(self, username: str) -> bool:
         """An inner connection inherits the outer identity; everybody else authenticates."""
+        if self._inner is not None:
+            self._destination = Destination(login=username)
+            return False
         self._destination = Destination.parse(username)
-        if self._inner is None:
-            self._tried = True
-        return self._inner is None
+        self._tried = True
+        return True
 
     def public_key_auth_supported(self) -> bool:
         """Certificates, and the key that a certificate is asked for."""
@@ -203,7 +206,7 @@ class BastionServer(asyncssh.SSHServer):
         self._prompt = LoginPrompt(self._services, self._address)
         return await self._prompt.begin()
 
-    async def validate_kbdint_response(self, username: str, responses: list[str]) -> Challenge:
+    async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Challenge:
         """The client showed the prompt; wait for the provider."""
         if self._prompt is None:
             return False
@@ -257,7 +260,7 @@ class BastionServer(asyncssh.SSHServer):
 
     # --- what -----------------------------------------------------------------------------------
 
-    def session_requested(self) -> object:
+    def session_requested(self) -> Any:
         """A session channel: the login, the bastion's own commands, or a target."""
         assert self._conn is not None
         channel = new_channel(self._conn)
@@ -280,24 +283,24 @@ class BastionServer(asyncssh.SSHServer):
 
     def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
-    ) -> Awaitable[object]:
+    ) -> Any:
         """direct-tcpip: `ssh -J` to a target, or a forward that policy must grant."""
         request = ForwardRequest(ForwardKind.DIRECT_TCPIP, dest_host, dest_port)
         return forward.open_direct(self._forward_from(), request)
 
-    def unix_connection_requested(self, dest_path: str) -> Awaitable[object]:
+    def unix_connection_requested(self, dest_path: str) -> Any:
         """direct-streamlocal."""
         request = ForwardRequest(ForwardKind.DIRECT_STREAMLOCAL, dest_path)
         return forward.open_direct(self._forward_from(), request)
 
-    def server_requested(self, listen_host: str, listen_port: int) -> Awaitable[object] | bool:
+    def server_requested(self, listen_host: str, listen_port: int) -> Any:
         """`ssh -R`."""
         if self._session is None:
             return False
         request = ForwardRequest(ForwardKind.TCPIP_FORWARD, listen_host, listen_port)
         return forward.listen_on_target(self._forward_from(), request)
 
-    def unix_server_requested(self, listen_path: str) -> Awaitable[object] | bool:
+    def unix_server_requested(self, listen_path: str) -> Any:
         """`ssh -R` of a Unix socket."""
         if self._session is None:
             return False

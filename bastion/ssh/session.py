@@ -14,12 +14,13 @@ import asyncssh
 from bastion.errors import BastionError, DialError, SecretUnavailable, StoreError
 from bastion.events import EndReason
 from bastion.model import Identity, Request, Secret, Target
-from bastion.policy.access import grant_for
+from bastion.policy.access import environment_allowed
 from bastion.policy.decide import decide
 from bastion.policy.rules import Verdict
 from bastion.secrets.held import held
 from bastion.ssh.drive import Drive
 from bastion.ssh.services import Services
+from bastion.store.locks import Lock
 from bastion.target.dial import Proof, TargetConnection, dial
 
 SESSION_EXTENSIONS = frozenset(
@@ -85,8 +86,8 @@ class Session:
 
     def wants_environment(self, place: Place, name: str) -> bool:
         """Whether a variable of the client may reach the target."""
-        grant = grant_for(self.services.policy(), self.identity, place.target, place.login)
-        return grant is not None and grant.environment_allowed(name)
+        policy = self.services.policy()
+        return environment_allowed(policy, self.identity, place.target, place.login, name)
 
     def note(self, kind: str, **fields: object) -> None:
         """An audit line of this session; what cannot be audited ends the session."""
@@ -290,7 +291,13 @@ class Sessions:
             if reason:
                 session.end(EndReason.LOCKED, reason)
                 continue
-            end_locked_channels(session)
+            end_channels(session, now)
+
+    def end_matching(self, lock: Lock) -> int:
+        """End what a new lock covers, at once; give how many sessions or channels that were."""
+        before = sum(1 + len(session.drives) for session in self.live())
+        self.enforce()
+        return before - sum(1 + len(session.drives) for session in self.live())
 
     def end_all(self, reason: EndReason, text: str) -> None:
         """The bastion stops."""
@@ -310,11 +317,11 @@ def locked(session: Session, target: str) -> str:
     return f"{lock.kind} {lock.value} is locked: {lock.reason}"
 
 
-def end_locked_channels(session: Session) -> None:
-    """A lock on a target ends the channels to it, and those alone."""
+def end_channels(session: Session, now: float) -> None:
+    """A lock on a target, or a grant's own deadline, ends the channels there and those alone."""
     for drive in tuple(session.drives):
-        name = drive.target_name
-        if name:
-            reason = locked(session, name)
-            if reason:
-                drive.end(EndReason.LOCKED, reason)
+        reason = locked(session, drive.target_name)
+        if reason:
+            drive.end(EndReason.LOCKED, reason)
+        elif drive.deadline is not None and drive.deadline <= now:
+            drive.end(EndReason.DEADLINE, "the time that your grant gives on this target is over.")

@@ -18,7 +18,6 @@ class Packets(Protocol):
     def write(self, data: bytes) -> None: ...
     def write_eof(self) -> None: ...
     def close(self) -> None: ...
-    def is_closing(self) -> bool: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
@@ -80,6 +79,7 @@ class _Side:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
+        self._chan = None
         ended = self._ended
         self._sink.target_exit(
             TargetExit(time.time(), ended.status, ended.signal, ended.core_dumped, ended.message)
@@ -89,7 +89,7 @@ class _Side:
 
     def send(self, data: bytes) -> None:
         """Send decided bytes."""
-        if self._chan is not None and not self._chan.is_closing():
+        if self._chan is not None:
             try:
                 self._chan.write(data)
             except BrokenPipeError:
@@ -97,13 +97,14 @@ class _Side:
 
     def eof(self) -> None:
         """Nothing more will be sent."""
-        if self._chan is not None and not self._chan.is_closing():
+        if self._chan is not None:
             self._chan.write_eof()
 
     def close(self) -> None:
         """End it now."""
         if self._chan is not None:
             self._chan.close()
+            self._chan = None
 
     def hold(self, held: bool) -> None:
         """Stop or go on reading from the target."""
@@ -130,17 +131,17 @@ class TargetSession(_Side, asyncssh.SSHClientSession[bytes]):
 
     def resize(self, columns: int, rows: int, width: int, height: int) -> None:
         """Pass a window change on."""
-        if isinstance(self._chan, asyncssh.SSHClientChannel) and not self._chan.is_closing():
+        if isinstance(self._chan, asyncssh.SSHClientChannel):
             self._chan.change_terminal_size(columns, rows, width, height)
 
     def signal(self, name: str) -> None:
         """Pass a signal on."""
-        if isinstance(self._chan, asyncssh.SSHClientChannel) and not self._chan.is_closing():
+        if isinstance(self._chan, asyncssh.SSHClientChannel):
             self._chan.send_signal(name)
 
     def send_break(self, milliseconds: int) -> None:
         """Pass a break on."""
-        if isinstance(self._chan, asyncssh.SSHClientChannel) and not self._chan.is_closing():
+        if isinstance(self._chan, asyncssh.SSHClientChannel):
             self._chan.send_break(milliseconds)
 
 
