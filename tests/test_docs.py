@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md")])
 MARKED = re.findall(r"<!-- help: (.+?) -->\n```[a-z]*\n(.*?)```", README, re.DOTALL)
 
-DEMO = Scene(Path("/tmp/bastion-demo"), 2222, 8022, login="me")
+DEMO = Scene(Path("/tmp/bastion-demo"), 2222, login="me")
 """README writes `/tmp/bastion-demo` and `me` for a reader's directory and account."""
 
 MAKE = re.compile(r"make ([a-z]+)(?: [A-Z]+=\S+)*")

@@ -47,10 +47,8 @@ class Provider:
 
 
 @contextlib.asynccontextmanager
-async def provider(
-    directory: Path, *, public_url: str, people: Sequence[Person] = PEOPLE
-) -> AsyncIterator[Provider]:
-    """Run the provider; `public_url` is where the bastion's own callback page is."""
+async def provider(directory: Path, people: Sequence[Person] = PEOPLE) -> AsyncIterator[Provider]:
+    """Run the provider with its files in `directory`; it knows `people` and the bastion."""
     if importlib.util.find_spec("nanoidp") is None:
         raise BastionError("The demo needs nanoidp: install bastion with its `demo` extra.")
     client_secret = secrets.token_urlsafe()
@@ -58,7 +56,7 @@ async def provider(
         port = free_port()
         issuer = f"http://127.0.0.1:{port}"
         config = directory / str(attempt)
-        _write(config, _settings(issuer, port, client_secret, public_url), people)
+        _write(config, _settings(issuer, port, client_secret), people)
         arguments = [sys.executable, "-m", "nanoidp", "--config", str(config)]
         env = os.environ | {"PYTHONUNBUFFERED": "1"}
         async with running(arguments, log=config / "log", env=env) as child:
@@ -86,12 +84,11 @@ def _write(config: Path, settings: Mapping[str, object], people: Sequence[Person
     (config / "users.yaml").write_text(yaml.safe_dump({"config_version": 1, "users": users}))
 
 
-def _settings(issuer: str, port: int, secret: str, public_url: str) -> dict[str, object]:
+def _settings(issuer: str, port: int, secret: str) -> dict[str, object]:
     client = {
         "client_id": CLIENT_ID,
         "client_secret": secret,
         "description": "The bastion of this demo",
-        "redirect_uris": [f"{public_url}/callback"],
     }
     return {
         "config_version": 1,

@@ -4,6 +4,7 @@ bastion.yaml policy.yaml   the bastion's, as an operator would write them
 ssh_config known_hosts     the client's, so that ~/.ssh is neither read nor touched
 id_ed25519                 the person's throw-away key; the login puts its certificate beside it
 bastion                    a script that runs `bastion` with this configuration
+asciinema                  a link to the player of that name, where there is one
 state/                     CA keys, database, audit log, recordings
 work/                      files to copy, and one that a denied command would have removed
 """
@@ -34,14 +35,17 @@ POLICY: Final = Path(bastion.__file__).parent.parent / "policies" / "demo.yaml"
 POLICY_LOGIN: Final = "demo"
 """The account that the sample policy speaks of; here it is whoever runs the demo."""
 
+_OWN_PROGRAMS: Final = os.path.dirname(sys.executable)
+"""Programs of the virtual environment, which is on nobody's PATH in another terminal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Where everything of one run lies, and how it is reached."""
 
     directory: Path
-    ssh_port: int
-    http_port: int
+    port: int
+    """Where the bastion listens."""
     login: str = field(default_factory=getpass.getuser)
 
     @property
@@ -59,11 +63,6 @@ class Scene:
         """The files that the commands of the demo touch."""
         return self.directory / "work"
 
-    @property
-    def public_url(self) -> str:
-        """Where the bastion's own login page would be."""
-        return f"http://127.0.0.1:{self.http_port}"
-
     def prepare(self) -> Authority:
         """Write all that is known before anything runs; gives the throw-away CA."""
         authority = Authority.create(self.state / "ca")
@@ -74,6 +73,8 @@ class Scene:
         _write(self.directory / "known_hosts", self._known_hosts(authority), 0o644)
         _write(self.directory / "ssh_config", self._ssh_config(), 0o644)
         _write(self.directory / "bastion", self._script(), 0o755)
+        if player := shutil.which("asciinema") or shutil.which("asciinema", path=_OWN_PROGRAMS):
+            (self.directory / "asciinema").symlink_to(player)
         _write(self.directory / "policy.yaml", self._policy(), 0o644)
         self.work.mkdir()
         _write(self.work / "precious", b"a denied command would have removed this\n", 0o644)
@@ -88,9 +89,7 @@ class Scene:
         _write(secret, provider.client_secret.encode(), 0o600)
         settings = {
             "listen": {
-                "ssh": f"127.0.0.1:{self.ssh_port}",
-                "http": f"127.0.0.1:{self.http_port}",
-                "public_url": self.public_url,
+                "ssh": f"127.0.0.1:{self.port}",
                 "names": ["bastion", "127.0.0.1", "localhost"],
             },
             "state": str(self.state),
@@ -121,7 +120,7 @@ class Scene:
         return f"""\
 Host bastion
     HostName 127.0.0.1
-    Port {self.ssh_port}
+    Port {self.port}
     HostKeyAlias bastion
 
 Host *

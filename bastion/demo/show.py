@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bastion.demo.check import check
-from bastion.demo.child import free_port, running
+from bastion.demo.child import running
 from bastion.demo.provider import provider
 from bastion.demo.scene import Scene
 from bastion.demo.sshd import SshdOptions, find_program, sshd
@@ -36,7 +36,7 @@ async def show(*, port: int, directory: Path | None, checking: bool) -> bool:
     find_program("ssh")
     _check_free(port)
     with _directory(directory) as place, _ended_by_signals() as ended:
-        going = asyncio.create_task(_show(Scene(place, port, free_port()), ended, checking))
+        going = asyncio.create_task(_show(Scene(place, port), ended, checking))
         stopping = asyncio.create_task(ended.wait())
         await asyncio.wait({going, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -64,9 +64,7 @@ async def stage(scene: Scene) -> AsyncIterator[None]:
     authority = scene.prepare()
     authorities = [key.line for key in authority.keys("session", 0)]
     async with contextlib.AsyncExitStack() as stack:
-        idp = await stack.enter_async_context(
-            provider(scene.directory / "provider", public_url=scene.public_url)
-        )
+        idp = await stack.enter_async_context(provider(scene.directory / "provider"))
         options = SshdOptions(user_authorities=authorities)
         web1 = await stack.enter_async_context(sshd(scene.directory / "web1", options))
         scene.configure(idp, web1)
@@ -82,7 +80,7 @@ def text(scene: Scene) -> str:
     """What is printed for people: every step, its command on a line beginning `$ `."""
     lines = [
         "",
-        f"An identity provider, a bastion (port {scene.ssh_port}) and a target, web1, run on this",
+        f"An identity provider, a bastion (port {scene.port}) and a target, web1, run on this",
         "machine; web1 is a real sshd with your own shell. Paste these into another terminal:",
     ]
     for number, step in enumerate(steps(scene), 1):

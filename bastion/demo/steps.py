@@ -148,6 +148,10 @@ def _afterwards(scene: Scene) -> tuple[Step, ...]:
     return (
         Step("What happened", f"{own} sessions list --all", shows=("alice",)),
         Step("Replay the last recording", f"{own} replay --plain {latest}"),
-        Step("It is a plain asciicast", f"asciinema cat {latest}", needs="asciinema"),
+        Step(
+            "It is a plain asciicast",
+            f"{scene.directory}/asciinema cat {latest}",
+            needs=f"{scene.directory}/asciinema",
+        ),
         Step("The audit log is whole", f"{own} audit verify"),
     )
