@@ -110,7 +110,7 @@ async def running(
     try:
         yield child
     finally:
-        await asyncio.shield(asyncio.ensure_future(child.stop()))
+        await child.stop()
 
 
 def descendants(pid: int) -> list[int]:

@@ -36,25 +36,25 @@ async def show(*, port: int, directory: Path | None, checking: bool) -> bool:
     find_program("ssh")
     _check_free(port)
     with _directory(directory) as place, _ended_by_signals() as ended:
-        going = asyncio.create_task(_show(Scene(place, port), ended, checking))
+        going = asyncio.create_task(_show(Scene(place, port), checking))
         stopping = asyncio.create_task(ended.wait())
         await asyncio.wait({going, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if ended.is_set():
-            going.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await going
-            return not checking
-        return await going
+        if going.done():
+            return going.result()
+        going.cancel()  # once: a second time would cut its cleaning up short
+        with contextlib.suppress(asyncio.CancelledError):
+            await going
+        return not checking
 
 
-async def _show(scene: Scene, ended: asyncio.Event, checking: bool) -> bool:
+async def _show(scene: Scene, checking: bool) -> bool:
     async with stage(scene):
         _say("ready")
         if checking:
             return await check(steps(scene), _say)
         _say(text(scene))
-        await ended.wait()
+        await asyncio.get_running_loop().create_future()  # until it is cancelled
         return True
 
 
