@@ -104,3 +104,8 @@ class CastFile:
     def _add_marker(self, label: str) -> None:
         if len(self.markers) < MAX_MARKERS:
             self.markers.append((len(self), label))
+
+
+def has_raw_newlines(cast: CastFile) -> bool:
+    """Whether the recording had no terminal (our own exec channels): its LF starts a new line."""
+    return bool(cast.header.bastion) and not cast.header.env.get("TERM")

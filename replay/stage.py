@@ -69,7 +69,7 @@ class Stage:
         try:
             return self._feed_piece() if self._rest else self._begin_next()
         except CastFault as fault:
-            self.fault = f"event {self.count}: {fault}"
+            self.fault = f"line {self.count + 1}: {fault}"
             self.limit = max(0, self.count - 1)
             self._go_back(self.limit)
             return EVENT_COST

@@ -1,0 +1,200 @@
+"""The player's screen: the recorded terminal, a timeline, and one line of state and keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widgets import Static
+
+from bastion.model import visible
+from replay.castfile import CastFile, has_raw_newlines
+from replay.playback import Playback, bar, clock, next_marker
+from replay.screen import AvtScreen, Colour, Look, Screen
+from replay.stage import Stage
+
+FRAME: Final = 1 / 30
+"""Seconds between two looks at the clock."""
+
+BUDGET: Final = 1024 * 1024
+"""Characters fed in one frame: keys must still be heard while a long seek runs."""
+
+SKIP: Final = 5.0
+"""Seconds that an arrow key moves."""
+
+KEYS: Final = "space ←→ 0-9 m +- q"
+
+
+class ScreenView(ScrollView):
+    """Shows a Screen; where the window is smaller, it follows the cursor."""
+
+    can_focus = False
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._shown = screen
+
+    def update(self) -> None:
+        """Show the screen as it is now."""
+        columns, rows = self._shown.size
+        self.virtual_size = Size(columns, rows)
+        if (cursor := self._shown.cursor) is not None:
+            top = min(self.scroll_offset.y, cursor[1])
+            top = max(top, cursor[1] - self.scrollable_content_region.height + 1)
+            self.scroll_to(y=top, animate=False, force=True)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line of the window."""
+        left, top = self.scroll_offset
+        columns, rows = self._shown.size
+        row = y + top
+        if row >= rows:
+            return Strip.blank(self.size.width)
+        segments = [Segment(text, _style(look)) for text, look in self._shown.row(row)]
+        strip = Strip(segments, columns)
+        cursor = self._shown.cursor
+        if cursor is not None and cursor[1] == row and cursor[0] < columns:
+            strip = _with_cursor(strip, cursor[0])
+        return strip.crop_extend(left, left + self.size.width, Style.null())
+
+
+class ReplayApp(App[None]):
+    """Plays one cast."""
+
+    ENABLE_COMMAND_PALETTE = False
+    CSS = """
+    ScreenView { height: 1fr; scrollbar-size: 0 0; background: black; color: white; }
+    #timeline { height: 1; color: $accent; }
+    #status { height: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "play", "play or pause"),
+        Binding("left", f"skip(-{SKIP})", "back 5 s"),
+        Binding("right", f"skip({SKIP})", "on 5 s"),
+        *(Binding(str(tenth), f"tenth({tenth})", f"to {tenth}0 %") for tenth in range(10)),
+        Binding("home", "tenth(0)", "to the beginning"),
+        Binding("end", "tenth(10)", "to the end"),
+        Binding("m", "marker", "to the next marker"),
+        Binding("plus,equals_sign", "faster(1)", "faster"),
+        Binding("minus", "faster(-1)", "slower"),
+        Binding("q,escape", "quit", "leave"),
+    ]
+
+    def __init__(
+        self,
+        cast: CastFile,
+        *,
+        speed: float = 1.0,
+        idle_limit: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.cast = cast
+        self.playback = Playback(cast.times, speed=speed, idle_limit=idle_limit)
+        header = cast.header
+        screen = AvtScreen(header.width, header.height, raw_newlines=has_raw_newlines(cast))
+        self.stage = Stage(cast, screen, len(cast))
+        self._marks = [self.playback.at(number) for number, _ in cast.markers]
+        self._clock = clock
+        self._last = clock()
+        self._label = ""
+
+    def compose(self) -> ComposeResult:
+        """The terminal, the timeline, the state."""
+        yield ScreenView(self.stage.screen)
+        yield Static(id="timeline", markup=False)
+        yield Static(id="status", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin to play."""
+        self._last = self._clock()
+        self.set_interval(FRAME, self.tick)
+        self.tick()
+
+    def tick(self) -> None:
+        """Let the time since the last tick pass, and show where that leads."""
+        now = self._clock()
+        elapsed, self._last = now - self._last, now
+        caught_up = self.stage.count >= min(self.playback.count, self.stage.limit)
+        if caught_up:
+            self.playback.advance(elapsed)
+        arrived = self.stage.show(self.playback.count, BUDGET)
+        self.query_one(ScreenView).update()
+        self._show_state(arrived)
+
+    def action_play(self) -> None:
+        """Play or pause."""
+        self.playback.toggle()
+
+    def action_skip(self, seconds: float) -> None:
+        """Move on the timeline."""
+        self.playback.seek(self.playback.position + seconds)
+
+    def action_tenth(self, tenth: int) -> None:
+        """Go to a tenth of the timeline."""
+        self.playback.seek(self.playback.duration * tenth / 10)
+
+    def action_faster(self, steps: int) -> None:
+        """Change the speed."""
+        self.playback.change_speed(steps)
+
+    def action_marker(self) -> None:
+        """Go to the next marker, and say what it is."""
+        found = next_marker(self.cast.markers, self.playback.count)
+        if found is None:
+            self._label = "no marker after this"
+            return
+        number, self._label = found
+        self.playback.seek_event(number)
+
+    def _show_state(self, arrived: bool) -> None:
+        playback, width = self.playback, self.size.width
+        line = bar(playback.position, playback.duration, width, self._marks)
+        self.query_one("#timeline", Static).update(Text(line, no_wrap=True))
+        sign = ("▶" if playback.playing else "⏸") if arrived else "…"
+        times = f"{clock(playback.position)} / {clock(playback.duration)}"
+        state = f"{sign} {times} {playback.speed:g}×"
+        fault = self.stage.fault or (self.cast.fault if playback.ended else "")
+        said = fault or self._label or self.cast.header.title
+        room = max(0, width - len(state) - len(KEYS) - 4)
+        shown = visible(said) if fault else visible(said)[:room]
+        style = "bold red" if fault else ""
+        text = Text.assemble(state, "  ", (shown, style), no_wrap=True, overflow="ellipsis")
+        if not fault:
+            text.append(f"  {KEYS}", "dim")
+        self.query_one("#status", Static).update(text)
+
+
+def _with_cursor(strip: Strip, column: int) -> Strip:
+    before, cell, after = strip.divide([column, column + 1, strip.cell_length])
+    return Strip.join([before, cell.apply_style(Style(reverse=True)), after])
+
+
+def _style(look: Look) -> Style:
+    return Style(
+        color=_colour(look.foreground),
+        bgcolor=_colour(look.background),
+        bold=look.bold,
+        dim=look.faint,
+        italic=look.italic,
+        underline=look.underline,
+        strike=look.strike,
+        reverse=look.reverse,
+    )
+
+
+def _colour(colour: Colour) -> Color | None:
+    if colour is None:
+        return None
+    return Color.from_ansi(colour) if isinstance(colour, int) else Color.from_rgb(*colour)
