@@ -113,13 +113,8 @@ class CallbackPage:
             fault = f"the login page cannot be served there: {error.strerror}"
             raise ConfigError([Fault(f"{host}:{port}", fault)]) from None
         self.port = listener.getsockname()[1]
-        self._server.config.load()
-        await self._server.startup(sockets=[listener])
-        self._task = asyncio.create_task(self._run(listener))
-
-    async def _run(self, listener: socket.socket) -> None:
-        await self._server.main_loop()
-        await self._server.shutdown(sockets=[listener])
+        listener.listen()  # from here on browsers connect, be it a moment before they are served
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
 
     async def stop(self) -> None:
         """Stop serving; pages on their way get three seconds."""

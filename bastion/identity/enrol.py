@@ -102,6 +102,14 @@ def trust_from_known_hosts(text: str, host: str, port: int) -> Trust:
     return Trust(tuple(keys), tuple(authorities), tuple(revoked))
 
 
+def trust_from_key_file(path: str) -> Trust:
+    """Believe the host authority whose public key is in this file."""
+    try:
+        return Trust(authorities=(asyncssh.read_public_key(path),))
+    except (OSError, asyncssh.KeyImportError) as error:
+        raise IdentityError(f"{path} is not a public key file: {error}.") from None
+
+
 async def enrol(host: str, port: int, trust: Trust, say: Callable[[str], None]) -> Enrolment:
     """Log in at the bastion and bring back a certificate for a fresh key.
 
