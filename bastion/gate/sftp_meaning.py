@@ -36,7 +36,8 @@ _ON_TWO_PATHS: Final = {
     "symlink": FileOperation.SYMLINK,
 }
 _WRITING: Final = OpenFlag.WRITE | OpenFlag.APPEND | OpenFlag.CREATE | OpenFlag.TRUNCATE
-_KNOWN_FLAGS: Final = _WRITING | OpenFlag.READ | OpenFlag.EXCLUSIVE
+_KNOWN_FLAGS: Final = int(_WRITING | OpenFlag.READ | OpenFlag.EXCLUSIVE)
+"""As a number: the complement of an IntFlag holds none but its own bits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ whatever `link` is, and a link that leads out of a directory leads out of that d
 
 from __future__ import annotations
 
+from bastion.policy.globs import normalise
+
 
 def absolute(path: str, base: str) -> str:
     """`path`, seen from the directory `base`: no `.`, no `..`, no doubled or trailing slash.
@@ -13,15 +15,12 @@ def absolute(path: str, base: str) -> str:
     `base` is absolute, or begins with `~` where the home directory is unknown; a path that climbs
     out of `~` stays visible as `~/../x`. An empty path means the directory itself.
     """
-    start = "/" if path.startswith("/") else base
-    root, rest = ("/", start) if start.startswith("/") else ("~", start[1:])
-    parts: list[str] = []
-    for part in (*rest.split("/"), *path.split("/")):
-        if part == ".." and parts and parts[-1] != "..":
-            parts.pop()
-        elif part not in {"", ".", ".."} or (part == ".." and root == "~"):
-            parts.append(part)
-    return "/" + "/".join(parts) if root == "/" else "/".join(["~", *parts])
+    if path.startswith("/"):
+        return normalise(path)
+    if base.startswith("/"):
+        return normalise(f"{base}/{path}")
+    inside = normalise(f".{base[1:]}/{path}")
+    return "~" if inside == "." else f"~/{inside}"
 
 
 def parent(path: str) -> str:
