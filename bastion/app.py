@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -94,8 +95,16 @@ async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> N
         notify_systemd("STOPPING=1")
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What runs: for whoever composes it into something larger."""
+
+    services: Services
+    sessions: Sessions
+
+
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Services]:
+async def running(config: Config) -> AsyncIterator[Running]:
     """The bastion, listening, for as long as the context lasts."""
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
     os.umask(0o077)
@@ -145,7 +154,7 @@ async def running(config: Config) -> AsyncIterator[Services]:
         watching = asyncio.get_running_loop().create_task(policy.watch())
         stack.callback(watching.cancel)
         audit.append("bastion-started", time.time(), policy=str(config.policy))
-        yield services
+        yield Running(services, sessions)
         audit.append("bastion-stopping", time.time())
 
 

@@ -21,6 +21,7 @@ from bastion.model import CertificateFacts
 from bastion.policy.access import certificate_grant, roles_of
 from bastion.policy.approvals import Answer
 from bastion.ssh.services import Services
+from bastion.ssh.session import Sessions
 from tests.harness.sshd import Sshd, SshdOptions, sshd
 
 POLICY = """\
@@ -70,6 +71,7 @@ class Bastion:
     directory: Path
     port: int
     services: Services
+    sessions: Sessions
     target: Sshd
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -207,8 +209,9 @@ async def bastion(
             f"state: {state}\npolicy: {directory}/policy.yaml\n{oidc}"
             f"targets:\n  web1:\n    address: '{server.address}'\n    {target_lines}\n{config}"
         )
-        async with app.running(load_config(directory / "bastion.yaml")) as services:
-            running = Bastion(directory, port, services, server)
+        async with app.running(load_config(directory / "bastion.yaml")) as parts:
+            services = parts.services
+            running = Bastion(directory, port, services, parts.sessions, server)
             host_ca = services.authority.keys("host", time.time())[0].public
             line = host_ca.export_public_key().decode().strip()
             (directory / "known_hosts").write_text(f"@cert-authority * {line}\n")
