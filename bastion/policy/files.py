@@ -103,11 +103,16 @@ def _path(word: Word) -> ScpPath | None:
         text = word.raw.removeprefix("~/") if word.raw.startswith("~/") else word.raw
     path = absolute(text, "~")
     glob = word.text is None and not _WILD.isdisjoint(path)
-    if "\0" in path or path == "~/.." or path.startswith("~/../"):
-        return None  # nobody knows how deep the home directory stands
+    if "\0" in path or _climbs(path):
+        return None
     if glob and not _WILD.isdisjoint(path.rpartition("/")[0]):
         return None  # the names that come back do not say which directory they were in
     return ScpPath(path, glob, posixpath.basename(text) in {"", ".", ".."})
+
+
+def _climbs(path: str) -> bool:
+    """Whether it leads out of the home directory: nobody knows how deep that stands."""
+    return path == "~/.." or path.startswith("~/../")
 
 
 # --- scp --------------------------------------------------------------------------------------
@@ -214,7 +219,10 @@ def _read_rsync(words: Sequence[Word]) -> RsyncServer | None:
     sender = any(option.name == "--sender" for option in options)
     if not sender and len(operands) != 1:
         return None
-    return RsyncServer(sender, tuple(_rsync_requests(sender, operands, options)))
+    requests = tuple(_rsync_requests(sender, operands, options))
+    if any(_climbs(request.path) for request in requests):
+        return None
+    return RsyncServer(sender, requests)
 
 
 def _rsync_options(words: Sequence[Word]) -> list[_Option] | None:
