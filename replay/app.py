@@ -109,6 +109,7 @@ class ReplayApp(App[None]):
         self._clock = clock
         self._last = clock()
         self._label = ""
+        self._drawn = (-1, "", "")
 
     def compose(self) -> ComposeResult:
         """The terminal, the timeline, the state."""
@@ -130,8 +131,11 @@ class ReplayApp(App[None]):
         if caught_up:
             self.playback.advance(elapsed)
         arrived = self.stage.show(self.playback.count, BUDGET)
-        self.query_one(ScreenView).update()
-        self._show_state(arrived)
+        self._draw(self._timeline(), self._state(arrived))
+
+    def on_resize(self) -> None:
+        """The window changed: draw all of it."""
+        self._drawn = (-1, "", "")
 
     def action_play(self) -> None:
         """Play or pause."""
@@ -158,22 +162,32 @@ class ReplayApp(App[None]):
         number, self._label = found
         self.playback.seek_event(number)
 
-    def _show_state(self, arrived: bool) -> None:
-        playback, width = self.playback, self.size.width
-        line = bar(playback.position, playback.duration, width, self._marks)
-        self.query_one("#timeline", Static).update(Text(line, no_wrap=True))
+    def _draw(self, timeline: str, state: Text) -> None:
+        """Draw what has changed: a paused player costs nothing."""
+        changes, line, markup = self._drawn
+        self._drawn = (self.stage.changes, timeline, state.markup)
+        if self.stage.changes != changes:
+            self.query_one(ScreenView).update()
+        if timeline != line:
+            self.query_one("#timeline", Static).update(Text(timeline, no_wrap=True))
+        if state.markup != markup:
+            self.query_one("#status", Static).update(state)
+
+    def _timeline(self) -> str:
+        playback = self.playback
+        return bar(playback.position, playback.duration, self.size.width, self._marks)
+
+    def _state(self, arrived: bool) -> Text:
+        """Where it stands, then what is wrong, or the last marker, or the title and the keys."""
+        playback = self.playback
         sign = ("▶" if playback.playing else "⏸") if arrived else "…"
         times = f"{clock(playback.position)} / {clock(playback.duration)}"
-        state = f"{sign} {times} {playback.speed:g}×"
-        fault = self.stage.fault or (self.cast.fault if playback.ended else "")
-        said = fault or self._label or self.cast.header.title
-        room = max(0, width - len(state) - len(KEYS) - 4)
-        shown = visible(said) if fault else visible(said)[:room]
-        style = "bold red" if fault else ""
-        text = Text.assemble(state, "  ", (shown, style), no_wrap=True, overflow="ellipsis")
-        if not fault:
-            text.append(f"  {KEYS}", "dim")
-        self.query_one("#status", Static).update(text)
+        state = f"{sign} {times} {playback.speed:g}×  "
+        if fault := self.stage.fault or (self.cast.fault if playback.ended else ""):
+            return Text.assemble(state, (visible(fault), "bold red"), no_wrap=True)
+        room = max(0, self.size.width - len(state) - len(KEYS) - 3)
+        said = visible(self._label or self.cast.header.title)[:room]
+        return Text.assemble(state, said, "  ", (KEYS, "dim"), no_wrap=True)
 
 
 def _with_cursor(strip: Strip, column: int) -> Strip:

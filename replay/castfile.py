@@ -14,7 +14,8 @@ from bastion.wire.asciicast import CastEvent, Header
 MAX_EVENTS: Final = 5_000_000
 """Lines that are indexed (16 bytes each): a file of empty events must not fill the memory."""
 
-MAX_MARKERS: Final = 100_000
+MAX_MARKERS: Final = 10_000
+"""Markers that are jumped to: the timeline draws them all, thirty times a second."""
 
 MAX_TIME: Final = 10 * 366 * 86400.0
 """Seconds; an event after ten years is damage, and a timeline up to it would show nothing."""
@@ -34,6 +35,8 @@ class CastFile:
         self.fault = ""
         self._offsets = array("Q")
         try:
+            if path.exists() and not path.is_file():
+                raise CastFault(f"{path} is no file that can be read in any order.")
             self._file = path.open("rb")
         except OSError as error:
             raise CastFault(f"{path} cannot be opened: {error.strerror}.") from None

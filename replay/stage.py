@@ -15,7 +15,10 @@ KEYFRAME_EVERY: Final = 1024 * 1024
 """Characters between two remembered screens: avt plays as many in about 15 ms."""
 
 
-EVENT_COST: Final = 200
+KEYFRAME_SHARE: Final = 16
+"""Times its own size that a remembered screen must be apart from the next: huge ones are rare."""
+
+EVENT_COST: Final = 50
 """What an event costs beside its characters: a million empty ones must not hold the screen up."""
 
 
@@ -44,6 +47,8 @@ class Stage:
         """How many events can be shown; fewer than there are after a `fault`."""
         self.fault = ""
         self._events = events
+        self.changes = 0
+        """Grows whenever the screen may look different."""
         self._rest = ""
         self._since = 0
         self._keyframes = [_Keyframe(0, screen.size, screen.dump())]
@@ -62,10 +67,12 @@ class Stage:
         place = bisect_right(self._keyframes, count, key=lambda keyframe: keyframe.count) - 1
         keyframe = self._keyframes[place]
         self.screen.restore(keyframe.size, keyframe.dump)
+        self.changes += 1
         self.count, self._rest, self._since = keyframe.count, "", 0
 
     def _step(self) -> int:
         """Feed a piece of the event at hand, or begin the next; give what it cost."""
+        self.changes += 1
         try:
             return self._feed_piece() if self._rest else self._begin_next()
         except CastFault as fault:
@@ -80,15 +87,19 @@ class Stage:
         if event.code == asciicast.OUTPUT:
             self._rest = event.data
         elif event.code == asciicast.RESIZE:
-            self.screen.resize(*asciicast.parse_resize(event.data))
+            columns, rows = asciicast.parse_resize(event.data)
+            self.screen.resize(columns, rows)
+            # The emulator moves every cell: a thousand great windows are a bomb.
+            return EVENT_COST + columns * rows
         return EVENT_COST
 
     def _feed_piece(self) -> int:
         piece, self._rest = self._rest[:PIECE], self._rest[PIECE:]
         self.screen.feed(piece)
         self._since += len(piece)
-        if self._since >= KEYFRAME_EVERY and not self._rest:
+        latest = self._keyframes[-1]
+        apart = KEYFRAME_EVERY + KEYFRAME_SHARE * len(latest.dump)
+        if self._since >= apart and not self._rest and self.count > latest.count:
             self._since = 0
-            if self.count > self._keyframes[-1].count:
-                self._keyframes.append(_Keyframe(self.count, self.screen.size, self.screen.dump()))
+            self._keyframes.append(_Keyframe(self.count, self.screen.size, self.screen.dump()))
         return len(piece)

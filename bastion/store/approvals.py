@@ -6,6 +6,7 @@ Nothing survives a restart as pending: the bytes that were held are gone with th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import Callable
@@ -150,7 +151,9 @@ class Approvals:
         """The bastion stops: everything that waits is withdrawn, and its askers are told."""
         for held in list(self._pending.values()):
             held.approval = life.withdraw(held.approval)
-            self._end(held, at)
+            # Askers are told even where it cannot be written any more.
+            with contextlib.suppress(StoreError):
+                self._end(held, at)
 
     def _check_room(self, question: Question) -> None:
         if len(self._pending) >= self._max_pending:

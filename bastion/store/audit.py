@@ -37,7 +37,7 @@ from bastion.store import auditfile
 from bastion.store.appendfile import AppendFile
 from bastion.store.auditfile import Head
 
-HEAD_EVERY: Final = 64
+HEAD_EVERY: Final = 16
 """Entries between two signed heads: what a thief of the tail can hide, against 40 µs and a sync."""
 
 MAX_TEXT: Final = 256 * 1024

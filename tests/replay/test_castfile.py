@@ -52,5 +52,5 @@ def test_what_is_no_cast_is_a_fault(tmp_path: Path) -> None:
             CastFile(tmp_path / "x")
     with pytest.raises(CastFault, match="No such file"):
         CastFile(tmp_path / "none")
-    with pytest.raises(CastFault, match="directory"):
+    with pytest.raises(CastFault, match="no file"):
         CastFile(tmp_path)
