@@ -53,6 +53,7 @@ class In(asyncssh.SSHServerSession[bytes]):
         self.term: str | None = None
         self.command: str | None = None
         self.out: Out | None = None
+        self.early: list[bytes | None] = []
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self.chan = chan
@@ -66,7 +67,6 @@ class In(asyncssh.SSHServerSession[bytes]):
         return True
 
     def session_started(self) -> None:
-        self.chan.pause_reading()
         self.dialling = asyncio.create_task(self.dial())
 
     async def dial(self) -> None:
@@ -76,16 +76,24 @@ class In(asyncssh.SSHServerSession[bytes]):
         _, self.out = await self.target.create_session(
             lambda: Out(self), self.command, encoding=None, **terminal
         )
-        self.chan.resume_reading()
+        for data in self.early:
+            self.pass_on(data)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
-        assert self.out is not None
-        self.out.chan.write(data)
+        self.pass_on(data)
 
     def eof_received(self) -> bool:
-        assert self.out is not None
-        self.out.chan.write_eof()
+        self.pass_on(None)
         return True
+
+    def pass_on(self, data: bytes | None) -> None:
+        """Bytes, or None for their end; kept until there is somebody to give them to."""
+        if self.out is None:
+            self.early.append(data)
+        elif data is None:
+            self.out.chan.write_eof()
+        else:
+            self.out.chan.write(data)
 
     def pause_writing(self) -> None:
         if self.out is not None:

@@ -40,7 +40,7 @@ class BenchGrant:
     """What `Authority.sign_user` signs for the client of the measurement."""
 
     lifetime_seconds: int = 3600
-    principals: tuple[str, ...] = (LOGIN,)
+    principals: tuple[str, ...] = ("bench",)
     source_addresses: tuple[str, ...] = ()
     extensions: frozenset[str] = frozenset({"permit-pty", "permit-port-forwarding"})
 
