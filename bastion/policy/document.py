@@ -32,7 +32,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 _INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT: Final = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)([eE][-+]?[0-9]+)?")
 _AMBIGUOUS: Final = re.compile(
-    r"""y | n | yes | no | on | off | ~ | <<
+    r"""yes | no | on | off | ~ | <<
       | [-+]? 0 [0-9_]+ | [-+]? 0x [0-9a-f_]+ | [-+]? 0[ob] [0-7_]+
       | [-+]? [0-9] [0-9_]* _ [0-9_]* | [-+]? [0-9]+ (:[0-5]?[0-9])+ (\.[0-9_]*)?
       | [-+]? [0-9]+ \. | [-+]? \. [0-9]+ | [-+]? [0-9]+ e [-+]? [0-9]+

@@ -160,7 +160,8 @@ def normalise(path: str) -> str:
     """Lexically: no `//`, `.`, trailing slash, nor any `..` that has something before it.
 
     Absolute paths stay absolute (`/..` is `/`); a relative path may keep `..` at its beginning.
-    Behind a symbolic link `x/..` may be elsewhere on the target: text cannot tell.
+    Behind a symbolic link `x/..` may be elsewhere on the target: text cannot tell. The one link
+    that is on every target is followed: `/proc/PID/root` is `/`.
     """
     kept: list[str] = []
     absolute = path.startswith("/")
@@ -173,5 +174,16 @@ def normalise(path: str) -> str:
             kept.pop()
         elif not absolute:
             kept.append(part)
+    while absolute and (end := _root_link(kept)):
+        del kept[:end]
     joined = "/".join(kept)
     return f"/{joined}" if absolute else joined or "."
+
+
+def _root_link(parts: list[str]) -> int:
+    """How many parts a leading `/proc/PID/root` or `/proc/PID/task/TID/root` takes; 0: none."""
+    if parts[:1] != ["proc"]:
+        return 0
+    if parts[2:3] == ["root"]:
+        return 3
+    return 5 if parts[2:3] == ["task"] and parts[4:5] == ["root"] else 0

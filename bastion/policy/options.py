@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from bastion.policy.facts import Word
-from bastion.policy.globs import Match, matches_name, overlaps, shell_tokens
+from bastion.policy.globs import DEEP, Match, matches_name, name_tokens, overlaps, shell_tokens
 from bastion.policy.operands import could_begin, is_single, match_word
 from bastion.policy.schema import OptionFacts
 
@@ -225,7 +225,7 @@ def _match_value(value: str | None, after: Word | None, spec: FlagSpec) -> Match
         return Match.YES if matches_name(value, spec.value) else Match.NO
     if after is None:
         return Match.NO
-    if after.text is None and after.dynamic == "glob":
-        could = overlaps(shell_tokens(after.raw), shell_tokens(spec.value))
-        return Match.COULD if could else Match.NO
-    return match_word(after, (spec.value,))
+    if after.text is not None:
+        return Match.YES if matches_name(after.text, spec.value) else Match.NO
+    covered = shell_tokens(after.raw) if after.dynamic == "glob" else (DEEP,)
+    return Match.COULD if overlaps(covered, name_tokens(spec.value)) else Match.NO
