@@ -23,6 +23,8 @@ from bastion.policy.schema import NAME, ForwardPattern, ShellMode
 MAX_LIFETIME: Final = 24 * 3600.0
 """Seconds; the configuration sets a lower ceiling. No policy makes a certificate live longer."""
 
+DEFAULT_LIFETIME: Final = 600.0
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _CLAIMED_LOGIN: Final = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
@@ -217,17 +219,13 @@ def certificate_grant(
             " ask whoever keeps the policy for a role."
         )
     grants = [grant for grant in policy.grants if grant.roles & set(principals)]
-    if not grants:
-        raise IdentityError(
-            f"No grant is written for {', '.join(principals)}, so this login gets no certificate;"
-            " ask whoever keeps the policy for one."
-        )
-    lifetime = min(grant.certificate.lifetime for grant in grants)
+    # A role without a grant of its own still needs to be known: approvers have only that.
+    lifetime = min((grant.certificate.lifetime for grant in grants), default=DEFAULT_LIFETIME)
     return CertificateGrant(
         lifetime_seconds=int(min(lifetime, ceiling_seconds, MAX_LIFETIME)),
         principals=tuple(principals),
         source_addresses=_sources(grants, client_address),
-        extensions=_extensions(joined(grants)),
+        extensions=_extensions(joined(grants) if grants else Features(pty=True)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import weakref
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,9 @@ ENFORCE_SECONDS: Final = 0.25
 CERTIFICATE_SECONDS: Final = 3600.0
 """How often the bastion's own host certificate is made anew."""
 
+STOP_SECONDS: Final = 5.0
+"""How long connections may take to close when the bastion stops."""
+
 BACKLOG: Final = 512
 
 
@@ -35,6 +39,7 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._options: asyncssh.SSHServerConnectionOptions | None = None
+        self._connections: weakref.WeakSet[BastionConnection] = weakref.WeakSet()
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on bound sockets (systemd's or our own)."""
@@ -53,10 +58,26 @@ class Listener:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close_connections()
+
+    async def _close_connections(self) -> None:
+        """Every connection leaves its last audit line before the audit is closed."""
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.close()
+        closing = [asyncio.ensure_future(one.wait_closed()) for one in connections]
+        if closing:
+            _, stuck = await asyncio.wait(closing, timeout=STOP_SECONDS)
+            for waiting in stuck:
+                waiting.cancel()
+        for connection in connections:
+            connection.abort()
 
     def _connection(self) -> BastionConnection:
         assert self._options is not None
-        return BastionConnection(asyncio.get_running_loop(), self._options)
+        connection = BastionConnection(asyncio.get_running_loop(), self._options)
+        self._connections.add(connection)
+        return connection
 
     async def _renew(self) -> None:
         services, sessions = self._services, self._sessions

@@ -8,8 +8,8 @@ from typing import Final
 from bastion.errors import IdentityError
 from bastion.identity.claims import VerifiedClaims
 from bastion.identity.login import PendingLogin
-from bastion.model import visible
-from bastion.policy.access import roles_of
+from bastion.model import Identity, visible
+from bastion.policy.access import certificate_grant, roles_of
 from bastion.ssh.services import Services
 
 Challenge = bool | tuple[str, str, str, list[tuple[str, bool]]]
@@ -33,7 +33,7 @@ class LoginPrompt:
         self._pending: PendingLogin | None = None
         self._waiting: asyncio.Task[VerifiedClaims] | None = None
         self._over = False
-        self.claims: VerifiedClaims | None = None
+        self.identity: Identity | None = None
 
     async def begin(self) -> Challenge:
         """Start at the provider and show where to go."""
@@ -55,15 +55,10 @@ class LoginPrompt:
             return ("", f"Still waiting for the login ({left:.0f} s left).\r\n", "", [])
         try:
             claims = self._waiting.result()
+            self.identity = identity_of_login(self._services, claims, self._address)
         except IdentityError as error:
+            self._note_refused(str(error))
             return self._say_last(str(error))
-        if not roles_of(self._services.policy(), claims.claims):
-            self._audit_no_role(claims)
-            return self._say_last(
-                f"you are {visible(claims.name)}, but no role of this bastion's policy is yours; "
-                "ask its operators."
-            )
-        self.claims = claims
         return True
 
     def cancel(self) -> None:
@@ -77,11 +72,24 @@ class LoginPrompt:
         self._over = True
         return ("", f"{visible(text)}\r\n", "", [])
 
-    def _audit_no_role(self, claims: VerifiedClaims) -> None:
+    def _note_refused(self, reason: str) -> None:
         self._services.audit.append(
-            "login-refused",
-            self._services.clock(),
-            address=self._address,
-            identity=claims.name,
-            reason="no role",
+            "login-refused", self._services.clock(), address=self._address, reason=reason
         )
+
+
+def identity_of_login(services: Services, claims: VerifiedClaims, address: str) -> Identity:
+    """The identity of a finished login, for as long as the policy grants a certificate."""
+    policy = services.policy()
+    roles = roles_of(policy, claims.claims)
+    grant = certificate_grant(policy, claims.claims, roles, address)
+    lifetime = min(grant.lifetime_seconds, services.max_lifetime)
+    return Identity(
+        issuer=claims.issuer,
+        subject=claims.subject,
+        name=claims.name,
+        claims=claims.claims,
+        roles=frozenset(roles),
+        expires_at=services.clock() + lifetime,
+        source_address=address,
+    )

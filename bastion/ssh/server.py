@@ -13,9 +13,8 @@ import asyncssh
 from bastion.errors import BastionError, IdentityError, StoreError
 from bastion.events import EndReason
 from bastion.identity.certificates import VerifiedCertificate, address_allowed, read_certificate
-from bastion.identity.claims import VerifiedClaims
 from bastion.model import ForwardKind, ForwardRequest, Identity, Target, TargetKind, visible
-from bastion.policy.access import certificate_grant, roles_of
+from bastion.policy.access import roles_of
 from bastion.ssh import forward
 from bastion.ssh.channel import ClientChannel
 from bastion.ssh.connection import BastionConnection, new_channel
@@ -181,6 +180,8 @@ class BastionServer(asyncssh.SSHServer):
 
     def judge_certificate(self, cert: asyncssh.SSHCertificate) -> VerifiedCertificate | None:
         """Everything about a certificate but its holder's signature."""
+        if self._destination.logs_in:
+            return None  # whoever asks for a new certificate proves the key, not the old one
         services = self._services
         now = services.clock()
         try:
@@ -220,8 +221,8 @@ class BastionServer(asyncssh.SSHServer):
         identity: Identity | None = None
         if isinstance(proven, VerifiedCertificate):
             identity = self._identity_of_certificate(proven)
-        elif self._prompt is not None and self._prompt.claims is not None:
-            identity = identity_of_login(self._services, self._prompt.claims, self._address)
+        elif self._prompt is not None and self._prompt.identity is not None:
+            identity = self._prompt.identity
         elif isinstance(proven, asyncssh.SSHKey) and self._destination.logs_in:
             self._login_key = proven
             self._settle(authenticated=True)
@@ -330,23 +331,6 @@ class BastionServer(asyncssh.SSHServer):
             return BastionServer(self._services, self._sessions, inner=session, target=target)
 
         return forward.Origin(self._services, session, self._conn, place, inner)
-
-
-def identity_of_login(services: Services, claims: VerifiedClaims, address: str) -> Identity:
-    """The identity of a finished login, for as long as the policy grants a certificate."""
-    policy = services.policy()
-    roles = roles_of(policy, claims.claims)
-    grant = certificate_grant(policy, claims.claims, roles, address)
-    lifetime = min(grant.lifetime_seconds, services.max_lifetime)
-    return Identity(
-        issuer=claims.issuer,
-        subject=claims.subject,
-        name=claims.name,
-        claims=claims.claims,
-        roles=frozenset(roles),
-        expires_at=services.clock() + lifetime,
-        source_address=address,
-    )
 
 
 def _why(error: Exception | None) -> str:

@@ -27,7 +27,7 @@ from tests.harness.sshd import Sshd, SshdOptions, sshd
 POLICY = """\
 version: 1
 roles:
-  dev: {match: {groups: dev}}
+  dev: {match: {groups: [dev, engineers]}}
   oncall: {match: {groups: oncall}}
 grants:
   - name: web
@@ -107,7 +107,9 @@ class Bastion:
             grant,
             claims,
             session_id=secrets.token_hex(8),
-            now=time.time() if lifetime is None else time.time() + lifetime - grant.lifetime_seconds,
+            now=time.time()
+            if lifetime is None
+            else time.time() + lifetime - grant.lifetime_seconds,
         )
         for file in (path, Path(f"{path}-cert.pub")):
             file.unlink(missing_ok=True)
@@ -197,7 +199,10 @@ async def bastion(
     state = directory / "state"
     state.mkdir(mode=0o700)
     authority = Authority.create(state / "ca")
-    trusted = [key.public.export_public_key().decode().strip() for key in authority.keys("session", time.time())]
+    trusted = [
+        key.public.export_public_key().decode().strip()
+        for key in authority.keys("session", time.time())
+    ]
     options = SshdOptions(user_authorities=trusted, extra=sshd_extra)
     async with sshd(directory / "sshd", options) as server:
         port = _free_port()
@@ -217,7 +222,8 @@ async def bastion(
             (directory / "known_hosts").write_text(f"@cert-authority * {line}\n")
             running.ssh_config.write_text(
                 f"Host bastion\n  HostName 127.0.0.1\n  Port {port}\n  HostKeyAlias bastion\n"
-                f"Host *\n  IdentityFile {directory}/id\n  CertificateFile {directory}/id-cert.pub\n"
+                f"Host *\n  IdentityFile {directory}/id\n"
+                f"  CertificateFile {directory}/id-cert.pub\n"
                 f"  IdentitiesOnly yes\n  IdentityAgent none\n  StrictHostKeyChecking yes\n"
                 f"  UserKnownHostsFile {directory}/known_hosts\n  LogLevel ERROR\n"
                 f"  BatchMode yes\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from bastion.ssh.admission import MAX_TRACKED, Admission, AdmissionLimits
 
 
@@ -22,7 +24,7 @@ def test_failures_in_a_row_are_penalised_and_the_penalty_grows():
             at += 1
         refused_until.append(at)
         admission.settle("192.0.2.1", at, authenticated=False)
-    waits = [b - a for a, b in zip(refused_until, refused_until[1:], strict=False)]
+    waits = [b - a for a, b in itertools.pairwise(refused_until)]
     assert waits[-1] > waits[0]
     assert "wait" in admission.admit("192.0.2.1", at)
     assert admission.admit("192.0.2.2", at) == ""
