@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from bastion.events import Effect, EndReason, Event, Exit, TargetExit
-from bastion.model import Request
+from bastion.model import FileRequest, Request
+from bastion.policy.paths import obstacle
 from bastion.policy.rules import Action, Verdict
 
 Decide = Callable[[Request], Verdict]
@@ -27,6 +28,15 @@ class Gate(Protocol):
     def feed(self, event: Event) -> list[Effect]:
         """Take one event; give what is to be done, in this order. After Exit: nothing, ever."""
         ...
+
+
+def judge(decide: Decide, request: Request) -> Judgement:
+    """Decide one request; a path that cannot be told from its text is denied whatever rules say."""
+    if isinstance(request, FileRequest):
+        reason = obstacle(request.path) or obstacle(request.other_path)
+        if reason:
+            return request, Verdict(Action.DENY, "opaque", reason, opaque=(reason,))
+    return request, decide(request)
 
 
 def strictest(judgements: Iterable[Judgement]) -> Judgement:

@@ -41,7 +41,7 @@ from bastion.events import (
 )
 from bastion.gate.consent import END_OF_APPROVAL, Consent
 from bastion.gate.content import Content, ReorderWindow
-from bastion.gate.gate import Decide, Judgement, finished, strictest
+from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
 from bastion.gate.transcripts import transcript
 from bastion.gate.words import refusal, unresolved
 from bastion.model import EXIT_REFUSED, Direction, Request
@@ -86,9 +86,7 @@ class RsyncGate:
                 return []
 
     def _open(self, request: Request) -> list[Effect]:
-        judgements: list[Judgement] = [
-            (asked, self._decide(asked)) for asked in self._transfer.requests
-        ]
+        judgements = [judge(self._decide, asked) for asked in self._transfer.requests]
         said = self._decide(request)
         if said.action is Action.DENY:  # else the verdicts about the files rule
             judgements = [(request, said)]

@@ -51,7 +51,7 @@ from bastion.events import (
 )
 from bastion.gate.consent import END_OF_APPROVAL, Consent
 from bastion.gate.content import Content, ReorderWindow
-from bastion.gate.gate import Decide, Judgement, finished, strictest
+from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
 from bastion.gate.transcripts import denied, described, transcript
 from bastion.gate.words import refusal, unresolved
 from bastion.model import (
@@ -156,9 +156,7 @@ class ScpGate:
     # --- the channel itself -------------------------------------------------------------------
 
     def _open(self, request: Request) -> None:
-        judgements: list[Judgement] = [
-            (asked, self._decide(asked)) for asked in _named(self._transfer)
-        ]
+        judgements = [judge(self._decide, asked) for asked in _named(self._transfer)]
         said = self._decide(request)
         if said.action is Action.DENY:  # else the verdicts about the files rule
             judgements = [(request, said)]
@@ -339,7 +337,7 @@ class ScpGate:
             is_file = isinstance(record, scp.File)
             operation = FileOperation.WRITE if is_file else FileOperation.MKDIR
         requests = [_request(operation, self._transfer, path) for path in self._paths(record.name)]
-        self._judgements = [(request, self._decide(request)) for request in requests]
+        self._judgements = [judge(self._decide, request) for request in requests]
         request, verdict = strictest(self._judgements)
         if verdict.action is Action.DENY:
             self._effects.append(Decided(request, verdict))

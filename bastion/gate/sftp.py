@@ -47,7 +47,7 @@ from bastion.events import (
     Transcript,
 )
 from bastion.gate.consent import END_OF_APPROVAL, Consent
-from bastion.gate.gate import Decide, Judgement, finished, strictest
+from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
 from bastion.gate.sftp_files import OpenFile, Sent, SftpTable
 from bastion.gate.sftp_meaning import Meaning, meaning_of
 from bastion.gate.transcripts import denied, described, transcript
@@ -283,27 +283,26 @@ class SftpGate:
             self._deny(packet.id, meaning.requests[0], verdict)
             return
         judgements = self._judgements(meaning)
-        request, verdict = strictest(judgements)
-        if verdict.action is Action.DENY:
-            assert isinstance(request, FileRequest)
-            self._deny(packet.id, request, verdict)
-            return
-        self._effects += [Decided(asked, said) for asked, said in judgements]
         sent = Sent(packet, meaning.requests, self._file_of(packet))
-        if verdict.action is Action.APPROVE:
-            self._held = _Held(packet, frame, sent, verdict)
+        if judgements:
+            request, verdict = strictest(judgements)
+            if verdict.action is Action.DENY:
+                assert isinstance(request, FileRequest)
+                self._deny(packet.id, request, verdict)
+                return
+            self._effects += [Decided(asked, said) for asked, said in judgements]
             self._effects += self._consent.ask(judgements)
-        else:
-            self._forward(frame, sent)
+            if self._consent.pending:
+                self._held = _Held(packet, frame, sent, verdict)
+                return
+        self._forward(frame, sent)
 
     def _judgements(self, meaning: Meaning) -> list[Judgement]:
-        judgements: list[Judgement] = [
-            (request, self._decide(request)) for request in meaning.requests
-        ]
+        judgements = [judge(self._decide, request) for request in meaning.requests]
         for request in meaning.consequences:
-            verdict = self._decide(request)
-            if verdict.rule != "default" and verdict.action is not Action.ALLOW:
-                judgements.append((request, verdict))
+            judgement = judge(self._decide, request)
+            if judgement[1].rule != "default" and judgement[1].action is not Action.ALLOW:
+                judgements.append(judgement)
         return judgements
 
     def _deny(self, ident: int, request: FileRequest, verdict: Verdict) -> None:
@@ -318,6 +317,8 @@ class SftpGate:
         self._effects.append(ToClient(sftp.encode_status(ident, code, message)))
 
     def _forward(self, frame: bytes, sent: Sent) -> None:
+        if sent.file is not None and isinstance(sent.packet, OnHandle):
+            sent.file.resized(sent.packet.size)
         self._table.sent[sent.packet.id] = sent
         self._effects.append(ToTarget(frame))
 
@@ -364,13 +365,11 @@ class SftpGate:
             self._refuse_handle(packet.id, None, None)
         elif packet.verb == "readdir" and not file.may(FileOperation.LIST):
             self._refuse_handle(packet.id, file, FileOperation.LIST)
-        elif packet.verb == "fsetstat" and not file.may(FileOperation.WRITE):
+        elif packet.verb == "fsetstat":
             self._judge(packet, frame, _attributes_of(file, packet.size))
         else:
             if packet.verb == "close":
                 del self._table.files[packet.handle]
-            if packet.verb == "fsetstat" and packet.size is not None:
-                file.resize(packet.size)
             self._forward(frame, Sent(packet, file=file))
 
     def _refuse_handle(
@@ -422,7 +421,11 @@ class SftpGate:
 
 
 def _attributes_of(file: OpenFile, size: int | None) -> Meaning:
-    requests = [FileRequest(FileOperation.SETSTAT, file.path)]
-    if size is not None:
-        requests.append(FileRequest(FileOperation.WRITE, file.path, direction=Direction.UPLOAD))
-    return Meaning(tuple(requests))
+    """Whoever may write a file may set its attributes, unless a rule says otherwise."""
+    attributes = FileRequest(FileOperation.SETSTAT, file.path)
+    if file.may(FileOperation.WRITE):
+        return Meaning((), (attributes,))
+    if size is None:
+        return Meaning((attributes,))
+    cut = FileRequest(FileOperation.WRITE, file.path, direction=Direction.UPLOAD)
+    return Meaning((attributes, cut))

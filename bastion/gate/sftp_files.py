@@ -92,11 +92,11 @@ class OpenFile:
         """Whether this was granted when it was opened."""
         return any(request.operation is operation for request in self.granted)
 
-    def resize(self, size: int) -> None:
-        """The client sets the file's size."""
+    def resized(self, size: int | None) -> None:
+        """The client sets the file's size; None: something else about it."""
         if size == self.up.end:
             self.whole = True
-        else:
+        elif size is not None:
             self.up.doubt(f"its size was then set to {size}")
 
     def close(self, *, cut: str = "") -> Iterator[FileDone]:

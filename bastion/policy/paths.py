@@ -6,7 +6,17 @@ whatever `link` is, and a link that leads out of a directory leads out of that d
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from bastion.policy.globs import normalise
+
+LONGEST: Final = 4096
+"""Characters: no system opens a longer path, and a deep tree of long names fills the memory."""
+
+_SECOND_NAME: Final = re.compile(
+    r"/(?:proc/(?:self|thread-self|[0-9]+)(?:/task/[0-9]+)?/(?:root|cwd|fd|map_files)|dev/fd)(?:/|$)"
+)
 
 
 def absolute(path: str, base: str) -> str:
@@ -26,3 +36,14 @@ def absolute(path: str, base: str) -> str:
 def parent(path: str) -> str:
     """The directory that holds `path`, which `absolute` made."""
     return path.rpartition("/")[0] or ("/" if path.startswith("/") else "~")
+
+
+def obstacle(path: str) -> str:
+    """Why a path that `absolute` made cannot be told by its text; empty where it can."""
+    if "\0" in path:
+        return "a path holds a zero byte"
+    if len(path) > LONGEST:
+        return f"a path is longer than {LONGEST} characters"
+    if _SECOND_NAME.match(path):
+        return "a path leads through /proc, where every file has a second name"
+    return ""

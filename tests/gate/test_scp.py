@@ -159,6 +159,16 @@ def test_directories_are_left_again() -> None:
     assert bench.faulted()
 
 
+def test_a_tree_deeper_than_any_path_is_refused() -> None:
+    bench = Bench(UP)
+    bench.target(b"\0")
+    for _ in range(17):
+        bench.client(b"D0755 0 " + b"x" * 250 + b"\n")
+        bench.target(b"\0")
+    assert b"longer than 4096" in _to_client(bench.effects)
+    assert _to_target(bench.effects).count(b"D0755") == 16
+
+
 def test_a_download_step_by_step() -> None:
     bench = Bench(DOWN)
     assert bench.target(b"C0644 3 f\n") == b""

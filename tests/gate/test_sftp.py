@@ -250,6 +250,7 @@ def test_nothing_denied_reaches_the_target(data: bytes) -> None:
         packet(OPEN, 1, b"/srv/../etc/shadow", R, 0),
         packet(OPEN, 1, b"//etc/./shadow", R, 0),
         packet(OPEN, 1, b"../../etc/shadow", R, 0),
+        packet(OPEN, 1, b"/proc/self/root/etc/shadow", R, 0),
         packet(RENAME, 1, b"/srv/x", b"/etc/shadow"),
         packet(RENAME, 1, b"/etc/shadow", b"/srv/x"),
         packet(SYMLINK, 1, b"/etc/shadow", b"/srv/x"),
@@ -291,6 +292,10 @@ def test_a_default_says_nothing_about_consequences() -> None:
         packet(OPEN, 1, b"/srv/f\0/etc/shadow", R, 0),
         packet(OPEN, 1, b"/srv/f", R | 0x40, 0),
         packet(RENAME, 1, b"/a", b"/b\0"),
+        packet(OPEN, 1, b"/proc/1/task/1/cwd/x", R, 0),
+        packet(OPEN, 1, b"/dev/fd/3", R, 0),
+        packet(SYMLINK, 1, b"/proc/self/cwd", b"/srv/x"),
+        packet(REMOVE, 1, b"/" + b"x" * 5000),
     ],
 )
 def test_what_cannot_be_told_is_refused(data: bytes) -> None:
@@ -374,6 +379,15 @@ def test_attributes_over_a_reading_handle_are_decided_anew() -> None:
     assert sent(bench.client(_on_handle(FSETSTAT))) == []
     size = packet(FSETSTAT, 8, b"h", *attributes(size=0))
     assert sent(bench.client(size)) == []
+
+
+def test_a_rule_about_attributes_holds_over_a_writing_handle_too() -> None:
+    bench = Bench(rules=[("deny", "no-chmod", "setstat", "/srv")])
+    bench.open(flags=W)
+    assert sent(bench.client(_on_handle(FSETSTAT))) == []
+    silent = Bench(rules=[("allow", "writing", "write", "/srv")], default="deny")
+    silent.open(flags=W)
+    assert len(sent(silent.client(_on_handle(FSETSTAT)))) == 1
 
 
 def test_copy_data_needs_both_handles() -> None:
@@ -592,6 +606,17 @@ def test_what_is_said_of_an_upload(
     assert (done.ok, done.size, done.note) == (True, size, note)
     content = b"".join(data for _, data in sorted(writes))
     assert done.sha256 == (hashlib.sha256(content).hexdigest() if hashed else "")
+
+
+@pytest.mark.parametrize(("size", "note"), [(3, ""), (1, "its size was then set to 1")])
+def test_a_size_that_is_set_after_writing(size: int, note: str) -> None:
+    bench = Bench()
+    bench.open(flags=W)
+    resize = packet(FSETSTAT, 2, b"h", *attributes(size=size))
+    bench.client(packet(WRITE, 1, b"h", Long(0), b"abc"), resize, packet(CLOSE, 3, b"h"))
+    bench.target(status(1), status(2), status(3))
+    assert bench.done()[-1].note == note
+    assert bool(bench.done()[-1].sha256) is not bool(note)
 
 
 def test_a_failed_write_is_not_called_done() -> None:

@@ -94,10 +94,14 @@ def test_what_stays_an_ordinary_command(line: str) -> None:
             ["read /a", "remove /a", "read /b", "remove /b"],
         ),
         (
-            "rsync --server -be.iLsfxCIvu --backup-dir /b --partial-dir .p --temp-dir ~/t -B700 "
-            + "--log-file=/l --link-dest ../prev --compress-level=3 . /d",
+            "rsync --server -be.iLsfxCIvu --backup-dir /b --partial-dir .p --temp-dir ~/t . /d",
             False,
-            ["write /d", "write /b", "write /d/.p", "write ~/t", "write /l", "read /prev"],
+            ["write /d", "write /b", "write /d/.p", "write ~/t"],
+        ),
+        (
+            "rsync --server --log-file=/l --link-dest ../prev --compress-level=3 -B700 . /d",
+            False,
+            ["write /d", "write /l", "read /prev"],
         ),
         (
             "rsync --server --sender -nrRe.iLsfxCIvu --files-from /list . /",
