@@ -62,10 +62,10 @@ def init(config: Path, state: Path | None) -> None:
 @click.option("--ssh", is_flag=True, help="Print the lines to paste into OpenSSH's files.")
 @click.option(
     "--hosts",
-    default="*",
-    show_default=True,
-    metavar="PATTERN",
-    help="With --ssh: the host names that clients believe the host authority for.",
+    default="",
+    metavar="PATTERNS",
+    help="With --ssh: the host names that clients believe the host authority for, as in "
+    "'bastion.example,web-*'.",
 )
 @_with_state
 def show(config: Path, state: Path | None, name: str | None, ssh: bool, hosts: str) -> None:
@@ -74,6 +74,10 @@ def show(config: Path, state: Path | None, name: str | None, ssh: bool, hosts: s
 
     authority = Authority(_directory(config, state).ca)
     names = (name,) if name else NAMES
+    if ssh and "host" in names and not hosts:
+        raise click.UsageError(
+            "Say for which names clients shall believe it: --hosts 'bastion.example,web-*'."
+        )
     if ssh:
         _show_for_openssh(authority, names, hosts)
     else:

@@ -6,10 +6,11 @@ import asyncio
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from bastion.identity.clientfiles import ClientLines
     from bastion.identity.enrol import Enrolment, Trust, UnknownHost
 
-_URL = re.compile(r"https?://[^\s\"'<>]+")
+FIRST_WORDS_SECONDS: Final = 0.3
+"""The page that has the code in its address comes a line or two after the one that has not."""
+
+_URL: Final = re.compile(r"https?://[^\s\"'<>]+")
 
 
 @click.command()
@@ -192,12 +196,15 @@ def _speaker(open_url: Callable[[str], object] | None) -> Callable[[str], None]:
     """Print what the bastion says, and open the last URL of its first words in the browser."""
     urls: list[str] = []
 
+    def open_last() -> None:
+        # A daemon thread: some browsers only return when they are closed.
+        threading.Thread(target=open_url, args=(urls[-1],), daemon=True).start()
+
     def say(line: str) -> None:
         click.echo(line, err=True)
         found = _URL.findall(line)
+        if found and not urls and open_url is not None:
+            asyncio.get_running_loop().call_later(FIRST_WORDS_SECONDS, open_last)
         urls.extend(found)
-        if urls and not found and open_url is not None:
-            open_url(urls[-1])
-            urls.clear()
 
     return say

@@ -103,7 +103,7 @@ def write_key(directory: Path, private: bytes, certificate: str) -> Path:
     except OSError as error:
         raise StoreError(f"{directory} cannot be made: {error.strerror}.") from None
     path = directory / "id_bastion"
-    _replace(path, private.decode(), mode=0o600)
+    _replace(path, private.decode(), keep_mode=False)
     _replace(directory / "id_bastion-cert.pub", f"{certificate}\n")
     return path
 
@@ -121,12 +121,13 @@ def _read(path: Path) -> str:
     return text
 
 
-def _replace(path: Path, text: str, *, mode: int = 0o600) -> None:
+def _replace(path: Path, text: str, *, keep_mode: bool = True) -> None:
     """In one step. A link is followed: people keep these files in repositories of their own."""
     path = path.resolve()
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        if path.exists() and mode != 0o600:
+        mode = 0o600
+        if keep_mode and path.exists():
             mode = path.stat().st_mode & 0o777
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         data = text.encode("utf-8", "surrogateescape")

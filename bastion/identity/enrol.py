@@ -54,8 +54,10 @@ class Trust:
         return bool(self.keys or self.authorities)
 
     def lists(self) -> KnownHosts:
-        """As asyncssh takes them."""
-        return list(self.keys), list(self.authorities), list(self.revoked)
+        """As asyncssh takes them. Authorities are left to `_Client`, which notes the one used;
+        where there are any, a bare key must not be preferred to a certificate.
+        """
+        return [] if self.authorities else list(self.keys), [], list(self.revoked)
 
 
 @dataclass(frozen=True)
@@ -74,22 +76,26 @@ class Enrolment:
 
 
 class _Client(asyncssh.SSHClient):
-    """Notes which key was not believed; believes none by itself."""
+    """Believes what it was told to, and notes which key that was, or was not."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: Trust) -> None:
+        self.trust = trust
+        self.authority: asyncssh.SSHKey | None = None
         self.unknown: tuple[asyncssh.SSHKey, bool] | None = None
 
     def validate_host_public_key(
         self, host: str, addr: str, port: int, key: asyncssh.SSHKey
     ) -> bool:
-        """Not among those believed."""
+        """A bare host key."""
         self.unknown = (key, False)
-        return False
+        return key in self.trust.keys
 
     def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Not among those believed."""
+        """The authority of a host certificate, whose names and times are checked after this."""
         self.unknown = (key, True)
-        return False
+        if key in self.trust.authorities:
+            self.authority = key
+        return key in self.trust.authorities
 
 
 def trust_from_known_hosts(text: str, host: str, port: int) -> Trust:
@@ -118,21 +124,18 @@ async def enrol(host: str, port: int, trust: Trust, say: Callable[[str], None]) 
     """
     key = asyncssh.generate_private_key("ssh-ed25519")
     async with asyncio.timeout(DEADLINE_SECONDS):
-        connection = await _connect(host, port, LOGIN_USER, [key], trust)
-        async with connection:
+        client = _Client(trust)
+        async with await _connect(host, port, LOGIN_USER, [key], client) as connection:
             line = await _certificate_line(connection, say)
-            host_certificate = connection.get_extra_info("server_host_cert")
     fields, certificate = _checked(line, key)
-    authority = host_certificate.signing_key if host_certificate else None
-    return Enrolment(key, certificate, fields, authority)
+    return Enrolment(key, certificate, fields, client.authority)
 
 
 async def target_names(host: str, port: int, trust: Trust, enrolment: Enrolment) -> Sequence[str]:
     """The names of the SSH targets this identity may reach, as the bastion tells them."""
     pair = (enrolment.key, enrolment.certificate)
     async with asyncio.timeout(_HANDSHAKE_SECONDS):
-        connection = await _connect(host, port, "bastion", [pair], trust)
-        async with connection:
+        async with await _connect(host, port, "bastion", [pair], _Client(trust)) as connection:
             answer = await connection.run("targets --json", encoding="utf-8")
     try:
         listed = json.loads(str(answer.stdout or "")[:_MAX_SAID])
@@ -150,9 +153,9 @@ def _is_host_name(name: str) -> bool:
 
 
 async def _connect(
-    host: str, port: int, user: str, keys: Sequence[object], trust: Trust
+    host: str, port: int, user: str, keys: Sequence[object], client: _Client
 ) -> asyncssh.SSHClientConnection:
-    client = _Client()
+    trust = client.trust
     try:
         return await asyncssh.connect(
             host,
