@@ -59,7 +59,7 @@ class Content:
     def close(self) -> tuple[str, str]:
         """`(sha256 in hex, note)`; the hash is empty where a note says why. Frees the window."""
         if self._early:
-            self.doubt("parts of it are missing")
+            self.doubt("parts of it did not travel")
         return ("", self._doubt) if self._doubt else (self._hash.hexdigest(), "")
 
     def _append(self, data: bytes) -> None:

@@ -189,7 +189,8 @@ class SftpTable:
             case Sent(packet=Read() | Write() | CopyData(), file=OpenFile() as file):
                 file.failed = file.failed or note
             case _ if not (ok and _verb(sent.packet) in {"open", "opendir"}):
-                for request in sent.requests:
+                opening = isinstance(sent.packet, Open)
+                for request in sent.requests if opening else sent.requests[:1]:
                     if request.operation not in _UNLOGGED:
                         yield FileDone(request, ok, note=note)
 

@@ -589,7 +589,7 @@ def test_a_download_is_hashed_in_whatever_order_it_comes(order: list[int], seed:
         (W, [(0, b"abc")], 3, True, "written over what was there"),
         (W | APPEND, [(0, b"abc")], 3, False, "it was appended to what was there"),
         (W | TRUNC, [(0, b"abc"), (1, b"x")], 4, False, "parts of it travelled more than once"),
-        (W | TRUNC, [(5, b"abc")], 3, False, "parts of it are missing"),
+        (W | TRUNC, [(5, b"abc")], 3, False, "parts of it did not travel"),
     ],
 )
 def test_what_is_said_of_an_upload(
@@ -606,6 +606,13 @@ def test_what_is_said_of_an_upload(
     assert (done.ok, done.size, done.note) == (True, size, note)
     content = b"".join(data for _, data in sorted(writes))
     assert done.sha256 == (hashlib.sha256(content).hexdigest() if hashed else "")
+
+
+def test_a_size_set_by_path_is_no_upload() -> None:
+    bench = Bench()
+    bench.client(packet(SETSTAT, 1, b"/srv/f", *attributes(size=1)))
+    bench.target(status(1))
+    assert bench.done() == [FileDone(FileRequest(FileOperation.SETSTAT, "/srv/f"), True)]
 
 
 @pytest.mark.parametrize(("size", "note"), [(3, ""), (1, "its size was then set to 1")])

@@ -80,3 +80,29 @@ def test_every_extension_of_this_client_works(channel: Channel) -> None:
     assert (channel.remote / "soft").readlink() == Path("a")
     assert (channel.remote / "b").read_text() == "x"
     assert not channel.said("Tell")
+
+
+def test_a_second_client_library(channel: Channel) -> None:
+    (channel.remote / "secret").write_text("s")
+    content = _content(3_000_000)
+    (channel.remote / "big").write_bytes(content)
+    rules = [("deny", "no-secrets", "*", f"{channel.remote}/secret")]
+    with channel.paramiko(rules=rules) as client:
+        assert client.normalize(".") == str(channel.remote)
+        with client.open("new", "w") as file:
+            file.write(b"hello")
+        client.chmod("new", 0o600)
+        client.truncate("new", 4)
+        client.posix_rename("new", "newer")
+        client.symlink("newer", "link")
+        assert client.readlink("link") == "newer"
+        assert client.stat("link").st_size == 4
+        with pytest.raises(PermissionError, match="no-secrets"):
+            client.open("secret")
+        client.get("big", str(channel.local / "big"))  # all requests at once, in any order
+        assert sorted(client.listdir()) == ["big", "link", "newer", "secret"]
+    assert (channel.local / "big").read_bytes() == content
+    digest = hashlib.sha256(content).hexdigest()
+    path = channel.remote / "big"
+    said = channel.said("Transcript")
+    assert f"Transcript(text='download {path} 3000000 bytes sha256={digest}')" in said

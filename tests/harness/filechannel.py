@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from paramiko import SFTPClient
+
 ROOT = Path(__file__).parents[2]
+
+
+class _Named(socket.socket):
+    def get_name(self) -> str:
+        """Paramiko logs a channel's name."""
+        return "pair"
 
 
 class Channel:
@@ -40,6 +51,20 @@ class Channel:
         return self._run(
             ["sftp", "-q", "-b", "-", "-D", str(self.wrapper())], "\n".join(commands) + "\n"
         )
+
+    @contextmanager
+    def paramiko(self, **settings: object) -> Iterator[SFTPClient]:
+        """A second SFTP client, over a pair of sockets."""
+        self.settings |= {"kind": "sftp"} | settings
+        mine, theirs = socket.socketpair()
+        with subprocess.Popen([self.wrapper()], stdin=theirs, stdout=theirs) as relay:
+            theirs.close()
+            client = SFTPClient(_Named(fileno=mine.detach()))
+            try:
+                yield client
+            finally:
+                client.close()
+                relay.wait(10)
 
     def scp(self, *words: str, **settings: object) -> subprocess.CompletedProcess[str]:
         """Run legacy scp; `host:` stands for the remote side."""
