@@ -223,13 +223,15 @@ def test_the_ceiling_is_a_ceiling():
     assert certificate_grant(policy, DEV, roles, "", ceiling_seconds=60).lifetime_seconds == 60
 
 
-@pytest.mark.parametrize(
-    ("claims", "roles"),
-    [({}, {"dev"}), (DEV, set()), (DEV, {"ops"}), ({"groups": "ops"}, {"ops"})],
-)
-def test_no_role_or_no_grant_is_no_certificate(claims, roles):
+@pytest.mark.parametrize(("claims", "roles"), [({}, {"dev"}), (DEV, set()), (DEV, {"ops"})])
+def test_no_role_is_no_certificate(claims, roles):
     with pytest.raises(IdentityError, match="gets no certificate"):
         certificate_grant(with_grants(BASE), claims, frozenset(roles), "")
+
+
+def test_a_role_without_a_grant_still_names_an_approver():
+    grant = certificate_grant(with_grants(BASE), {"groups": "ops"}, frozenset({"ops"}), "")
+    assert (grant.principals, grant.lifetime_seconds) == (("ops",), 600)
 
 
 @given(st.dictionaries(st.sampled_from(["groups", "sub", "level"]), st.text() | st.booleans()))
