@@ -1,0 +1,93 @@
+"""Command lines: every simple command that a line would run, every path, and what cannot be told.
+
+Two parsers read each text: a strict one of our own (`shell_parse`, after bash(1)), and
+tree-sitter-bash. What either sees is listed; where they differ the reading is opaque.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from bastion.model import Dialect, visible
+from bastion.policy import shell_paths, shell_zsh
+from bastion.policy.facts import Opaque, OpaqueKind, Reading
+from bastion.policy.shell_parse import Parser
+from bastion.policy.shell_second import list_commands
+from bastion.policy.shell_state import Place
+from bastion.policy.shell_tree import IncompleteError, UnreadableError
+from bastion.policy.shell_walk import Walker
+
+MAX_TEXT: Final = 16 * 1024
+"""Characters: parsing and matching are linear, but a person must be able to read what they approve."""
+
+_PLAIN: Final = re.compile(r"[\t\n\x20-\x7e]*")
+
+
+def read(command: str, dialect: Dialect = Dialect.BASH) -> Reading:
+    """Read one command line as `dialect` would. Never raises; what it cannot tell is `opaque`."""
+    walker = Walker()
+    _judge_characters(walker, command)
+    if len(command) > MAX_TEXT:
+        walker.cannot_tell(OpaqueKind.LIMIT, f"longer than {MAX_TEXT} characters")
+        list_commands(walker, command[: 4 * MAX_TEXT], Place())
+    else:
+        try:
+            walker.read_text(command, Place())
+        except RecursionError:
+            walker.cannot_tell(OpaqueKind.LIMIT, "the command is nested too deeply")
+            _list_flat(walker, command)
+    if dialect is Dialect.ZSH:
+        for reason in shell_zsh.differences(command):
+            walker.cannot_tell(OpaqueKind.DIALECT, reason)
+    shell_paths.list_startup_writes(walker)
+    return Reading(
+        command,
+        tuple(walker.commands),
+        tuple(walker.paths),
+        tuple(_shown(opaque) for opaque in walker.opaque),
+        tuple(walker.downloads),
+    )
+
+
+def is_complete(text: str) -> bool:
+    """Tell whether a shell would run `text` now, or wait for more lines.
+
+    Text that can never become a program is complete: the shell would refuse it at once.
+    """
+    if len(text) > MAX_TEXT:
+        return True
+    try:
+        Parser(text).program()
+    except IncompleteError:
+        return False
+    except (UnreadableError, RecursionError):
+        return True
+    return True
+
+
+def _shown(opaque: Opaque) -> Opaque:
+    return Opaque(opaque.kind, visible(opaque.reason), visible(opaque.raw, limit=200))
+
+
+def _list_flat(walker: Walker, command: str) -> None:
+    try:
+        list_commands(walker, command, Place())
+    except RecursionError:
+        walker.cannot_tell(OpaqueKind.LIMIT, "the command is nested too deeply")
+
+
+def _judge_characters(walker: Walker, command: str) -> None:
+    """Refuse what a person cannot see, or would read as something else."""
+    if _PLAIN.fullmatch(command):
+        return
+    for character in command:
+        if character in "\t\n " or character.isascii() and character.isprintable():
+            continue
+        category = unicodedata.category(character)
+        if category in ("Cc", "Cf", "Zs", "Zl", "Zp", "Co", "Cn", "Cs") or visible(character) != character:
+            walker.cannot_tell(
+                OpaqueKind.CHARACTERS, f"holds {visible(character)}, which cannot be seen", character
+            )
+            return

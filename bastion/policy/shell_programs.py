@@ -1,0 +1,233 @@
+"""One program at a time: interpreters, editors, and options that make a program run another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from bastion.policy import shell_code, shell_escapes, shell_launch, shell_paths, shell_shells
+from bastion.policy.facts import Access, OpaqueKind, Word
+from bastion.policy.shell_state import Call, Reader, literal, normalise, text_of
+from bastion.policy.shell_wrappers import Wrapper, peel
+
+_SYSTEM_FOLDERS: Final = re.compile(r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+|/usr/(?:libexec|lib)/.+")
+_METACHARACTERS: Final = re.compile(r"[|&;()<>\s$`'\"*?{}]")
+_VERSIONS: Final = frozenset({"--help", "--version", "-version", "-V"})
+_QUIET: Final = frozenset({"sftp-server", "git-upload-pack", "git-receive-pack", "git-upload-archive"})
+"""What other programs of ours ask of a target: known, and gated by their own readers."""
+
+_VERSIONED: Final = re.compile(r"(python|pypy|perl|ruby|node|php|lua|tclsh|wish|irb|gcc|g\+\+|pip|ksh|bash)[-0-9][0-9.]*(?:-dbg|w)?")
+_CODE: Final[dict[str, tuple[str, str]]] = {
+    # program: language, letters whose value is code
+    "python": ("python", "c"), "pypy": ("python", "c"), "perl": ("perl", "eE"), "ruby": ("ruby", "e"),
+    "node": ("node", "ep"), "nodejs": ("node", "ep"), "php": ("php", "rBRE"), "lua": ("lua", "e"),
+    "luajit": ("lua", "e"), "jruby": ("ruby", "e"), "php-cli": ("php", "rBRE"), "bun": ("node", "ep"),
+    "deno": ("node", ""), "tclsh": ("tcl", ""), "wish": ("tcl", ""), "expect": ("tcl", "c"), "Rscript": ("r", "e"),
+    "R": ("r", "e"), "julia": ("julia", "eE"), "guile": ("scheme", "c"), "racket": ("scheme", "e"), "ghc": ("haskell", "e"),
+    "osascript": ("applescript", "e"), "jrunscript": ("node", "e"), "jjs": ("node", ""), "jshell": ("java", ""),
+    "octave": ("octave", ""), "groovy": ("groovy", "e"), "scala": ("scala", "e"), "elixir": ("elixir", "e"),
+    "erl": ("erlang", ""), "clojure": ("clojure", "e"), "sbcl": ("lisp", ""), "clisp": ("lisp", "x"), "gst": ("smalltalk", ""),
+    "rlang": ("r", "e"), "bpftrace": ("bpftrace", "e"), "gnuplot": ("gnuplot", "e"), "maxima": ("maxima", ""),
+    "swift": ("swift", "e"), "crystal": ("crystal", ""), "iex": ("elixir", "e"), "irb": ("ruby", "e"), "pry": ("ruby", "e"),
+    "bc": ("bc", ""), "ghci": ("haskell", "e"), "ipython": ("python", "c"), "raku": ("perl", "e"), "tasksh": ("task", ""),
+    "pdb": ("python", "c"), "ts-node": ("node", "ep"), "tsx": ("node", "ep"), "qjs": ("node", "e"), "d8": ("node", "e"),
+    "rhino": ("node", "e"), "micropython": ("python", "c"), "m4": ("m4", ""), "ocaml": ("ocaml", "e"), "dotnet-script": ("c", ""),
+}  # fmt: skip
+_HARMLESS_MODULES: Final = frozenset({"json.tool", "calendar", "this", "platform", "site", "zipfile", "tarfile", "base64", "tokenize", "py_compile", "compileall", "sysconfig"})
+_BUNDLED: Final[dict[str, Wrapper]] = {
+    "python": Wrapper("cmWXQ", "bBdEhiIOPqRsSuvVxt?"),
+    "perl": Wrapper("eEMmIFCx", "acfgGhlnpsStTuUvVwWX0123456789"),
+    "ruby": Wrapper("eIrCEFKxTW", "acdhlnpsSUvwyi0"),
+    "node": Wrapper("eprC", "icvh", "eval print require import conditions env-file loader", "check interactive version help input-type"),
+    "php": Wrapper("rBREFfdczStg", "aCehHilmnqsvw"),
+    "lua": Wrapper("elW", "iEv"),
+}  # fmt: skip
+
+
+def read(reader: Reader, call: Call) -> None:
+    """Read what one simple command does."""
+    head = call.argv[0]
+    if head.text is None and not head.raw.startswith("~"):
+        _unknown_program(reader, call, head)
+        return
+    text = head.raw if head.text is None else head.text
+    _judge_name(reader, text)
+    operands = call.operands
+    # Only a program of the system says what `--help` means.
+    if len(operands) == 1 and operands[0].text in _VERSIONS and not call.extra_operands:
+        return
+    family = _VERSIONED.fullmatch(call.program)
+    if family is not None:
+        call = replace(call, program=family.group(1))
+    if re.fullmatch(r"ld(-linux.*)?\.so.*|ld-musl.*|ld-[0-9.]+\.so", call.program):
+        call = replace(call, program="ld.so")
+    _one(reader, call)
+
+
+def _one(reader: Reader, call: Call) -> None:
+    program = call.program
+    if program in shell_shells.SHELLS:
+        shell_shells.shell(reader, call)
+    elif program in shell_shells.BUILTINS:
+        shell_shells.BUILTINS[program](reader, call)
+        shell_paths.list_paths(reader, call)
+    elif program in ("busybox", "toybox", "sbase-box", "ubase-box"):
+        _applet(reader, call)
+    elif program in shell_launch.LAUNCHERS:
+        shell_launch.LAUNCHERS[program](reader, call)
+    elif program in _OWN:
+        _OWN[program](reader, call)
+        shell_paths.list_paths(reader, call)
+    elif program in _CODE:
+        _interpreter(reader, call)
+    elif program not in _QUIET:
+        shell_escapes.read(reader, call)
+        shell_paths.list_paths(reader, call)
+
+
+def _unknown_program(reader: Reader, call: Call, head: Word) -> None:
+    if shell_shells.feed_of(head, call.place, reader).kind == "download":
+        reader.downloaded("a download in the place of a command")
+    reader.cannot_tell(OpaqueKind.COMMAND, "the program's name is not literal", head.raw)
+    shell_paths.list_paths(reader, call)
+
+
+def _judge_name(reader: Reader, text: str) -> None:
+    if not text or not text.isascii():
+        reader.cannot_tell(OpaqueKind.CHARACTERS, "the program's name is not plain ASCII", text)
+    elif _METACHARACTERS.search(text):
+        reader.cannot_tell(OpaqueKind.COMMAND, "the program's name holds characters of the shell", text)
+    elif "/" in text:
+        if not _SYSTEM_FOLDERS.fullmatch(normalise(text)):
+            reader.cannot_tell(OpaqueKind.SCRIPT, f"{text} is run, whatever it holds", text)
+            reader.opens_text(text, Access.READ, "")
+
+
+def _applet(reader: Reader, call: Call) -> None:
+    operands = call.operands
+    if operands and text_of(operands[0]) in ("--list", "--list-full", "--install"):
+        return
+    if operands:
+        reader.run(operands, call.place.within(call.program))
+
+
+# --- interpreters -----------------------------------------------------------------------------
+
+
+def _interpreter(reader: Reader, call: Call) -> None:
+    language, letters = _CODE[call.program]
+    table = _BUNDLED.get(language, Wrapper(letters, "", "eval execute", ""))
+    peeled = peel(table, call.operands)
+    named = replace(call, program=call.program)
+    ran = False
+    for name, value in peeled.options:
+        if name in (*letters, "eval", "execute", "print"):
+            ran = True
+            if value is None:
+                reader.cannot_tell(OpaqueKind.CODE, f"{call.program} runs text that is not literal", "")
+            else:
+                shell_shells.run_word(reader, named, value, language)
+        elif name in ("i", "a") and language in ("python", "node", "php") and call.program not in ("perl", "ruby"):
+            reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} reads commands", call.program)
+        elif _loads(language, name, value):
+            reader.cannot_tell(OpaqueKind.CODE, f"{call.program} loads code", text_of(value) if value else name)
+    if any(name == "m" for name, _ in peeled.options) and language == "python":
+        _module(reader, call, peeled.option("m"), peeled.command)
+        return
+    if peeled.unknown and language in _BUNDLED:
+        reader.cannot_tell(OpaqueKind.CODE, f"an option of {call.program} is not known", peeled.unknown[0])
+    if ran:
+        _code_operands(reader, call, language, peeled.command)
+    elif {name for name, _ in peeled.options} & {"v", "V", "h", "version", "help"} and language != "perl":
+        return
+    elif peeled.command:
+        shell_shells.run_script(reader, call, peeled.command[0], language)
+    elif call.extra_operands:
+        reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs files named at run time", "")
+    else:
+        shell_shells.run_feed(reader, call, call.place.feed, language)
+
+
+def _loads(language: str, name: str, value: Word | None) -> bool:
+    if language == "perl" and name in ("M", "m", "I", "x", "d"):
+        return value is None or not re.fullmatch(r"strict|warnings|utf8|List::Util.*|POSIX|JSON::PP|Data::Dumper|Time::HiRes.*", value.text or "?")
+    if language == "ruby" and name in ("r", "I", "C"):
+        return value is None or value.text not in ("json", "date", "time", "set", "yaml", "csv", "digest")
+    if language == "node" and name in ("r", "require", "import", "loader", "env-file"):
+        return True
+    if language == "php" and name in ("d", "c", "f", "F", "z"):
+        return name != "d" or value is None or not re.fullmatch(r"(memory_limit|display_errors|error_reporting|date\.timezone|max_execution_time)=\w+", value.text or "?")
+    return language == "lua" and name == "l"
+
+
+def _module(reader: Reader, call: Call, module: Word | None, rest: list[Word]) -> None:
+    if module is None or module.text not in _HARMLESS_MODULES:
+        reader.cannot_tell(OpaqueKind.CODE, "python runs a module", text_of(module) if module else "")
+    for word in rest:
+        reader.opens(word, Access.READ, "python")
+
+
+def _code_operands(reader: Reader, call: Call, language: str, operands: list[Word]) -> None:
+    """Operands of a one-liner are data; perl opens them, and runs one that holds a pipe."""
+    for word in operands:
+        if language in ("perl", "ruby") or "/" in text_of(word):
+            reader.opens(word, Access.READ, call.program)
+        if language == "perl" and word.text and "|" in word.text:
+            reader.read_text(word.text.strip().strip("|"), call.place.within("perl open"))
+            reader.cannot_tell(OpaqueKind.CODE, "perl opens a pipe", word.text)
+
+
+def _awk(reader: Reader, call: Call) -> None:
+    table = shell_paths.pattern_table("awk")
+    peeled = peel(table, call.operands)
+    texts = [value for name, value in peeled.options if name in ("e", "source") and value is not None]
+    scripts = [value for name, value in peeled.options if name in ("f", "file", "i", "include", "l", "load", "E", "exec")]
+    for script in scripts:
+        if script is not None:
+            shell_shells.run_script(reader, call, script, "awk")
+    if not texts and not scripts:
+        texts = peeled.command[:1]
+        if not texts and call.extra_operands:
+            reader.cannot_tell(OpaqueKind.CODE, "awk runs text from its input", "")
+    for text in texts:
+        if text.text is None:
+            shell_shells.run_word(reader, call, text, "awk")
+        else:
+            shell_code.read_awk(reader, text.text, call.place.within(call.program))
+
+
+def _sed(reader: Reader, call: Call) -> None:
+    rest, texts, files, operands = call.operands, [], [], []
+    while rest:
+        peeled = peel(shell_paths.pattern_table("sed"), [_sed_inplace(word) for word in rest])
+        texts += [value for name, value in peeled.options if name in ("e", "expression") and value is not None]
+        files += [value for name, value in peeled.options if name in ("f", "file") and value is not None]
+        operands += peeled.command[:1]
+        rest = peeled.command[1:]
+    for file in files:
+        shell_shells.run_script(reader, call, file, "sed")
+    if not texts and not files:
+        texts = operands[:1]
+    for text in texts:
+        if text.text is not None:
+            shell_code.read_sed(reader, text.text, call.place.within("sed"))
+        elif not _plain_substitution(text):
+            shell_shells.run_word(reader, call, text, "sed")
+
+
+def _sed_inplace(word: Word) -> Word:
+    """`-i.bak` has a value that must be attached."""
+    return literal("-i") if word.text and re.match(r"-i.", word.text) else word
+
+
+def _plain_substitution(word: Word) -> bool:
+    """A variable in a sed script can end a command and begin another: never plain."""
+    return False
+
+
+_OWN: Final[dict[str, Callable[[Reader, Call], None]]] = {
+    **dict.fromkeys(("awk", "gawk", "mawk", "nawk", "original-awk", "goawk"), _awk),
+    **dict.fromkeys(("sed", "gsed", "ssed"), _sed),
+}  # fmt: skip

@@ -1,0 +1,148 @@
+"""The second opinion: tree-sitter-bash reads the same text, in linear time, whatever its nesting.
+
+What it sees and the strict parser does not is listed all the same, so that a deny can match it,
+and the disagreement makes the reading opaque. Where the strict parser gives up, this is all there is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import tree_sitter
+import tree_sitter_bash
+
+from bastion.policy.facts import OpaqueKind, Word
+from bastion.policy.shell_lex import Lexer
+from bastion.policy.shell_parse import Parser
+from bastion.policy.shell_state import Place, Reader
+from bastion.policy.shell_tree import RawWord, Sequence, Simple, UnreadableError, children
+from bastion.policy.shell_words import expand, expand_one
+
+_LANGUAGE: Final = tree_sitter.Language(tree_sitter_bash.language())
+_PARSER: Final = tree_sitter.Parser(_LANGUAGE)
+
+MAX_LISTED: Final = 500
+"""Commands listed from a text that the strict parser refused; the reading is opaque anyway."""
+
+_OVERLOOKED: Final = re.compile(r"`|<<|\$\{|\(\(|\$\[|\\\n|\{[^}]*,|<>|/dev/(?:tcp|udp)|coproc|time|!|\]=|=\(|\[\[")
+"""Constructs in which tree-sitter-bash is known to overlook commands (or give up) that the strict
+parser finds; there alone may the strict parser see more."""
+
+_PREFIXES: Final = frozenset({"time", "coproc", "!"})
+
+
+def compare(reader: Reader, tree: Sequence, text: str, place: Place) -> None:
+    """Hold the strict parser's commands against the second parser's."""
+    root = _PARSER.parse(text.encode("utf-8", "surrogatepass")).root_node
+    theirs = Counter(_normal(name) for name in _names(root))
+    ours = Counter(_normal(name) for name in _heads(tree))
+    extra = theirs - ours
+    missing = ours - theirs
+    for name in _PREFIXES & set(extra):
+        del extra[name]
+    for name in list(missing):
+        if name == "[":
+            del missing[name]
+    overlooks = _OVERLOOKED.search(text) is not None
+    if extra:
+        reader.cannot_tell(
+            OpaqueKind.DISAGREEMENT, "two parsers see different commands", " ".join(sorted(extra))
+        )
+        list_commands(reader, text, place, only=set(extra))
+    elif (missing or root.has_error) and not overlooks:
+        reader.cannot_tell(OpaqueKind.DISAGREEMENT, "two parsers see different commands", text)
+
+
+def list_commands(
+    reader: Reader, text: str, place: Place, only: set[str] | None = None
+) -> None:
+    """List what the second parser sees, without any claim that it is all."""
+    root = _PARSER.parse(text.encode("utf-8", "surrogatepass")).root_node
+    count = 0
+    for node in _nodes(root):
+        if node.type not in ("command", "declaration_command", "unset_command"):
+            continue
+        source = _source(node)
+        if only is not None and _normal(_name(node)) not in only:
+            continue
+        count += 1
+        if count > MAX_LISTED:
+            return
+        argv = _argv(source)
+        if argv:
+            reader.run(argv, place)
+
+
+def _argv(source: str) -> list[Word]:
+    """Read the words of one command as far as they can be read."""
+    words: list[Word] = []
+    lexer: Lexer = Parser(source)
+    while lexer.pos < len(source):
+        blank = re.compile(r"(?:[ \t\n]|\\\n)+").match(source, lexer.pos)
+        if blank:
+            lexer.pos = blank.end()
+            continue
+        try:
+            word = lexer.word()
+            if word is None:
+                break
+            words.extend(expand(word, {}))
+        except UnreadableError:
+            break
+    while words and words[0].text and re.match(r"[A-Za-z_]\w*\+?=", words[0].text):
+        del words[0]
+    return words
+
+
+# --- what each parser sees --------------------------------------------------------------------
+
+
+def _nodes(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    """Walk without recursion: depth is the attacker's choice."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(node.children))
+
+
+def _source(node: tree_sitter.Node) -> str:
+    return (node.text or b"").decode("utf-8", "surrogatepass")
+
+
+def _names(root: tree_sitter.Node) -> Iterator[str]:
+    for node in _nodes(root):
+        if node.type in ("command", "declaration_command", "unset_command"):
+            yield _name(node)
+
+
+def _name(node: tree_sitter.Node) -> str:
+    if node.type != "command":
+        return _source(node.children[0])
+    named = node.child_by_field_name("name")
+    return _source(named) if named is not None else ""
+
+
+def _heads(tree: object) -> Iterator[str]:
+    waiting: list[object] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Simple) and node.words and isinstance(node.words[0], RawWord):
+            yield node.words[0].raw
+        waiting.extend(children(node))
+
+
+def _normal(name: str) -> str:
+    """Unquote a command word, so that both parsers name it alike."""
+    lexer = Parser(name)
+    try:
+        word = lexer.word()
+        if word is None or lexer.pos < len(name):
+            return name
+        known = expand_one(word)
+    except UnreadableError:
+        return name
+    return known.text if known.text is not None else name

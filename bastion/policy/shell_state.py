@@ -1,0 +1,195 @@
+"""What a reading has found so far, and what the readers of single programs may ask for."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, SimpleCommand, Word
+from bastion.policy.shell_tree import Part
+
+MAX_COMMANDS: Final = 2000
+"""Commands one line may hold; every one of them is matched against every rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a command reads on its standard input.
+
+    `channel`: whatever the client sends. `text`: exactly `text`. `download`: from the network.
+    `file`: the file named `text`. `unknown`: output that the text does not tell.
+    """
+
+    kind: str
+    text: str = ""
+
+
+CHANNEL: Final = Feed("channel")
+UNKNOWN: Final = Feed("unknown")
+DOWNLOAD: Final = Feed("download")
+EMPTY: Final = Feed("text", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command stands: what starts it, what it reads, whether its output is shown."""
+
+    via: tuple[str, ...] = ()
+    feed: Feed = CHANNEL
+    shown: bool = True
+    extra_operands: bool = False
+    assignments: tuple[tuple[str, Word], ...] = ()
+    sources: tuple[tuple[str, list[Part]], ...] = ()
+    """The parts of its words, by source text: a shell may be given a download this way."""
+
+    def within(self, name: str) -> Place:
+        """Give the place of what `name` starts."""
+        return replace(self, via=(*self.via, name))
+
+
+@dataclass(slots=True)
+class Call:
+    """One program with its words, as its reader gets it."""
+
+    program: str
+    argv: list[Word]
+    place: Place
+    extra_operands: bool = False
+
+    @property
+    def operands(self) -> list[Word]:
+        """All words after the program."""
+        return self.argv[1:]
+
+
+def literal(text: str) -> Word:
+    """Give the word that stands for exactly `text`."""
+    return Word(text, text)
+
+
+def text_of(word: Word) -> str:
+    """Give a word's text, or what is known of it, for display and for guesses."""
+    return word.text if word.text is not None else word.raw
+
+
+def joined(words: Sequence[Word]) -> str | None:
+    """Join words by spaces as `eval` and `ssh` do; None where one is not literal."""
+    texts = [word.raw if word.dynamic == "tilde" else word.text for word in words]
+    return None if None in texts else " ".join(text for text in texts if text is not None)
+
+
+def normalise(path: str) -> str:
+    """Resolve `//`, `/./`, `..` and `/proc/…/root` in a path by its letters alone."""
+    absolute = path.startswith("/")
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part in ("", "."):
+            continue
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        elif part != ".." or not absolute:
+            parts.append(part)
+    plain = ("/" if absolute else "") + "/".join(parts)
+    shadow = re.fullmatch(r"/proc/[^/]+(?:/task/[^/]+)?/(?:root|cwd)(/.*)?", plain)
+    if shadow:
+        return normalise(shadow.group(1) or "/")
+    return plain or ("." if path else "")
+
+
+@dataclass(slots=True)
+class State:
+    """What later commands of the same line depend on."""
+
+    directories: tuple[str | None, ...] = ("",)
+    values: dict[str, tuple[Word, ...]] = field(default_factory=dict)
+    """Loop variables whose values are known."""
+    tainted: set[str] = field(default_factory=set)
+    """Variables that hold a download."""
+
+
+class Reader(ABC):
+    """Collects findings. `shell_walk.Walker` fills in the two abstract methods."""
+
+    def __init__(self) -> None:
+        self.commands: list[SimpleCommand] = []
+        self.paths: dict[PathUse, None] = {}
+        self.opaque: dict[Opaque, None] = {}
+        self.downloads: dict[str, None] = {}
+        self.state = State()
+
+    @abstractmethod
+    def read_text(self, text: str, place: Place) -> None:
+        """Read a text that a shell would run."""
+
+    @abstractmethod
+    def run(self, argv: list[Word], place: Place) -> None:
+        """Read one simple command."""
+
+    @abstractmethod
+    def read_parts(self, parts: list[Part], place: Place) -> None:
+        """Read the commands that stand inside the parts of a word."""
+
+    def cannot_tell(self, kind: OpaqueKind, reason: str, raw: str = "") -> None:
+        """Say that something cannot be told."""
+        self.opaque[Opaque(kind, reason, raw)] = None
+
+    def downloaded(self, what: str) -> None:
+        """Say that a download is fed to a shell or interpreter."""
+        self.downloads[what] = None
+        self.cannot_tell(OpaqueKind.CODE, "a download is run", what)
+
+    def add_command(self, command: SimpleCommand) -> None:
+        """List one command, within the cap."""
+        if len(self.commands) >= MAX_COMMANDS:
+            self.cannot_tell(OpaqueKind.LIMIT, "the line holds too many commands")
+            return
+        self.commands.append(command)
+
+    # --- paths ----------------------------------------------------------------------------
+
+    def opens(
+        self, word: Word, access: Access, program: str, *, redirection: bool = False
+    ) -> None:
+        """List the file that a word names."""
+        if word.text is not None or word.dynamic in ("tilde", "glob"):
+            dynamic = "glob" if word.dynamic == "glob" else ""
+            self.opens_text(
+                text_of(word), access, program, dynamic=dynamic, redirection=redirection
+            )
+            return
+        folder, slash, name = word.prefix.rpartition("/")
+        prefix = (normalise(folder) if folder else "").rstrip("/") + slash + name
+        self.paths[PathUse(prefix, access, program, word.dynamic, redirection)] = None
+
+    def opens_text(
+        self, text: str, access: Access, program: str, *, dynamic: str = "",
+        redirection: bool = False,
+    ) -> None:  # fmt: skip
+        """List the file named `text` in every directory it may be meant in."""
+        if not text or "\0" in text:
+            return
+        for path in self._meanings(text):
+            self.paths[PathUse(path, access, program, dynamic, redirection)] = None
+        if not text.startswith(("/", "~")) and None in self.state.directories:
+            use = PathUse(normalise(text), access, program, dynamic or "directory", redirection)
+            self.paths[use] = None
+
+    def _meanings(self, text: str) -> list[str]:
+        if text.startswith("~"):
+            user, slash, rest = text.partition("/")
+            below = normalise(rest)
+            return [_climbed(below)] if below.startswith("..") else [user + slash + below]
+        path = normalise(text)
+        paths = [path]
+        if not path.startswith("/"):
+            paths += [
+                normalise(f"{directory}/{path}") for directory in self.state.directories if directory
+            ]
+        return paths + [_climbed(each) for each in paths if each.startswith("../")]
+
+
+def _climbed(path: str) -> str:
+    return "/" + re.sub(r"^(\.\.(/|$))+", "", path)

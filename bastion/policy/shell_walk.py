@@ -1,0 +1,293 @@
+"""Walks a syntax tree and lists what would run, be opened, or cannot be told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from bastion.policy import shell_env, shell_feed, shell_programs, shell_second
+from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
+from bastion.policy.shell_parse import Parser
+from bastion.policy.shell_state import CHANNEL, Call, Feed, Place, Reader, literal
+from bastion.policy.shell_tree import (
+    Assignment,
+    Calculation,
+    Compound,
+    Function,
+    Heredoc,
+    Loop,
+    Node,
+    Parameter,
+    Part,
+    Pipeline,
+    RawWord,
+    Redirect,
+    Sequence,
+    Simple,
+    Substitution,
+    Test,
+    UnreadableError,
+    children,
+)
+from bastion.policy.shell_words import expand, expand_one, literal_of
+
+MAX_TEXTS: Final = 200
+"""Texts within texts (`sh -c`, `eval`, …) that are read for one line."""
+MAX_NESTED_TEXTS: Final = 8
+"""Texts inside texts inside texts."""
+MAX_DIRECTORIES: Final = 8
+
+
+class Walker(Reader):
+    """Reads one command line and all texts it would run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts = 0
+        self._level = 0
+        self._text = ""
+
+    def read_text(self, text: str, place: Place) -> None:
+        """Read a text that a shell would run: both parsers see it."""
+        self._texts += 1
+        if self._texts > MAX_TEXTS or self._level >= MAX_NESTED_TEXTS:
+            self.cannot_tell(OpaqueKind.LIMIT, "too many texts are run within one another", text)
+            shell_second.list_commands(self, text, place)
+            return
+        outer, self._text = self._text, text
+        self._level += 1
+        parser = Parser(text, depth=4 * (self._level - 1))
+        try:
+            tree = parser.program()
+        except UnreadableError as error:
+            self.cannot_tell(error.kind, error.reason, text)
+            shell_second.list_commands(self, text, place)
+        else:
+            for note in parser.notes:
+                self.opaque[note] = None
+            self._guarded_walk(tree, place, text)
+            shell_second.compare(self, tree, text, place)
+        self._level -= 1
+        self._text = outer
+
+    def _guarded_walk(self, tree: Sequence, place: Place, text: str) -> None:
+        try:
+            self._walk(tree, place)
+        except UnreadableError as error:
+            self.cannot_tell(error.kind, error.reason, text)
+
+    # --- nodes ----------------------------------------------------------------------------
+
+    def _walk(self, node: Node, place: Place) -> None:
+        match node:
+            case Simple():
+                self._simple(node, place)
+            case Sequence():
+                self._sequence(node, place)
+            case Pipeline():
+                self._pipeline(node, place)
+            case Compound():
+                self._compound(node, place)
+            case Loop():
+                self._loop(node, place)
+            case Function():
+                before = self.state.directories
+                self._walk(node.body, place)
+                self._directories((*before, *self.state.directories))
+            case Test():
+                shell_env.test_words(self, [expand_one(word) for word in node.words], place)
+                for word in node.words:
+                    self._expansions(word, place)
+                self._redirects(node.redirects, place)
+            case Calculation():
+                self.read_parts(node.parts, place)
+                self._redirects(node.redirects, place)
+
+    def _sequence(self, node: Sequence, place: Place) -> None:
+        chain_began = self.state.directories
+        for item, joint in zip(node.items, node.joints, strict=True):
+            before = self.state.directories
+            self._walk(item, place)
+            if joint == "&":
+                self.state.directories = before
+            elif joint != "&&":
+                self._directories((*chain_began, *self.state.directories))
+                chain_began = self.state.directories
+
+    def _directories(self, possible: tuple[str | None, ...]) -> None:
+        distinct = tuple(dict.fromkeys(possible))
+        self.state.directories = distinct if len(distinct) <= MAX_DIRECTORIES else (None,)
+
+    def _pipeline(self, node: Pipeline, place: Place) -> None:
+        feed = place.feed
+        before = self.state.directories
+        for index, stage in enumerate(node.stages):
+            last = index == len(node.stages) - 1
+            self._walk(stage, replace(place, feed=feed, shown=place.shown and last))
+            self.state.directories = before
+            feed = shell_feed.output_of(stage, feed, self.state.tainted)
+
+    def _compound(self, node: Compound, place: Place) -> None:
+        before = self.state.directories
+        for word in node.words:
+            self.read_parts(word.parts, place)
+        place = self._redirects(node.redirects, place)
+        for body in node.bodies:
+            self._walk(body, place)
+        if node.keyword in ("(", "coproc"):
+            self.state.directories = before
+        elif node.keyword != "{":
+            self._directories((*before, *self.state.directories))
+
+    def _loop(self, node: Loop, place: Place) -> None:
+        before = self.state.directories
+        values: list[Word] = []
+        for word in node.words or []:
+            self.read_parts(word.parts, place)
+            values.extend(expand(word, self.state.values))
+        place = self._redirects(node.redirects, place)
+        shell_env.assigned(self, node.name, None, place)
+        outer = self.state.values
+        if node.words and self._changes_only_here(node.name):
+            self.state.values = {**outer, node.name: tuple(values)}
+        self._walk(node.body, place)
+        self.state.values = outer
+        self._directories((*before, *self.state.directories))
+
+    def _changes_only_here(self, name: str) -> bool:
+        """Tell whether a loop variable is named but once without a `$` before it."""
+        named = re.findall(rf"(?<![\w$]){name}\b", re.sub(rf"\$\{{{name}\}}", "", self._text))
+        return len(named) == 1 and f"${{{name}[" not in self._text
+
+    # --- expansions -----------------------------------------------------------------------
+
+    def read_parts(self, parts: list[Part], place: Place) -> None:
+        """Read the commands that stand inside words."""
+        for part in parts:
+            if isinstance(part, Substitution):
+                self._substitution(part, place)
+            elif isinstance(part, Parameter):
+                shell_env.parameter(self, part, place)
+                self.read_parts(part.parts, place)
+            else:
+                self.read_parts([each for each in children(part) if not isinstance(each, str)], place)  # type: ignore[misc]
+
+    def _substitution(self, part: Substitution, place: Place) -> None:
+        before = self.state.directories
+        feed = place.feed
+        if part.opener == ">(":
+            feed = Feed("download") if feed.kind == "download" else Feed("unknown")
+        self._walk(part.body, replace(place, feed=feed, shown=part.opener == ">("))
+        self.state.directories = before
+
+    def _heredoc(self, heredoc: Heredoc, place: Place) -> Feed:
+        self.read_parts(heredoc.body, place)
+        text = literal_of(heredoc.body)
+        if text is not None:
+            return Feed("text", text)
+        return shell_feed.of_parts(heredoc.body, self.state.tainted)
+
+    def _redirects(self, redirects: list[Redirect], place: Place) -> Place:
+        """List what redirections open; give the place with its new standard input."""
+        for redirect in redirects:
+            if redirect.heredoc is not None:
+                feed = self._heredoc(redirect.heredoc, place)
+                if redirect.fd in ("", "0"):
+                    place = replace(place, feed=feed)
+                continue
+            assert redirect.target is not None
+            self.read_parts(redirect.target.parts, place)
+            place = self._redirect(redirect, redirect.target, place)
+        return place
+
+    def _redirect(self, redirect: Redirect, target: RawWord, place: Place) -> Place:
+        operator = redirect.operator
+        word = expand_one(target)
+        if operator == "<<<":
+            feed = shell_feed.of_word(target, self.state.tainted)
+            return replace(place, feed=feed) if redirect.fd in ("", "0") else place
+        if redirect.fd.startswith("{"):
+            shell_env.assigned(self, redirect.fd.strip("{}"), None, place)
+        duplicates = operator in ("<&", ">&") and re.fullmatch(r"[0-9]*-?", word.text or "x")
+        if not duplicates:
+            if operator in ("<", "<>", "<&"):
+                self.opens(word, Access.READ, "", redirection=True)
+            if operator not in ("<", "<&"):
+                self.opens(word, Access.WRITE, "", redirection=True)
+        if operator in ("<", "<>", "<&") and redirect.fd in ("", "0"):
+            return replace(place, feed=self._opened(word, target, duplicates is not None))
+        if redirect.fd in ("", "1") and operator not in ("<", "<>", "<&"):
+            return replace(place, shown=duplicates is not None and place.shown)
+        return place
+
+    def _opened(self, word: Word, target: RawWord, duplicates: bool) -> Feed:
+        if duplicates:
+            return Feed("unknown")
+        substituted = shell_feed.of_parts(target.parts, self.state.tainted)
+        if word.dynamic == "substitution":
+            return substituted
+        if word.text is None:
+            return Feed("unknown")
+        if word.text == "/dev/null":
+            return Feed("text", "")
+        if re.match(r"/dev/(tcp|udp)/", word.text):
+            return Feed("download")
+        return CHANNEL if word.text in ("/dev/stdin", "/dev/fd/0") else Feed("file", word.text)
+
+    # --- simple commands ------------------------------------------------------------------
+
+    def _simple(self, node: Simple, place: Place) -> None:
+        inner = self._redirects(node.redirects, place)
+        words: list[Word] = []
+        sources: list[tuple[str, list[Part]]] = []
+        for source in node.words:
+            if isinstance(source, Assignment):
+                self._assignment(source, place)
+                words.append(literal(source.name + "="))
+                continue
+            self._expansions(source, inner)
+            words.extend(expand(source, self.state.values))
+            sources.append((source.raw, source.parts))
+        assignments = [(each.name, self._assignment(each, place)) for each in node.assignments]
+        for name, value in assignments:
+            shell_env.assigned(self, name, value, place, lasting=not words)
+        if not words:
+            return
+        inner = replace(inner, assignments=tuple(assignments), sources=tuple(sources))
+        self.run(words, inner)
+
+    def _expansions(self, source: RawWord, place: Place) -> None:
+        shell_env.suspicious(self, source, place)
+        self.read_parts(source.parts, place)
+
+    def _assignment(self, node: Assignment, place: Place) -> Word:
+        self.read_parts(node.subscript, place)
+        for word in node.array:
+            self._expansions(word, place)
+        if node.value is None:
+            return Word(None, "(…)", "array")
+        self._expansions(node.value, place)
+        if shell_feed.of_parts(node.value.parts, self.state.tainted).kind == "download":
+            self.state.tainted.add(node.name)
+        return expand_one(node.value, assignment=True)
+
+    def run(self, argv: list[Word], place: Place) -> None:
+        """List one command, then read what its program does with its words."""
+        head = argv[0]
+        if head.dynamic in ("tilde", "glob") and head.raw.startswith("~"):
+            program = head.raw.rpartition("/")[2]
+        else:
+            program = (head.text or "").rpartition("/")[2]
+        self.add_command(
+            SimpleCommand(
+                program,
+                tuple(argv),
+                place.via,
+                place.assignments,
+                place.extra_operands,
+                self.state.directories,
+            )
+        )
+        bare = replace(place, assignments=(), extra_operands=False)
+        shell_programs.read(self, Call(program, argv, bare, place.extra_operands))

@@ -1,0 +1,31 @@
+"""What zsh reads otherwise than bash: enough to call a line opaque, never to read it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_DIFFERENCES: Final[tuple[tuple[str, str], ...]] = (
+    (r"(?:^|[\s;&|(])=[A-Za-z(]", "zsh expands =name and =(command)"),
+    (r"[^\s;&|<>($=]\([^)]", "zsh reads a parenthesis in a word as a glob qualifier"),
+    (r"\$\{\(", "zsh expansion flags"),
+    (r"\$\{[^}]*:[a-zA-Z&]|\$\w+:[a-zA-Z&]", "zsh modifiers"),
+    (r"\balias\s+-[gs]", "global and suffix aliases"),
+    (r"\[\[[^]]*\[", "zsh evaluates subscripts inside [["),
+    (r"\b(?:repeat|foreach|end|r|zle|bindkey|print|autoload|zmodload|emulate|setopt|unsetopt|sched|vared|functions|aliases|nocorrect|noglob|zcompile|compdef|zstyle|coproc|select)\b",
+     "a word that zsh reads in its own way"),
+    (r"\*\*|\^|~(?![/\s]|$)|<\d*-\d*>", "zsh globs"),
+    (r"(?:^|[\s;&|])(?:if|while|for)\b[^;\n]*\{", "zsh's short forms of loops"),
+    (r"&!|&\||>\||>>\||<>|>&!|>!", "operators of zsh"),
+    (r"\$\+|\$=|\$~|\$\^", "zsh parameter forms"),
+    (r"\{[^}]*[^\s,.}]-[^}]*\}", "zsh brace ranges"),
+    (r"(?:^|[\s;&|(])(?:[<>]\s*\S+\s*)+(?:$|[;&|)])", "a redirection alone starts a pager in zsh"),
+    (r"!", "history expansion and negation differ"),
+    (r"%\w*\(", "prompt expansion"),
+    (r"\$[A-Za-z_]\w*\[|\$\d\[", "zsh reads a subscript after a plain variable"),
+)  # fmt: skip
+
+
+def differences(command: str) -> list[str]:
+    """Give a reason for each construct in which zsh goes its own way."""
+    return [reason for pattern, reason in _DIFFERENCES if re.search(pattern, command)]
