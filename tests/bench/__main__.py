@@ -48,7 +48,8 @@ def bulk(way: list[str], file: Path, times: int) -> float:
         received = 0
         while chunk := os.read(ssh.stdout.fileno(), 1 << 20):
             received += len(chunk)
-    assert (ssh.returncode, received) == (0, file.stat().st_size * times)
+    wanted = file.stat().st_size * times
+    assert (ssh.returncode, received) == (0, wanted), (ssh.returncode, received, wanted, way[-1])
     return time.perf_counter() - began
 
 

@@ -21,6 +21,7 @@ class Out(asyncssh.SSHClientSession[bytes]):
 
     def __init__(self, other: In) -> None:
         self.other = other
+        self.status = 255
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self.chan = chan
@@ -33,10 +34,10 @@ class Out(asyncssh.SSHClientSession[bytes]):
         return True
 
     def exit_status_received(self, status: int) -> None:
-        self.other.chan.exit(status)
+        self.status = status  # output may still come after it
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.other.chan.close()
+        self.other.chan.exit(self.status)
 
     def pause_writing(self) -> None:
         self.other.chan.pause_reading()
