@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bastion.events import Ask, Effect, EndReason, Outcome, Resolved, Withdraw
-from bastion.gate.gate import Judgement
+from bastion.events import (
+    Ask,
+    Decided,
+    Dial,
+    Effect,
+    EndReason,
+    Exit,
+    Outcome,
+    Resolved,
+    Tell,
+    Withdraw,
+)
+from bastion.gate.gate import Judgement, strictest
+from bastion.gate.words import refusal, unresolved
+from bastion.model import EXIT_REFUSED, Request
 from bastion.policy.rules import Action
 
-END_OF_APPROVAL: Final = {
+_ENDS: Final = {
     Outcome.REFUSED: EndReason.APPROVAL_REFUSED,
     Outcome.EXPIRED: EndReason.APPROVAL_EXPIRED,
     Outcome.WITHDRAWN: EndReason.APPROVAL_WITHDRAWN,
 }
-"""How a channel ends whose opening was not granted."""
 
 
 class Consent:
@@ -28,6 +40,26 @@ class Consent:
     def pending(self) -> bool:
         """Whether an answer is being waited for."""
         return bool(self._left)
+
+    def open(self, request: Request, judgements: Sequence[Judgement]) -> list[Effect]:
+        """Open a channel by these judgements: the last effect is Dial, Exit or Ask."""
+        if judgements:
+            asked, verdict = strictest(judgements)
+            if verdict.action is Action.DENY:
+                end = Exit(EndReason.DENIED, EXIT_REFUSED)
+                return [Decided(asked, verdict), Tell(refusal(verdict)), end]
+        decided: list[Effect] = [Decided(*judgement) for judgement in judgements]
+        return [*decided, *(self.ask(judgements) or [Dial(request)])]
+
+    def opened(self, request: Request, event: Resolved) -> list[Effect]:
+        """Take an answer about the opening: the last effect is as above, or there is none."""
+        verdict = self._left[0][1] if self._left else None
+        outcome, effects = self.resolved(event)
+        if outcome is None or verdict is None:
+            return effects
+        if outcome is Outcome.GRANTED:
+            return [Dial(request)]
+        return [Tell(unresolved(event, verdict)), Exit(_ENDS[outcome], EXIT_REFUSED)]
 
     def ask(self, judgements: Sequence[Judgement]) -> list[Effect]:
         """Ask about everything among these that needs approval; nothing to ask gives no effect."""

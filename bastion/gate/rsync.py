@@ -15,8 +15,8 @@ from enum import Enum, auto
 from typing import Final
 
 from bastion.events import (
+    Ask,
     ClientEof,
-    Decided,
     Dial,
     Effect,
     EndReason,
@@ -29,7 +29,6 @@ from bastion.events import (
     FromTarget,
     HoldClient,
     Opened,
-    Outcome,
     Resolved,
     Stream,
     TargetEof,
@@ -39,12 +38,11 @@ from bastion.events import (
     ToTarget,
     Transcript,
 )
-from bastion.gate.consent import END_OF_APPROVAL, Consent
+from bastion.gate.consent import Consent
 from bastion.gate.content import Content, ReorderWindow
-from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
+from bastion.gate.gate import Decide, finished, judge
 from bastion.gate.transcripts import transcript
-from bastion.gate.words import refusal, unresolved
-from bastion.model import EXIT_REFUSED, Direction, Request
+from bastion.model import EXIT_REFUSED, Direction, ExecRequest, Request
 from bastion.policy.files import RsyncServer
 from bastion.policy.rules import Action
 
@@ -67,7 +65,7 @@ class RsyncGate:
         self._transfer = transfer
         self._state = _State.NEW
         self._consent = Consent()
-        self._opening: Judgement | None = None
+        self._opening: Request = ExecRequest("")
         self._held = bytearray()
         self._held_eof = False
         self._up = Content(ReorderWindow())
@@ -77,7 +75,8 @@ class RsyncGate:
         """Take one event; give what is to be done."""
         match self._state:
             case _State.NEW if isinstance(event, Opened):
-                return self._open(event.request)
+                effects = self._begin(self._open(event.request))
+                return [*effects, HoldClient(True)] if self._consent.pending else effects
             case _State.ASKING:
                 return self._while_asking(event)
             case _State.OPEN:
@@ -86,27 +85,23 @@ class RsyncGate:
                 return []
 
     def _open(self, request: Request) -> list[Effect]:
+        self._opening = request
+        command = judge(self._decide, request)
+        if command[1].action is Action.DENY:  # else the verdicts about the files rule
+            return self._consent.open(request, [command])
         judgements = [judge(self._decide, asked) for asked in self._transfer.requests]
-        said = self._decide(request)
-        if said.action is Action.DENY:  # else the verdicts about the files rule
-            judgements = [(request, said)]
-        asked, verdict = strictest(judgements)
-        self._opening = (request, verdict)
-        if verdict.action is Action.DENY:
-            self._state = _State.ENDED
-            end = Exit(EndReason.DENIED, EXIT_REFUSED)
-            return [Decided(asked, verdict), Tell(refusal(verdict)), end]
-        decided: list[Effect] = [Decided(*judgement) for judgement in judgements]
-        questions = self._consent.ask(judgements)
-        if not questions:
-            return [*decided, *self._dial()]
-        self._state = _State.ASKING
-        return [*decided, *questions, HoldClient(True)]
+        return self._consent.open(request, judgements)
 
-    def _dial(self) -> list[Effect]:
-        assert self._opening is not None
-        self._state = _State.OPEN
-        return [Dial(self._opening[0])]
+    def _begin(self, effects: list[Effect]) -> list[Effect]:
+        """Go where the last effect about the opening leads."""
+        match effects[-1:]:
+            case [Dial()]:
+                self._state = _State.OPEN
+            case [Ask()]:
+                self._state = _State.ASKING
+            case [Exit()]:
+                self._state = _State.ENDED
+        return effects
 
     def _while_asking(self, event: Event) -> list[Effect]:
         match event:
@@ -127,15 +122,10 @@ class RsyncGate:
                 return []
 
     def _resolve(self, event: Resolved) -> list[Effect]:
-        outcome, effects = self._consent.resolved(event)
-        if outcome is None:
+        effects = self._begin(self._consent.opened(self._opening, event))
+        if self._state is not _State.OPEN:
             return effects
-        assert self._opening is not None
-        if outcome is not Outcome.GRANTED:
-            self._state = _State.ENDED
-            tell = Tell(unresolved(event, self._opening[1]))
-            return [tell, Exit(END_OF_APPROVAL[outcome], EXIT_REFUSED)]
-        effects = [*self._dial(), HoldClient(False)]
+        effects.append(HoldClient(False))
         held, self._held = bytes(self._held), bytearray()
         if held:
             effects += self._while_open(FromClient(event.at, held))

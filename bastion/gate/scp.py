@@ -25,6 +25,7 @@ from typing import Final
 
 from bastion.errors import ClientFault, ProtocolFault, TargetFault
 from bastion.events import (
+    Ask,
     ClientEof,
     Decided,
     Dial,
@@ -49,7 +50,7 @@ from bastion.events import (
     ToTarget,
     Transcript,
 )
-from bastion.gate.consent import END_OF_APPROVAL, Consent
+from bastion.gate.consent import Consent
 from bastion.gate.content import Content, ReorderWindow
 from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
 from bastion.gate.transcripts import denied, described, transcript
@@ -57,6 +58,7 @@ from bastion.gate.words import refusal, unresolved
 from bastion.model import (
     EXIT_REFUSED,
     Direction,
+    ExecRequest,
     FileOperation,
     FileRequest,
     Request,
@@ -64,7 +66,7 @@ from bastion.model import (
 )
 from bastion.policy.files import ScpPath, ScpServer
 from bastion.policy.paths import absolute, parent
-from bastion.policy.rules import Action, Verdict
+from bastion.policy.rules import Action
 from bastion.wire import scp
 
 AHEAD_LIMIT: Final = 1024 * 1024
@@ -110,7 +112,7 @@ class ScpGate:
         self._eof_sent = False
         self._stalled = False
         self._consent = Consent()
-        self._opening: tuple[Request, Verdict] | None = None
+        self._opening: Request = ExecRequest("")
         self._covered: set[str] = set()
         self._folders: list[tuple[str, ...]] = []
         self._line = b""
@@ -137,7 +139,7 @@ class ScpGate:
     def _take(self, event: Event) -> None:
         match event:
             case Opened(request=request):
-                self._open(request)
+                self._begin(self._open(request))
             case FromClient(data=data):
                 self._client.add(data)
             case ClientEof():
@@ -155,45 +157,37 @@ class ScpGate:
 
     # --- the channel itself -------------------------------------------------------------------
 
-    def _open(self, request: Request) -> None:
+    def _open(self, request: Request) -> list[Effect]:
+        self._opening = request
+        command = judge(self._decide, request)
+        if command[1].action is Action.DENY:  # else the verdicts about the files rule
+            return self._consent.open(request, [command])
         judgements = [judge(self._decide, asked) for asked in _named(self._transfer)]
-        said = self._decide(request)
-        if said.action is Action.DENY:  # else the verdicts about the files rule
-            judgements = [(request, said)]
-        asked, verdict = strictest(judgements) if judgements else (request, said)
-        if verdict.action is Action.DENY:
-            self._effects += [Decided(asked, verdict), Tell(refusal(verdict))]
-            self._end(Exit(EndReason.DENIED, EXIT_REFUSED))
-            return
-        self._opening = (request, verdict)
-        self._state = _State.ASKING
-        if not self._uploads:
-            self._effects += [Decided(*judgement) for judgement in judgements]
-            self._covered = {said.rule for _, said in judgements if said.action is Action.APPROVE}
-            self._effects += self._consent.ask(judgements)
-        if not self._consent.pending:
-            self._dial(request)
+        if self._uploads:  # every record will be decided, and asked for, by its name
+            judgements = [said for said in judgements if said[1].action is Action.DENY]
+        self._covered = {said.rule for _, said in judgements if said.action is Action.APPROVE}
+        return self._consent.open(request, judgements)
 
-    def _dial(self, request: Request) -> None:
-        self._state = _State.READY
-        self._effects.append(Dial(request))
+    def _begin(self, effects: list[Effect]) -> None:
+        """Go where the last effect about the opening leads."""
+        self._effects += effects
+        match effects[-1:]:
+            case [Dial()]:
+                self._state = _State.READY
+            case [Ask()]:
+                self._state = _State.ASKING
+            case [Exit()]:
+                self._state = _State.ENDED
 
     def _resolve(self, event: Resolved) -> None:
+        if self._state is _State.ASKING:
+            self._begin(self._consent.opened(self._opening, event))
+            return
         outcome, effects = self._consent.resolved(event)
         self._effects += effects
-        if outcome is None:
-            return
-        if self._state is _State.ASKING:
-            assert self._opening is not None
-            request, verdict = self._opening
-            if outcome is Outcome.GRANTED:
-                self._dial(request)
-            else:
-                self._effects.append(Tell(unresolved(event, verdict)))
-                self._end(Exit(END_OF_APPROVAL[outcome], EXIT_REFUSED))
-        elif outcome is Outcome.GRANTED:
+        if outcome is Outcome.GRANTED:
             self._pass_entry()
-        else:
+        elif outcome is not None:
             _, verdict = strictest(self._judgements)
             self._refuse(unresolved(event, verdict))
 

@@ -22,6 +22,7 @@ from typing import Final
 
 from bastion.errors import ClientFault, ProtocolFault, TargetFault
 from bastion.events import (
+    Ask,
     ClientEof,
     Decided,
     Dial,
@@ -46,7 +47,7 @@ from bastion.events import (
     ToTarget,
     Transcript,
 )
-from bastion.gate.consent import END_OF_APPROVAL, Consent
+from bastion.gate.consent import Consent
 from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
 from bastion.gate.sftp_files import OpenFile, Sent, SftpTable
 from bastion.gate.sftp_meaning import Meaning, meaning_of
@@ -125,7 +126,7 @@ class SftpGate:
         self._eof_sent = False
         self._stalled = False
         self._consent = Consent()
-        self._opening: Judgement | None = None
+        self._opening: Request = SubsystemRequest("sftp")
         self._held: _Held | None = None
         self._home = "~"
         self._table = SftpTable()
@@ -147,7 +148,8 @@ class SftpGate:
     def _take(self, event: Event) -> None:
         match event:
             case Opened(request=request):
-                self._open(request)
+                self._opening = request
+                self._begin(self._consent.open(request, [judge(self._decide, request)]))
             case FromClient(data=data):
                 self._client.add(data)
             case ClientEof():
@@ -163,40 +165,25 @@ class SftpGate:
 
     # --- the channel itself -------------------------------------------------------------------
 
-    def _open(self, request: Request) -> None:
-        verdict = self._decide(request)
-        self._effects.append(Decided(request, verdict))
-        self._opening = (request, verdict)
-        if verdict.action is Action.DENY:
-            self._effects.append(Tell(refusal(verdict)))
-            self._end(Exit(EndReason.DENIED, EXIT_REFUSED))
-        elif verdict.action is Action.APPROVE:
-            self._state = _State.ASKING
-            self._effects += self._consent.ask([self._opening])
-        else:
-            self._dial(request)
-
-    def _dial(self, request: Request) -> None:
-        self._state = _State.GREETING
-        self._effects.append(Dial(request))
+    def _begin(self, effects: list[Effect]) -> None:
+        """Go where the last effect about the opening leads."""
+        self._effects += effects
+        match effects[-1:]:
+            case [Dial()]:
+                self._state = _State.GREETING
+            case [Ask()]:
+                self._state = _State.ASKING
+            case [Exit()]:
+                self._state = _State.ENDED
 
     def _resolve(self, event: Resolved) -> None:
+        if self._state is _State.ASKING:
+            self._begin(self._consent.opened(self._opening, event))
+            return
         outcome, effects = self._consent.resolved(event)
         self._effects += effects
-        if outcome is None:
-            return
-        if self._state is _State.ASKING:
-            assert self._opening is not None
-            self._resolve_opening(event, *self._opening)
-        else:
+        if outcome is not None:
             self._resolve_held(event)
-
-    def _resolve_opening(self, event: Resolved, request: Request, verdict: Verdict) -> None:
-        if event.outcome is Outcome.GRANTED:
-            self._dial(request)
-        else:
-            self._effects.append(Tell(unresolved(event, verdict)))
-            self._end(Exit(END_OF_APPROVAL[event.outcome], EXIT_REFUSED))
 
     def _resolve_held(self, event: Resolved) -> None:
         assert self._held is not None
