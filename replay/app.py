@@ -26,8 +26,8 @@ from replay.stage import Stage
 FRAME: Final = 1 / 30
 """Seconds between two looks at the clock."""
 
-BUDGET: Final = 1024 * 1024
-"""Characters fed in one frame: keys must still be heard while a long seek runs."""
+BUDGET: Final = 0.02
+"""Seconds of emulation in one frame: keys must still be heard while a long seek runs."""
 
 SKIP: Final = 5.0
 """Seconds that an arrow key moves."""

@@ -14,8 +14,12 @@ from rich.cells import get_character_cell_size
 from bastion.errors import CastFault
 from bastion.wire.asciicast import clamp_size
 
-PIECE: Final = 64 * 1024
-"""Characters that are fed at once: a line of megabytes must not hold the screen up."""
+PIECE: Final = 4096
+"""Characters that are fed at once: a few of them (`CSI 65535 b`) can cost half a millisecond."""
+
+MAX_COLUMNS: Final = 500
+MAX_ROWS: Final = 200
+"""The emulator moves every cell at a scroll or a resize: at four times this it takes seconds."""
 
 _NEW_LINE_MODE: Final = "\x1b[20h"
 
@@ -73,7 +77,7 @@ class AvtScreen:
     """
 
     def __init__(self, columns: int, rows: int, *, raw_newlines: bool = False) -> None:
-        columns, rows = clamp_size(columns, rows)
+        columns, rows = clamp(columns, rows)
         self._vt = avt.Vt(columns, rows, scrollback_limit=0)
         if raw_newlines:
             self._vt.feed_str(_NEW_LINE_MODE)
@@ -95,7 +99,7 @@ class AvtScreen:
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size; too small a window makes avt panic, so it is clamped."""
-        columns, rows = clamp_size(columns, rows)
+        columns, rows = clamp(columns, rows)
         _guard(partial(self._vt.resize, columns, rows))
 
     def row(self, number: int) -> list[Run]:
@@ -117,7 +121,7 @@ class Transcript:
     """The text of a recording: wrapped lines are whole again, full-screen programs left out."""
 
     def __init__(self, columns: int, rows: int, *, raw_newlines: bool = False) -> None:
-        columns, rows = clamp_size(columns, rows)
+        columns, rows = clamp(columns, rows)
         self._collector = TextCollector(avt.Vt(columns, rows, scrollback_limit=0))
         if raw_newlines:
             self._collector.feed_str(_NEW_LINE_MODE)
@@ -128,11 +132,17 @@ class Transcript:
 
     def resize(self, columns: int, rows: int) -> Iterable[str]:
         """Give the lines that are pushed out by it."""
-        return _strings(_guard(partial(self._collector.resize, *clamp_size(columns, rows))))
+        return _strings(_guard(partial(self._collector.resize, *clamp(columns, rows))))
 
     def flush(self) -> Iterable[str]:
         """Give the lines that are left."""
         return _strings(_guard(self._collector.flush))
+
+
+def clamp(columns: int, rows: int) -> tuple[int, int]:
+    """Bring a size into what is emulated."""
+    columns, rows = clamp_size(columns, rows)
+    return min(columns, MAX_COLUMNS), min(rows, MAX_ROWS)
 
 
 def _guard(call: Callable[[], object]) -> object:
