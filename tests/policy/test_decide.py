@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.model import (
@@ -297,6 +296,7 @@ LINES = st.sampled_from(
 NAMES = ("rm", "mv", "ls", "shadow")
 
 
+@settings(deadline=None, max_examples=50)  # each example loads three policies
 @given(
     st.lists(LINES, min_size=1, max_size=3).map("; ".join),
     st.lists(st.sampled_from(NAMES), unique=True),
@@ -316,10 +316,9 @@ def test_a_further_rule_never_loosens(line, deny, approve, allow, default, opaqu
 
     before = verdict(deny, approve)
     assert SEVERITY[verdict([*deny, added], approve).action] >= SEVERITY[before.action]
-    for order in itertools.permutations(deny):
-        assert verdict(list(order), approve[::-1]).action is before.action
-    if before.action is ALLOW and default is ALLOW:
-        assert not set(deny) & {"rm", "shadow"} or before.rule != "default" or "rm -r" not in line
+    assert verdict(deny[::-1], approve[::-1]).action is before.action
+    if any(found == "rm -r x" for found in line.split("; ")) and "rm" in deny:
+        assert before.action is DENY
 
 
 TEXT = st.text(

@@ -131,7 +131,7 @@ grants:
         "p.yaml:7:24: example of `empty` fails",
         "p.yaml:10:14: this matches every command",
         "p.yaml:15:24: write an operation and a path",
-        "p.yaml:15:54: an example is a command line, or has one of",
+        "p.yaml:15:53: an example is a command line, or has one of",
         "p.yaml:18:13: there is no role `dev`",
         "p.yaml:19:14: name targets",
         "p.yaml:22:14: there is no rule `unsur`; did you mean `unsure`?",
