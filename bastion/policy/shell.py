@@ -83,11 +83,16 @@ def _judge_characters(walker: Walker, command: str) -> None:
     if _PLAIN.fullmatch(command):
         return
     for character in command:
-        if character in "\t\n " or character.isascii() and character.isprintable():
+        if character in "\t\n " or (character.isascii() and character.isprintable()):
             continue
         category = unicodedata.category(character)
-        if category in ("Cc", "Cf", "Zs", "Zl", "Zp", "Co", "Cn", "Cs") or visible(character) != character:
+        if (
+            category in ("Cc", "Cf", "Zs", "Zl", "Zp", "Co", "Cn", "Cs")
+            or visible(character) != character
+        ):
             walker.cannot_tell(
-                OpaqueKind.CHARACTERS, f"holds {visible(character)}, which cannot be seen", character
+                OpaqueKind.CHARACTERS,
+                f"holds {visible(character)}, which cannot be seen",
+                character,
             )
             return

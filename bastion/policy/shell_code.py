@@ -14,9 +14,10 @@ from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind
 from bastion.policy.shell_lex import ansi_c
-from bastion.policy.shell_state import UNKNOWN, Place, Reader, literal
+from bastion.policy.shell_state import UNKNOWN, Place, Reader, literal, names
 
 _NAME: Final = re.compile(r"[$@%]?[A-Za-z_]\w*")
+_SPAWN: Final = re.compile(r"\b(?:spawn|exec|system)\s+([^;\n\]]+)")
 MAX_STRINGS: Final = 40
 """Strings of one text that are read as commands."""
 
@@ -30,23 +31,75 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_PYTHON: Final = frozenset(
-    ["and", "as", "assert", "break", "class", "continue", "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield", "None", "True", "False", "self", "print", "len", "range", "str", "int", "float", "bool", "list", "dict", "set", "tuple", "sorted", "sum", "min", "max", "abs", "round", "enumerate", "zip", "map", "filter", "any", "all", "repr", "chr", "ord", "hex", "bin", "oct", "format", "isinstance", "type", "iter", "next", "reversed", "divmod", "pow", "id", "hash", "Exception", "ValueError", "KeyError", "TypeError", "bytes", "bytearray", "input", "slice", "frozenset", "sys", "version", "version_info", "stdin", "stdout", "stderr", "argv", "exit", "platform", "executable", "maxsize", "byteorder", "path", "json", "load", "loads", "dump", "dumps", "indent", "sort_keys", "ensure_ascii", "math", "datetime", "time", "date", "now", "today", "utcnow", "strftime", "strptime", "isoformat", "timedelta", "timezone", "utc", "sleep", "re", "match", "search", "sub", "findall", "split", "join", "strip", "lstrip", "rstrip", "replace", "upper", "lower", "title", "startswith", "endswith", "encode", "decode", "hashlib", "sha256", "sha1", "md5", "sha512", "hexdigest", "digest", "base64", "b64encode", "b64decode", "urllib", "parse", "quote", "unquote", "urlparse", "random", "randint", "choice", "choices", "uuid", "uuid4", "string", "ascii_letters", "digits", "collections", "Counter", "defaultdict", "itertools", "functools", "statistics", "mean", "median", "decimal", "Decimal", "fractions", "textwrap", "dedent", "calendar", "locale", "getpreferredencoding", "socket", "gethostname", "getfqdn", "append", "extend", "items", "keys", "values", "get", "pop", "index", "count", "read", "readline", "readlines", "write", "flush", "sort", "copy", "update", "add", "pi", "sqrt", "e", "log", "sin", "cos", "floor", "ceil", "factorial", "comb", "struct", "sysconfig", "end", "sep", "file", "key", "default", "lines", "splitlines", "buffer", "os", "getcwd", "getpid", "cpu_count", "uname", "environ", "sysname", "machine", "release", "timestamp", "fromtimestamp", "token_hex", "secrets", "zlib", "crc32", "csv", "reader", "writer", "writerow"]
+_PYTHON: Final = names(
+    """
+    and as assert break class continue def del elif else except finally for from global if
+    import in is lambda nonlocal not or pass raise return try while with yield None True False
+    self print len range str int float bool list dict set tuple sorted sum min max abs round
+    enumerate zip map filter any all repr chr ord hex bin oct format isinstance type iter next
+    reversed divmod pow id hash Exception ValueError KeyError TypeError bytes bytearray input
+    slice frozenset sys version version_info stdin stdout stderr argv exit platform executable
+    maxsize byteorder path json load loads dump dumps indent sort_keys ensure_ascii math
+    datetime time date now today utcnow strftime strptime isoformat timedelta timezone utc sleep
+    re match search sub findall split join strip lstrip rstrip replace upper lower title
+    startswith endswith encode decode hashlib sha256 sha1 md5 sha512 hexdigest digest base64
+    b64encode b64decode urllib parse quote unquote urlparse random randint choice choices uuid
+    uuid4 string ascii_letters digits collections Counter defaultdict itertools functools
+    statistics mean median decimal Decimal fractions textwrap dedent calendar locale
+    getpreferredencoding socket gethostname getfqdn append extend items keys values get pop
+    index count read readline readlines write flush sort copy update add pi sqrt e log sin cos
+    floor ceil factorial comb struct sysconfig end sep file key default lines splitlines buffer
+    os getcwd getpid cpu_count uname environ sysname machine release timestamp fromtimestamp
+    token_hex secrets zlib crc32 csv reader writer writerow
+    """
 )
-_PERL: Final = frozenset(
-    ["my", "our", "if", "else", "elsif", "unless", "while", "until", "foreach", "for", "and", "or", "not", "eq", "ne", "lt", "gt", "le", "ge", "cmp", "x", "last", "next", "print", "printf", "say", "length", "substr", "index", "rindex", "join", "split", "reverse", "sort", "map", "grep", "keys", "values", "each", "scalar", "push", "pop", "shift", "unshift", "splice", "lc", "uc", "lcfirst", "ucfirst", "defined", "undef", "exists", "delete", "chomp", "chop", "ord", "chr", "hex", "oct", "int", "abs", "sqrt", "sin", "cos", "rand", "srand", "time", "localtime", "gmtime", "sprintf", "STDIN", "STDOUT", "STDERR", "s", "y", "tr", "m", "g", "i", "ms", "gi", "ig", "BEGIN", "END", "strict", "warnings", "use", "local", "wantarray", "return", "sub", "die", "warn", "n", "r", "v", "sum", "List", "Util"]
+_PERL: Final = names(
+    """
+    my our if else elsif unless while until foreach for and or not eq ne lt gt le ge cmp x last
+    next print printf say length substr index rindex join split reverse sort map grep keys
+    values each scalar push pop shift unshift splice lc uc lcfirst ucfirst defined undef exists
+    delete chomp chop ord chr hex oct int abs sqrt sin cos rand srand time localtime gmtime
+    sprintf STDIN STDOUT STDERR s y tr m g i ms gi ig BEGIN END strict warnings use local
+    wantarray return sub die warn n r v sum List Util
+    """
 )
-_RUBY: Final = frozenset(
-    ["puts", "print", "p", "if", "else", "elsif", "end", "while", "until", "unless", "for", "in", "each", "map", "select", "reject", "times", "upto", "downto", "length", "size", "join", "split", "reverse", "sort", "uniq", "first", "last", "gsub", "sub", "to_s", "to_i", "to_f", "to_a", "upcase", "downcase", "strip", "chomp", "inspect", "nil", "true", "false", "and", "or", "not", "begin", "rescue", "ensure", "return", "yield", "STDIN", "STDOUT", "gets", "ARGF", "read", "lines", "each_line", "sum", "min", "max", "count", "include", "keys", "values", "Time", "now", "strftime", "Integer", "Float", "String", "Array", "Hash", "new", "rand", "Math", "sqrt", "RUBY_VERSION", "format", "sprintf", "printf", "json", "JSON", "parse", "generate", "pretty_generate", "require", "date", "Date", "today"]
+_RUBY: Final = names(
+    """
+    puts print p if else elsif end while until unless for in each map select reject times upto
+    downto length size join split reverse sort uniq first last gsub sub to_s to_i to_f to_a
+    upcase downcase strip chomp inspect nil true false and or not begin rescue ensure return
+    yield STDIN STDOUT gets ARGF read lines each_line sum min max count include keys values Time
+    now strftime Integer Float String Array Hash new rand Math sqrt RUBY_VERSION format sprintf
+    printf json JSON parse generate pretty_generate require date Date today
+    """
 )
-_NODE: Final = frozenset(
-    ["console", "log", "error", "const", "let", "var", "function", "return", "if", "else", "for", "while", "of", "in", "new", "true", "false", "null", "undefined", "typeof", "JSON", "stringify", "parse", "Math", "max", "min", "round", "floor", "ceil", "random", "sqrt", "abs", "PI", "Date", "now", "toISOString", "toString", "length", "map", "filter", "reduce", "forEach", "join", "split", "slice", "push", "pop", "concat", "sort", "reverse", "includes", "indexOf", "replace", "trim", "toUpperCase", "toLowerCase", "Number", "String", "Boolean", "Array", "Object", "keys", "values", "entries", "parseInt", "parseFloat", "isNaN", "process", "version", "versions", "argv", "platform", "arch", "stdout", "write", "getTime", "charCodeAt", "fromCharCode", "repeat", "from", "async", "await", "Promise", "resolve", "then", "Set", "Map"]
+_NODE: Final = names(
+    """
+    console log error const let var function return if else for while of in new true false null
+    undefined typeof JSON stringify parse Math max min round floor ceil random sqrt abs PI Date
+    now toISOString toString length map filter reduce forEach join split slice push pop concat
+    sort reverse includes indexOf replace trim toUpperCase toLowerCase Number String Boolean
+    Array Object keys values entries parseInt parseFloat isNaN process version versions argv
+    platform arch stdout write getTime charCodeAt fromCharCode repeat from async await Promise
+    resolve then Set Map
+    """
 )
-_PHP: Final = frozenset(
-    ["echo", "print", "printf", "sprintf", "if", "else", "elseif", "while", "for", "foreach", "as", "function", "return", "true", "false", "null", "array", "count", "strlen", "strtoupper", "strtolower", "trim", "explode", "implode", "str_replace", "substr", "json_encode", "json_decode", "date", "time", "var_dump", "print_r", "phpversion", "PHP_VERSION", "PHP_EOL", "PHP_OS", "intval", "floatval", "round", "floor", "ceil", "max", "min", "rand", "random_int", "md5", "sha1", "base64_encode", "base64_decode", "JSON_PRETTY_PRINT", "php"]
+_PHP: Final = names(
+    """
+    echo print printf sprintf if else elseif while for foreach as function return true false
+    null array count strlen strtoupper strtolower trim explode implode str_replace substr
+    json_encode json_decode date time var_dump print_r phpversion PHP_VERSION PHP_EOL PHP_OS
+    intval floatval round floor ceil max min rand random_int md5 sha1 base64_encode
+    base64_decode JSON_PRETTY_PRINT php
+    """
 )
-_LUA: Final = frozenset(
-    ["print", "local", "function", "end", "if", "then", "else", "elseif", "for", "while", "repeat", "until", "do", "return", "and", "or", "not", "nil", "true", "false", "in", "pairs", "ipairs", "type", "tostring", "tonumber", "string", "format", "rep", "sub", "upper", "lower", "len", "reverse", "gsub", "match", "find", "byte", "char", "table", "concat", "insert", "sort", "unpack", "math", "floor", "ceil", "max", "min", "sqrt", "random", "pi", "abs", "os", "time", "date", "clock", "_VERSION"]
+_LUA: Final = names(
+    """
+    print local function end if then else elseif for while repeat until do return and or not nil
+    true false in pairs ipairs type tostring tonumber string format rep sub upper lower len
+    reverse gsub match find byte char table concat insert sort unpack math floor ceil max min
+    sqrt random pi abs os time date clock _VERSION
+    """
 )
 _HARMLESS: Final[dict[str, frozenset[str]]] = {
     "python": _PYTHON, "perl": _PERL, "ruby": _RUBY, "node": _NODE, "php": _PHP, "lua": _LUA,
@@ -69,7 +122,9 @@ _BARE: Final[dict[str, re.Pattern[str]]] = {
 }
 _AMBIGUOUS: Final[dict[str, re.Pattern[str]]] = {
     # Where these stand, a quote may not be a quote: every name in the text counts, strings too.
-    "perl": re.compile(r"/|#|<<|\?|\$['\"`]|\b(?:s|m|y|tr|q[qxwr]?)\b\s*[^\w\s,;)=]|^=", re.MULTILINE),
+    "perl": re.compile(
+        r"/|#|<<|\?|\$['\"`]|\b(?:s|m|y|tr|q[qxwr]?)\b\s*[^\w\s,;)=]|^=", re.MULTILINE
+    ),
     "ruby": re.compile(r"/|#|<<|%|\?['\"]|^=|__END__", re.MULTILINE),
     "node": re.compile(r"/|#|<!--|-->"),
     "php": re.compile(r"/[/*]|#|<<<"),
@@ -87,6 +142,8 @@ def read_code(reader: Reader, language: str, code: str, place: Place) -> None:
     if not _is_harmless(language, rest):
         reader.cannot_tell(OpaqueKind.CODE, f"{language} code may run or open anything", code)
         list_strings(reader, list(_TOKEN.finditer(code)), place)
+        for match in _SPAWN.finditer(code) if language == "tcl" else ():
+            reader.read_text(match.group(1), replace(place, feed=UNKNOWN))
         return
     for match in _OPEN.finditer(code) if language == "python" else ():
         writes = set(match["mode"] or "") & set("wxa+")
@@ -207,7 +264,9 @@ def _awk_tokens(code: str) -> list[tuple[str, str]]:
             tokens[-1][0] in ("name", "number", "string") or before in (")", "]", "$", "/re/")
         )
         if code[index] == "/" and (not operand or before in ("return", "print", "in", "BEGIN")):
-            match = re.compile(r"/(?:[^/\\\n\[]|\\.|\[\^?\]?(?:[^\]\\]|\\.)*\])*/").match(code, index)
+            match = re.compile(r"/(?:[^/\\\n\[]|\\.|\[\^?\]?(?:[^\]\\]|\\.)*\])*/").match(
+                code, index
+            )
             if match:
                 tokens.append(("regex", "/re/"))
                 index = match.end()
@@ -251,7 +310,9 @@ def _awk_files(reader: Reader, tokens: list[tuple[str, str]]) -> None:
                 access = Access.READ if text == "<" else Access.WRITE
                 reader.opens_text(ansi_c(following[1:-1]), access, "awk")
             elif text != "<" or kind == "name":
-                reader.cannot_tell(OpaqueKind.CODE, "awk opens a file that is not literal", following)
+                reader.cannot_tell(
+                    OpaqueKind.CODE, "awk opens a file that is not literal", following
+                )
 
 
 def read_sed(reader: Reader, script: str, place: Place) -> None:

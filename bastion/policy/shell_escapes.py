@@ -9,34 +9,30 @@ from typing import Final
 
 from bastion.policy import shell_launch, shell_shells
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import Call, Reader, literal, text_of
+from bastion.policy.shell_state import Call, Reader, literal, names, text_of
 from bastion.policy.shell_wrappers import Wrapper, peel
 
-_EDITORS: Final = frozenset(
-    """vim vi view nvim rvim rview vimdiff gvim evim ex vim.tiny vim.basic nvi elvis emacs emacsclient nano pico
+_EDITORS: Final = names("""vim vi view nvim rvim rview vimdiff gvim evim ex vim.tiny vim.basic nvi elvis emacs emacsclient nano pico
     joe jed mcedit micro kak hx helix ed red ne mg zile crontab-edit vipw vigr visudo sudoedit editor
-    sensible-editor select-editor""".split()
+    sensible-editor select-editor""")
+_PAGERS: Final = names(
+    "less more most pg lv man pinfo info sensible-pager pager zless zmore bzless xzless"
 )
-_PAGERS: Final = frozenset("less more most pg lv man pinfo info sensible-pager pager zless zmore bzless xzless".split())
-_INTERACTIVE: Final = frozenset(
-    """gdb lldb mc ranger nnn lf vifm ncdu ftp sftp lftp ncftp telnet rlogin rsh mosh minicom picocom cu tip
+_INTERACTIVE: Final = names("""gdb lldb mc ranger nnn lf vifm ncdu ftp sftp lftp ncftp telnet rlogin rsh mosh minicom picocom cu tip
     mutt mail mailx alpine pine elm irssi weechat w3m lynx links elinks tclsh wish dc fzf gnuplot nslookup debugfs
     fdisk gdisk cfdisk parted sfdisk aptitude dselect iftop atop htop nmtui whiptail dialog zsh-newuser-install
     loginctl-attach machinectl virsh msfconsole scanmem crash volatility rtorrent mysqlsh pgcli mycli litecli
     redis-shell ranger byobu login su-shell agetty getty openvt ptpython bpython radare2 r2 tshark-shell
     xdg-user-dir run-mailcap see edit compose nsupdate smbclient rpcclient sqlplus gimp scrot zathura
-    slsh ginsh ispell aspell talk write-shell expect-shell""".split()
-)
-_BUILDERS: Final = frozenset(
-    """make gmake bmake pmake ninja cmake ctest meson scons waf bazel rake just task tup ant mvn gradle gradlew sbt lein
+    slsh ginsh ispell aspell talk write-shell expect-shell""")
+_BUILDERS: Final = names("""make gmake bmake pmake ninja cmake ctest meson scons waf bazel rake just task tup ant mvn gradle gradlew sbt lein
     tox nox pytest cabal stack mix rebar3 bundler composer vagrant packer puppet chef-client chef-solo salt-call
     ansible-playbook ansible ansible-pull ansible-test cloud-init easy_install pipx poetry pipenv npx yarn pnpm bunx
     latex pdflatex xelatex lualatex luatex pdftex tex xetex latexmk run-parts anacron batch atd ssh-copy-id mandb
     msgfilter cpan cpanm gem-exec debuild dpkg-buildpackage rpmbuild rpmspec pre-commit husky
     watchman nodemon supervisord pm2 forever foreman overmind goreman honcho invoke fab dbx gtester
     ghostscript gs pexec pdsh pssh clush salt knife cdist rundeck capistrano cap
-    installkernel update-initramfs kernel-install""".split()
-)
+    installkernel update-initramfs kernel-install""")
 
 _RUN_OPTION: Final[dict[str, tuple[str, ...]]] = {
     # Options whose value is a command line.
@@ -141,7 +137,11 @@ def _value(words: list[Word], index: int, text: str, name: str) -> Word | None:
         if not (len(given) > 4 and name.startswith(given)):
             return None
         if equals:
-            return Word(value, value) if word.text is not None else Word(None, word.raw, word.dynamic, value)
+            return (
+                Word(value, value)
+                if word.text is not None
+                else Word(None, word.raw, word.dynamic, value)
+            )
         return following
     letter = name[1:]
     if len(letter) == 1 and name[0] == "-" and text[:1] == "-" and text[1:2] != "-":
@@ -161,7 +161,11 @@ def _run_options(reader: Reader, call: Call) -> None:
             continue
         shell_shells.run_word(reader, replace(call, program=f"{call.program} option"), value)
     for value in _values(call, _LOADS_OPTION.get(call.program, ())):
-        reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"an option of {call.program} may run or load anything", text_of(value))
+        reader.cannot_tell(
+            OpaqueKind.ENVIRONMENT,
+            f"an option of {call.program} may run or load anything",
+            text_of(value),
+        )
 
 
 def _eval_options(reader: Reader, call: Call) -> None:
@@ -204,14 +208,20 @@ def _strings(reader: Reader, call: Call, text: str) -> None:
 
 def _pager(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
-    if call.program == "man" and any(re.fullmatch(r"-[kfwWl]|--(where|path|apropos|whatis)", text) for text in texts):
+    if call.program == "man" and any(
+        re.fullmatch(r"-[kfwWl]|--(where|path|apropos|whatis)", text) for text in texts
+    ):
         return
     for text in texts:
         if text.startswith("+"):
             _bangs(reader, call, text)
     if call.place.shown or any(text.startswith("+") for text in texts):
         reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} can run commands", call.program)
-    for value in _values(call, ("-k", "--lesskey-file", "--lesskey-src", "--lesskey-content", "-o", "-O")) if call.program == "less" else ():
+    for value in (
+        _values(call, ("-k", "--lesskey-file", "--lesskey-src", "--lesskey-content", "-o", "-O"))
+        if call.program == "less"
+        else ()
+    ):
         reader.opens(value, Access.WRITE, "less")
 
 
@@ -222,15 +232,13 @@ _GIT: Final = Wrapper(
     "version help html-path man-path info-path paginate no-pager bare no-replace-objects literal-pathspecs "
     "glob-pathspecs noglob-pathspecs icase-pathspecs no-optional-locks no-advice no-lazy-fetch",
 )  # fmt: skip
-_GIT_PLAIN: Final = frozenset(
-    """add am apply archive blame branch bundle cat-file check-ignore checkout cherry cherry-pick clean clone
+_GIT_PLAIN: Final = names("""add am apply archive blame branch bundle cat-file check-ignore checkout cherry cherry-pick clean clone
     commit commit-tree count-objects describe diff diff-tree fetch format-patch fsck gc grep hash-object help
     init log ls-files ls-remote ls-tree merge merge-base mv name-rev notes prune pull push range-diff reflog
     remote repack reset restore rev-list rev-parse revert rm shortlog show show-branch show-ref sparse-checkout
     stash status switch symbolic-ref tag update-index update-ref verify-commit verify-tag version whatchanged
     worktree write-tree upload-pack receive-pack upload-archive lfs config rebase submodule bisect difftool
-    mergetool filter-branch filter-repo instaweb send-email credential daemon""".split()
-)
+    mergetool filter-branch filter-repo instaweb send-email credential daemon""")
 _GIT_SETTING: Final = re.compile(
     r"(user\.(name|email|signingkey)|color\..*|commit\.gpgsign|tag\.gpgsign|core\.(quotepath|autocrlf|filemode|ignorecase|longpaths|"
     r"abbrev|precomposeunicode|compression)|advice\..*|http\.(postbuffer|lowspeed\w*|extraheader)|pull\.(rebase|ff)|push\.default|"
@@ -246,7 +254,9 @@ def _git(reader: Reader, call: Call) -> None:
         if name in ("c", "config-env") and value is not None:
             _git_setting(reader, call, value)
         elif name in ("exec-path", "git-dir", "work-tree") and value is not None:
-            reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"git --{name} may run other programs", text_of(value))
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, f"git --{name} may run other programs", text_of(value)
+            )
         elif name == "C" and value is not None:
             shell_launch.moved(reader, value)
         elif name == "p" and call.place.shown:
@@ -257,7 +267,9 @@ def _git(reader: Reader, call: Call) -> None:
         return
     verb, rest = peeled.command[0], peeled.command[1:]
     if verb.text is None or verb.text not in _GIT_PLAIN:
-        reader.cannot_tell(OpaqueKind.COMMAND, "git may know this word as an alias or a program", text_of(verb))
+        reader.cannot_tell(
+            OpaqueKind.COMMAND, "git may know this word as an alias or a program", text_of(verb)
+        )
     _git_verb(reader, call, verb.text or "", rest)
 
 
@@ -278,7 +290,9 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
     for word in rest:
         if word.text and re.match(r"(ext|fd)::", word.text):
             reader.cannot_tell(OpaqueKind.CODE, "git runs a program as a transport", word.text)
-            reader.read_text(word.text.partition("::")[2].replace("%S", ""), call.place.within("git ext::"))
+            reader.read_text(
+                word.text.partition("::")[2].replace("%S", ""), call.place.within("git ext::")
+            )
     options: dict[str, tuple[str, ...]] = {
         "rebase": ("-x", "--exec"), "clone": ("-u", "--upload-pack"), "fetch": ("--upload-pack",), "pull": ("--upload-pack",),
         "ls-remote": ("--upload-pack", "--exec"), "push": ("--receive-pack", "--exec"), "archive": ("--exec",),
@@ -294,8 +308,14 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
     if verb == "bisect" and texts[:1] == ["run"]:
         shell_launch.start(reader, replace(call, program="git bisect run"), rest[1:])
     elif verb == "submodule" and "foreach" in texts:
-        command = [word for word in rest[texts.index("foreach") + 1 :] if text_of(word) not in ("--recursive", "-q")]
-        shell_launch.start(reader, replace(call, program="git submodule foreach"), command, join=True)
+        command = [
+            word
+            for word in rest[texts.index("foreach") + 1 :]
+            if text_of(word) not in ("--recursive", "-q")
+        ]
+        shell_launch.start(
+            reader, replace(call, program="git submodule foreach"), command, join=True
+        )
     _git_asks(reader, verb, texts)
 
 
@@ -344,10 +364,14 @@ def _crontab(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
     if "-l" in texts:
         return
-    reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} takes commands for later", call.program)
+    reader.cannot_tell(
+        OpaqueKind.INTERACTIVE, f"{call.program} takes commands for later", call.program
+    )
     if call.place.feed.kind == "text":
         for line in call.place.feed.text.split("\n"):
-            reader.read_text(re.sub(r"^\s*(@\w+|(\S+\s+){5})", "", line), call.place.within(call.program))
+            reader.read_text(
+                re.sub(r"^\s*(@\w+|(\S+\s+){5})", "", line), call.place.within(call.program)
+            )
             reader.read_text(line, call.place.within(call.program))
     elif call.place.feed.kind == "download":
         reader.downloaded(f"a download into {call.program}")
@@ -360,7 +384,11 @@ def _package(reader: Reader, call: Call) -> None:
              "update", "upgrade", "doc", "cert", "push", "fix", "vet"}  # fmt: skip
     found = verbs & set(texts)
     if found or any(word.text is None for word in call.operands[:1]):
-        reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs code that it fetches or finds", " ".join(texts[:2]))
+        reader.cannot_tell(
+            OpaqueKind.SCRIPT,
+            f"{call.program} runs code that it fetches or finds",
+            " ".join(texts[:2]),
+        )
         _eval_options(reader, call)
     for index, text in enumerate(texts):
         if text in ("exec", "x", "run", "-c", "--call"):
@@ -377,15 +405,29 @@ def _database(reader: Reader, call: Call) -> None:
     if call.program.startswith("sqlite"):
         texts += [text_of(word) for word in call.operands[1:]]
     for text in texts:
-        escape = re.search(r"(?:\\!|\bsystem\b|\.shell|\.system|\bprogram\b|\\g\s*\||\\o\s*\||\\copy.*program)\s*(.*)", text, re.IGNORECASE | re.DOTALL)
-        if escape or any(value.text is None for value in values) or re.search(r"load_extension|\.(load|import|output|once|read|open|edit)", text):
+        escape = re.search(
+            r"(?:\\!|\bsystem\b|\.shell|\.system|\bprogram\b|\\g\s*\||\\o\s*\||\\copy.*program)\s*(.*)",
+            text,
+            re.IGNORECASE | re.DOTALL,
+        )
+        if (
+            escape
+            or any(value.text is None for value in values)
+            or re.search(r"load_extension|\.(load|import|output|once|read|open|edit)", text)
+        ):
             reader.cannot_tell(OpaqueKind.CODE, f"{call.program} may leave SQL here", text)
             if escape:
                 reader.read_text(escape.group(1).strip(" '\";"), call.place.within(call.program))
-    if not texts and not any(re.fullmatch(r"-l|--list|--version|-V", text_of(word)) for word in call.operands):
-        if call.place.feed.kind == "text" and not re.search(r"\\|system|^\.", call.place.feed.text, re.IGNORECASE | re.MULTILINE):
+    if not texts and not any(
+        re.fullmatch(r"-l|--list|--version|-V", text_of(word)) for word in call.operands
+    ):
+        if call.place.feed.kind == "text" and not re.search(
+            r"\\|system|^\.", call.place.feed.text, re.IGNORECASE | re.MULTILINE
+        ):
             return
-        reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} reads commands of its own", call.program)
+        reader.cannot_tell(
+            OpaqueKind.INTERACTIVE, f"{call.program} reads commands of its own", call.program
+        )
         if call.place.feed.kind == "text":
             _bangs(reader, call, call.place.feed.text)
 
@@ -405,12 +447,21 @@ def _socat(reader: Reader, call: Call) -> None:
         if word.text is None and not word.prefix:
             reader.cannot_tell(OpaqueKind.CODE, "socat may run a program", word.raw)
         elif match:
-            reader.cannot_tell(OpaqueKind.CODE, "socat gives a program to the network", text_of(word))
-            reader.read_text(re.split(r",(?=\w+(?:=|,|$))", match.group(1))[0].strip("'\""), call.place.within("socat"))
+            reader.cannot_tell(
+                OpaqueKind.CODE, "socat gives a program to the network", text_of(word)
+            )
+            reader.read_text(
+                re.split(r",(?=\w+(?:=|,|$))", match.group(1))[0].strip("'\""),
+                call.place.within("socat"),
+            )
 
 
 def _openssl(reader: Reader, call: Call) -> None:
-    if call.operands and text_of(call.operands[0]) in ("engine", "speed") and len(call.operands) > 1:
+    if (
+        call.operands
+        and text_of(call.operands[0]) in ("engine", "speed")
+        and len(call.operands) > 1
+    ):
         reader.cannot_tell(OpaqueKind.CODE, "openssl loads a library", text_of(call.operands[1]))
     if not call.operands:
         reader.cannot_tell(OpaqueKind.INTERACTIVE, "openssl reads commands of its own", "openssl")
@@ -422,22 +473,37 @@ def _scp(reader: Reader, call: Call) -> None:
     for value in _values(call, ("-o",)):
         shell_launch.ssh_setting(reader, call, value)
     for value in _values(call, ("-F",)):
-        reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"{call.program} is given a configuration", text_of(value))
+        reader.cannot_tell(
+            OpaqueKind.ENVIRONMENT, f"{call.program} is given a configuration", text_of(value)
+        )
 
 
 def _service(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
-    if {"edit", "link", "set-environment", "import-environment", "enable-edit", "switch-root"} & set(texts):
-        reader.cannot_tell(OpaqueKind.ENVIRONMENT, "systemctl changes what services run", " ".join(texts[:2]))
+    if {
+        "edit",
+        "link",
+        "set-environment",
+        "import-environment",
+        "enable-edit",
+        "switch-root",
+    } & set(texts):
+        reader.cannot_tell(
+            OpaqueKind.ENVIRONMENT, "systemctl changes what services run", " ".join(texts[:2])
+        )
     for word in call.operands[:1]:
         if "/" in text_of(word):
             reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs a file", text_of(word))
-            reader.run([literal(text_of(word)), *call.operands[1:]], call.place.within(call.program))
+            reader.run(
+                [literal(text_of(word)), *call.operands[1:]], call.place.within(call.program)
+            )
 
 
 def _loads_operand(reader: Reader, call: Call) -> None:
     if call.operands:
-        reader.cannot_tell(OpaqueKind.CODE, f"{call.program} loads or runs code", text_of(call.operands[0]))
+        reader.cannot_tell(
+            OpaqueKind.CODE, f"{call.program} loads or runs code", text_of(call.operands[0])
+        )
 
 
 def _kube(reader: Reader, call: Call) -> None:
@@ -455,7 +521,9 @@ def _fd(reader: Reader, call: Call) -> None:
 
 def _debugfs(reader: Reader, call: Call) -> None:
     for value in _values(call, ("-R",)):
-        reader.opens_text(text_of(value).split()[-1] if text_of(value).split() else "", Access.READ, call.program)
+        reader.opens_text(
+            text_of(value).split()[-1] if text_of(value).split() else "", Access.READ, call.program
+        )
 
 
 def _build(reader: Reader, call: Call) -> None:

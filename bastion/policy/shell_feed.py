@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from bastion.policy.facts import Word
-from bastion.policy.shell_state import DOWNLOAD, UNKNOWN, Feed
+from bastion.policy.shell_state import DOWNLOAD, UNKNOWN, Feed, names
 from bastion.policy.shell_tree import (
     Compound,
     Node,
@@ -22,8 +22,12 @@ from bastion.policy.shell_tree import (
 )
 from bastion.policy.shell_words import expand, expand_one, literal_of
 
-DOWNLOADERS: Final = frozenset(
-    ["curl", "wget", "fetch", "lynx", "links", "links2", "w3m", "elinks", "aria2c", "axel", "http", "https", "httpie", "xh", "GET", "lwp-request", "lwp-download", "ftp", "tftp", "lftp", "ncftpget", "nc", "ncat", "netcat", "socat", "telnet", "gsutil", "s3cmd", "rclone", "wget2", "curlie", "finger", "whois", "openssl-s_client", "hget"]
+DOWNLOADERS: Final = names(
+    """
+    curl wget fetch lynx links links2 w3m elinks aria2c axel http https httpie xh GET
+    lwp-request lwp-download ftp tftp lftp ncftpget nc ncat netcat socat telnet gsutil s3cmd
+    rclone wget2 curlie finger whois openssl-s_client hget
+    """
 )
 
 

@@ -9,7 +9,16 @@ from typing import Final
 
 from bastion.policy import shell_env, shell_shells
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import UNKNOWN, Call, Reader, joined, literal, normalise, text_of
+from bastion.policy.shell_state import (
+    UNKNOWN,
+    Call,
+    Reader,
+    joined,
+    literal,
+    names,
+    normalise,
+    text_of,
+)
 from bastion.policy.shell_wrappers import WRAPPERS, Peeled, Wrapper, peel
 
 MAX_WRAPPERS: Final = 12
@@ -42,9 +51,11 @@ def start(
     place = call.place.within(call.program)
     if not command:
         if bare == "shell":
-            shell_shells.run_feed(reader, replace(call, program=f"{call.program} (a shell)"), call.place.feed)
+            shell_shells.run_feed(
+                reader, replace(call, program=f"{call.program} (a shell)"), call.place.feed
+            )
         return
-    if join and len(command) == 1 or join and all(word.text is not None for word in command):
+    if (join and len(command) == 1) or (join and all(word.text is not None for word in command)):
         shell_shells.run_word(reader, call, _joined_word(command))
         return
     if join:
@@ -100,7 +111,9 @@ def _env(reader: Reader, call: Call, peeled: Peeled) -> bool:
     words = [literal(word) for word in re.split(r"[ \t\n\r\f\v]+|\\_|\\t|\\n", split.text) if word]
     inner = replace(call, argv=[call.argv[0], *words, *peeled.command])
     wrapper(reader, replace(inner, place=call.place.within("env -S")))
-    reader.read_text(re.sub(r"^(\w+=\S* )*", "", f"{split.text} {rest}"), call.place.within("env -S"))
+    reader.read_text(
+        re.sub(r"^(\w+=\S* )*", "", f"{split.text} {rest}"), call.place.within("env -S")
+    )
     return True
 
 
@@ -146,12 +159,18 @@ def _chroot(reader: Reader, call: Call, peeled: Peeled) -> bool:
 def _capsh(reader: Reader, call: Call, peeled: Peeled) -> bool:
     for index, word in enumerate(call.operands):
         if word.text in ("--", "==", "-+", "=+"):
-            inner = replace(call, argv=[literal("bash"), *call.operands[index + 1 :]], place=call.place.within("capsh"))
+            inner = replace(
+                call,
+                argv=[literal("bash"), *call.operands[index + 1 :]],
+                place=call.place.within("capsh"),
+            )
             shell_shells.shell(reader, replace(inner, program="bash"))
             return True
     if any(text_of(word).startswith("--shell") for word in call.operands):
         reader.cannot_tell(OpaqueKind.COMMAND, "capsh is given another shell", "capsh")
-    reader.opaque = {o: None for o in reader.opaque if not o.reason.startswith("an option of capsh")}
+    reader.opaque = {
+        o: None for o in reader.opaque if not o.reason.startswith("an option of capsh")
+    }
     return True
 
 
@@ -164,7 +183,9 @@ def _start_stop(reader: Reader, call: Call, peeled: Peeled) -> bool:
 
 def _linker(reader: Reader, call: Call, peeled: Peeled) -> bool:
     if peeled.option("preload", "audit", "library-path") is not None:
-        reader.cannot_tell(OpaqueKind.ENVIRONMENT, "the dynamic linker is told to load code", call.program)
+        reader.cannot_tell(
+            OpaqueKind.ENVIRONMENT, "the dynamic linker is told to load code", call.program
+        )
     return False
 
 
@@ -210,8 +231,12 @@ def switch_user(reader: Reader, call: Call) -> None:
     while rest:
         peeled = peel(table, rest)
         for option in peeled.unknown:
-            reader.cannot_tell(OpaqueKind.COMMAND, f"an option of {call.program} is not known", option)
-        texts += [value for name, value in peeled.options if name in ("c", "command", "session-command")]
+            reader.cannot_tell(
+                OpaqueKind.COMMAND, f"an option of {call.program} is not known", option
+            )
+        texts += [
+            value for name, value in peeled.options if name in ("c", "command", "session-command")
+        ]
         user = user or peeled.option("u", "user") is not None
         if user and call.program == "runuser":
             start(reader, call, peeled.command, bare="shell")
@@ -306,8 +331,10 @@ def find(reader: Reader, call: Call) -> None:
         text = text_of(words[index])
         if text in ("-exec", "-execdir", "-ok", "-okdir"):
             end = index + 1
-            while end < len(words) and text_of(words[end]) not in (";", "\\;") and not (
-                words[end].text == "+" and text_of(words[end - 1]) == "{}"
+            while (
+                end < len(words)
+                and text_of(words[end]) not in (";", "\\;")
+                and not (words[end].text == "+" and text_of(words[end - 1]) == "{}")
             ):
                 end += 1
             _find_exec(reader, call, words[index + 1 : end], starts, text)
@@ -316,13 +343,28 @@ def find(reader: Reader, call: Call) -> None:
             within = replace(call.place.within("find -delete"), extra_operands=False)
             roots = starts or [literal(".")]
             reader.run([literal("rm"), literal("-r"), *(_found(root) for root in roots)], within)
-        elif text in ("-fprint", "-fprintf", "-fls", "-fprint0", "-files0-from") and index + 1 < len(words):
+        elif text in (
+            "-fprint",
+            "-fprintf",
+            "-fls",
+            "-fprint0",
+            "-files0-from",
+        ) and index + 1 < len(words):
             access = Access.READ if text == "-files0-from" else Access.WRITE
             reader.opens(words[index + 1], access, "find")
-        elif words[index].text is None and words[index] not in starts and words[index].dynamic != "glob":
+        elif (
+            words[index].text is None
+            and words[index] not in starts
+            and words[index].dynamic != "glob"
+        ):
             before = text_of(words[index - 1]) if index else ""
-            if not re.fullmatch(r"-(i?name|i?path|i?regex|newer\w*|mtime|mmin|size|user|group|type|perm|maxdepth|mindepth|printf|iwholename|wholename|lname|ilname|[ac]min|[ac]time|inum|samefile|regextype)", before):
-                reader.cannot_tell(OpaqueKind.COMMAND, "an expression of find is not literal", words[index].raw)
+            if not re.fullmatch(
+                r"-(i?name|i?path|i?regex|newer\w*|mtime|mmin|size|user|group|type|perm|maxdepth|mindepth|printf|iwholename|wholename|lname|ilname|[ac]min|[ac]time|inum|samefile|regextype)",
+                before,
+            ):
+                reader.cannot_tell(
+                    OpaqueKind.COMMAND, "an expression of find is not literal", words[index].raw
+                )
         index += 1
 
 
@@ -333,12 +375,20 @@ def _found(root: Word) -> Word:
     return Word(None, text, "found", text if text.endswith("/") else text + "/")
 
 
-def _find_exec(reader: Reader, call: Call, command: list[Word], starts: list[Word], how: str) -> None:
+def _find_exec(
+    reader: Reader, call: Call, command: list[Word], starts: list[Word], how: str
+) -> None:
     if not command:
         return
     prefixes = {text_of(word) for word in starts} or {"."}
     prefix = next(iter(prefixes)) if len(prefixes) == 1 and all(w.text for w in starts) else ""
-    prefix = "./" if how.endswith("dir") else prefix + "/" if prefix and not prefix.endswith("/") else prefix
+    prefix = (
+        "./"
+        if how.endswith("dir")
+        else prefix + "/"
+        if prefix and not prefix.endswith("/")
+        else prefix
+    )
     words = []
     for word in command:
         if word.text is not None and "{}" in word.text:
@@ -358,7 +408,10 @@ def parallel(reader: Reader, call: Call) -> None:
             break
         words.append(word)
     while words and text_of(words[0]).startswith("-"):
-        takes = re.fullmatch(r"-[jPNnLSIaDsX]|--(jobs|max-args|colsep|delay|timeout|sshlogin|arg-file|joblog|results|tmpdir|retries|halt|load|memfree|nice)", text_of(words[0]))
+        takes = re.fullmatch(
+            r"-[jPNnLSIaDsX]|--(jobs|max-args|colsep|delay|timeout|sshlogin|arg-file|joblog|results|tmpdir|retries|halt|load|memfree|nice)",
+            text_of(words[0]),
+        )
         words = words[2 if takes else 1 :]
     sources = call.operands[len(words) :]
     if not words:
@@ -394,7 +447,7 @@ def ssh(reader: Reader, call: Call) -> None:
             break
     if host is None:
         return
-    if host.text is None and host.dynamic != "tilde" or (host.text or "").startswith("-"):
+    if (host.text is None and host.dynamic != "tilde") or (host.text or "").startswith("-"):
         reader.cannot_tell(OpaqueKind.COMMAND, "ssh to a host that is not literal", host.raw)
     named = replace(call, program=f"ssh {text_of(host)}")
     if not rest:
@@ -411,8 +464,10 @@ def ssh(reader: Reader, call: Call) -> None:
         reader.read_text(" ".join(text_of(word) for word in rest), call.place.within(named.program))
 
 
-_SSH_RUNS: Final = frozenset("proxycommand localcommand knownhostscommand pkcs11provider remotecommand match include "
-                             "securitykeyprovider xauthlocation controlpath".split())  # fmt: skip
+_SSH_RUNS: Final = names(
+    "proxycommand localcommand knownhostscommand pkcs11provider remotecommand match include "
+                             "securitykeyprovider xauthlocation controlpath"
+)  # fmt: skip
 
 
 def _ssh_options(reader: Reader, call: Call, peeled: Peeled) -> None:
@@ -422,7 +477,9 @@ def _ssh_options(reader: Reader, call: Call, peeled: Peeled) -> None:
         if name == "o" and value is not None:
             ssh_setting(reader, call, value)
         elif name in ("F", "I") and value is not None and value.text not in ("none", "/dev/null"):
-            reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"{call.program} is given a configuration", value.raw)
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, f"{call.program} is given a configuration", value.raw
+            )
         elif name in ("S", "W") and call.program != "ssh" and value is not None:
             start(reader, replace(call, program=f"{call.program} -S"), [value])
         elif name in ("i", "E") and value is not None:
@@ -455,20 +512,32 @@ _CONTAINER: Final = Wrapper(
     "image overrides file project-name profile project-directory server token as request-timeout health-cmd",
     "interactive tty detach privileged rm init read-only quiet stdin no-deps build no-TTY publish-all tls it",
 )  # fmt: skip
-_ENGINES: Final = frozenset("docker podman kubectl oc nerdctl crictl docker-compose k3s lxc incus nomad ctr microk8s".split())
+_ENGINES: Final = names(
+    "docker podman kubectl oc nerdctl crictl docker-compose k3s lxc incus nomad ctr microk8s"
+)
 
 
 def container(reader: Reader, call: Call) -> None:
     """Read `docker exec`, `kubectl exec` and their like."""
     words = call.operands
-    verb = next((i for i, w in enumerate(words) if w.text in ("exec", "run", "create", "debug")), None)
-    if any(word.text is None and not word.prefix for word in words[: verb if verb is not None else 1]):
-        reader.cannot_tell(OpaqueKind.COMMAND, f"what {call.program} is asked for is not literal", "")
-    if verb is None or any(word.text in ("delete", "get", "describe", "apply", "rm") for word in words[:verb]):
+    verb = next(
+        (i for i, w in enumerate(words) if w.text in ("exec", "run", "create", "debug")), None
+    )
+    if any(
+        word.text is None and not word.prefix for word in words[: verb if verb is not None else 1]
+    ):
+        reader.cannot_tell(
+            OpaqueKind.COMMAND, f"what {call.program} is asked for is not literal", ""
+        )
+    if verb is None or any(
+        word.text in ("delete", "get", "describe", "apply", "rm") for word in words[:verb]
+    ):
         return
     peeled = peel(_CONTAINER, words[verb + 1 :])
     rest = peeled.command[1:]
-    again = peel(Wrapper("c", "itq", "container namespace", "stdin tty"), rest) if rest else Peeled()
+    again = (
+        peel(Wrapper("c", "itq", "container namespace", "stdin tty"), rest) if rest else Peeled()
+    )
     command = again.command
     verb_text = text_of(words[verb])
     if text_of(words[0]) == "nomad":
@@ -497,7 +566,11 @@ def terminal(reader: Reader, call: Call) -> None:
     if any(word.text is None for word in call.operands):
         reader.cannot_tell(OpaqueKind.CODE, "tmux is given words that are not literal", "tmux")
     at = next((index for index, text in enumerate(texts) if text in runs), None)
-    tail = peel(Wrapper("cFnstxytedlb", "AdDEPXbIOhvkfaCZ"), call.operands[at + 1 :]).command if at is not None else []
+    tail = (
+        peel(Wrapper("cFnstxyel", "AdDEPXbIOhvkfaCZ"), call.operands[at + 1 :]).command
+        if at is not None
+        else []
+    )
     text = joined(tail)
     if text:
         reader.read_text(text, call.place.within("tmux"))

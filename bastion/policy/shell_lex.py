@@ -120,7 +120,9 @@ class Lexer:
         before = self.text[self.pos - 1]
         if not test:
             if before in "?*+@!":
-                raise UnreadableError("an extended glob depends on shell options", OpaqueKind.DIALECT)
+                raise UnreadableError(
+                    "an extended glob depends on shell options", OpaqueKind.DIALECT
+                )
             raise UnreadableError("a parenthesis inside a word", OpaqueKind.DIALECT)
         parts.append(Literal("(", quoted=False))
         self.pos += 1

@@ -44,7 +44,9 @@ _REDIRECT_BOTH: Final = re.compile(r"()(&>>|&>)")
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)")
 _INDEXED: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\[")
 _SPLIT_OPERATOR: Final = re.compile(r"\\\n[&|;<>(=]")
-_OPENERS: Final = frozenset({"if", "while", "until", "case", "for", "select", "{", "[[", "function"})
+_OPENERS: Final = frozenset(
+    {"if", "while", "until", "case", "for", "select", "{", "[[", "function"}
+)
 _CLOSERS: Final = frozenset({"then", "elif", "else", "fi", "do", "done", "esac", "}"})
 _RESERVED: Final = _OPENERS | _CLOSERS | {"time", "coproc", "!", "in"}
 _DECLARATIONS: Final = frozenset(
@@ -333,9 +335,7 @@ class Parser(Lexer):
         while True:
             node.bodies.append(self.sequence(frozenset({"then"}), may_be_empty=False))
             self._expect_reserved("then")
-            node.bodies.append(
-                self.sequence(frozenset({"elif", "else", "fi"}), may_be_empty=False)
-            )
+            node.bodies.append(self.sequence(frozenset({"elif", "else", "fi"}), may_be_empty=False))
             if self._reserved() != "elif":
                 break
             self.pos += 4
@@ -433,8 +433,10 @@ class Parser(Lexer):
         separator = self._case_separator()
         self.pos += len(separator)
         if not separator and self._reserved() != "esac":
-            raise IncompleteError("esac is missing") if self.pos >= len(self.text) else UnreadableError(
-                "a case pattern ends without ;;"
+            raise (
+                IncompleteError("esac is missing")
+                if self.pos >= len(self.text)
+                else UnreadableError("a case pattern ends without ;;")
             )
 
     def _test(self) -> Test:
@@ -463,9 +465,9 @@ class Parser(Lexer):
     def _coproc(self) -> Node:
         self.pos += 6
         self._blank()
-        named = re.compile(r"[A-Za-z_]\w*[ \t]+(?=[({]|(?:if|while|until|for|case|select)\s)").match(
-            self.text, self.pos
-        )
+        named = re.compile(
+            r"[A-Za-z_]\w*[ \t]+(?=[({]|(?:if|while|until|for|case|select)\s)"
+        ).match(self.text, self.pos)
         if named and self._reserved() == "":
             self.pos = named.end()
         self.deeper()
@@ -499,7 +501,9 @@ class Parser(Lexer):
         if self.pos >= len(self.text):
             raise IncompleteError("a function needs a body")
         if self.peek() != "(" and self._reserved() not in _OPENERS - {"function"}:
-            raise UnreadableError("a function body that is not a compound command", OpaqueKind.DIALECT)
+            raise UnreadableError(
+                "a function body that is not a compound command", OpaqueKind.DIALECT
+            )
         body = self._command()
         self.depth -= 1
         return Function(name, body)

@@ -6,11 +6,10 @@ import re
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import Call, Reader, text_of
+from bastion.policy.shell_state import Call, Reader, names, text_of
 from bastion.policy.shell_wrappers import Wrapper, peel
 
-CLOSED: Final = frozenset(
-    """echo printf test [ [[ true false : ls dir vdir basename dirname which type whereis whatis apropos kill
+CLOSED: Final = names("""echo printf test [ [[ true false : ls dir vdir basename dirname which type whereis whatis apropos kill
     killall pkill pgrep sleep seq pwd id whoami groups who w last lastb ps uptime uname hostname hostnamectl
     locate mlocate plocate logger notify-send wall write mesg tty expr factor yes let return break continue
     exit shift cd pushd popd dirs jobs fg bg wait ulimit umask times caller command builtin getopts read
@@ -26,15 +25,14 @@ CLOSED: Final = frozenset(
     git hg svn gh glab terraform aws gcloud az jq-filter journalctl man info tldr go cargo rustc npm yarn pnpm
     pip pip3 gem bundle composer java javac mvn gradle node-version psql mysql redis-cli mongosh sqlite-version
     swapon swapoff blkid losetup hdparm smartctl modprobe rmmod insmod sysctl ldconfig updatedb chpasswd
-    xdg-open zipinfo-name ag ack rg-pattern sudo doas env xargs find nohup time timeout""".split()
-)
+    xdg-open zipinfo-name ag ack rg-pattern sudo doas env xargs find nohup time timeout""")
 """Programs whose operands are not opened for their content (some by a reader of their own below)."""
 
-_METADATA: Final = frozenset(
-    "stat chmod chown chgrp chattr touch mkdir rmdir rm unlink shred ls dir vdir du realpath readlink".split()
+_METADATA: Final = names(
+    "stat chmod chown chgrp chattr touch mkdir rmdir rm unlink shred ls dir vdir du realpath readlink"
 )
-_WRITERS: Final = frozenset("rm unlink shred truncate tee sponge chattr touch fallocate".split())
-_COPIERS: Final = frozenset("cp mv install ln rsync scp link gcp gmv gln".split())
+_WRITERS: Final = names("rm unlink shred truncate tee sponge chattr touch fallocate")
+_COPIERS: Final = names("cp mv install ln rsync scp link gcp gmv gln")
 
 _PATTERN_FIRST: Final[dict[str, Wrapper]] = {
     "grep": Wrapper(
@@ -192,7 +190,9 @@ def _copy(reader: Reader, call: Call) -> None:
                 reader.opens_text(f"{text_of(target)}/{name}", Access.WRITE, call.program)
     else:
         sources = files
-    for word in call.operands if len(files) < 2 else [w for w in call.operands if w is not files[-1]]:
+    for word in (
+        call.operands if len(files) < 2 else [w for w in call.operands if w is not files[-1]]
+    ):
         _one(reader, call, word, Access.READ)
     if call.extra_operands:
         reader.opens(Word(None, "", "input"), Access.READ, call.program)
@@ -206,23 +206,39 @@ def _dd(reader: Reader, call: Call) -> None:
             reader.opens(word, Access.READ, "dd")
         if name in ("if", "of"):
             access = Access.READ if name == "if" else Access.WRITE
-            known = Word(value, value) if word.text is not None else Word(None, word.raw, word.dynamic, value)
+            known = (
+                Word(value, value)
+                if word.text is not None
+                else Word(None, word.raw, word.dynamic, value)
+            )
             reader.opens(known, access, "dd")
 
 
 def _curl(reader: Reader, call: Call) -> None:
     """Data that begins with `@`, uploads, configurations and outputs are files; the rest is not."""
     words = call.operands
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], None], strict=False):
         text = word.text if word.text is not None else word.prefix
         if re.search(r"(^|=|;)[@<][^\s]", text) and not text.startswith("--data-raw"):
             _after(reader, word, text, r"[@<]")
-        if re.match(r"-[a-zA-Z#]*[TKEbc]$|--(upload-file|config|cert|key|cacert|cookie|netrc-file)$", text) and following:
+        if (
+            re.match(
+                r"-[a-zA-Z#]*[TKEbc]$|--(upload-file|config|cert|key|cacert|cookie|netrc-file)$",
+                text,
+            )
+            and following
+        ):
             reader.opens(following, Access.READ, "curl")
         attached = re.match(r"-[sSfLkvig]*[TKdF]([@<]?[^@<].*)", text, re.DOTALL)
         if attached and (text[1] != "-"):
             reader.opens_text(attached.group(1).lstrip("@<"), Access.READ, "curl")
-        if re.match(r"-[a-zA-Z#]*[oDc]$|--(output|dump-header|cookie-jar|trace|trace-ascii|stderr)$", text) and following:
+        if (
+            re.match(
+                r"-[a-zA-Z#]*[oDc]$|--(output|dump-header|cookie-jar|trace|trace-ascii|stderr)$",
+                text,
+            )
+            and following
+        ):
             reader.opens(following, Access.WRITE, "curl")
         if text.startswith("--") and "=" in text:
             reader.opens_text(text.partition("=")[2].lstrip("@<"), Access.READ, "curl")
@@ -242,7 +258,7 @@ def _after(reader: Reader, word: Word, text: str, mark: str) -> None:
 def _date(reader: Reader, call: Call) -> None:
     """`-f` and `-r` name files."""
     words = call.operands
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], None], strict=False):
         text = text_of(word)
         if re.match(r"-[a-zA-Z]*[fr]$|--(file|reference)$", text) and following:
             reader.opens(following, Access.READ, "date")
@@ -259,7 +275,7 @@ def _git(reader: Reader, call: Call) -> None:
         message = bool(re.fullmatch(r"-[a-zA-Z]*m|--message|--grep|--author|-S|-G|-L", text))
         if skipped or re.match(r"--?(message|grep|author|m)\b", text):
             continue
-        if "/" in text or "commit" not in texts and "log" not in texts:
+        if "/" in text or ("commit" not in texts and "log" not in texts):
             _one(reader, call, word, Access.READ)
 
 

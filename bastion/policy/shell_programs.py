@@ -12,13 +12,19 @@ from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell_state import Call, Reader, literal, normalise, text_of
 from bastion.policy.shell_wrappers import Wrapper, peel
 
-_SYSTEM_FOLDERS: Final = re.compile(r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+|/usr/(?:libexec|lib)/.+")
+_SYSTEM_FOLDERS: Final = re.compile(
+    r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+|/usr/(?:libexec|lib)/.+"
+)
 _METACHARACTERS: Final = re.compile(r"[|&;()<>\s$`'\"*?{}]")
 _VERSIONS: Final = frozenset({"--help", "--version", "-version", "-V"})
-_QUIET: Final = frozenset({"sftp-server", "git-upload-pack", "git-receive-pack", "git-upload-archive"})
+_QUIET: Final = frozenset(
+    {"sftp-server", "git-upload-pack", "git-receive-pack", "git-upload-archive"}
+)
 """What other programs of ours ask of a target: known, and gated by their own readers."""
 
-_VERSIONED: Final = re.compile(r"(python|pypy|perl|ruby|node|php|lua|tclsh|wish|irb|gcc|g\+\+|pip|ksh|bash)[-0-9][0-9.]*(?:-dbg|w)?")
+_VERSIONED: Final = re.compile(
+    r"(python|pypy|perl|ruby|node|php|lua|tclsh|wish|irb|gcc|g\+\+|pip|ksh|bash)[-0-9][0-9.]*(?:-dbg|w)?"
+)
 _CODE: Final[dict[str, tuple[str, str]]] = {
     # program: language, letters whose value is code
     "python": ("python", "c"), "pypy": ("python", "c"), "perl": ("perl", "eE"), "ruby": ("ruby", "e"),
@@ -35,7 +41,22 @@ _CODE: Final[dict[str, tuple[str, str]]] = {
     "pdb": ("python", "c"), "ts-node": ("node", "ep"), "tsx": ("node", "ep"), "qjs": ("node", "e"), "d8": ("node", "e"),
     "rhino": ("node", "e"), "micropython": ("python", "c"), "m4": ("m4", ""), "ocaml": ("ocaml", "e"), "dotnet-script": ("c", ""),
 }  # fmt: skip
-_HARMLESS_MODULES: Final = frozenset({"json.tool", "calendar", "this", "platform", "site", "zipfile", "tarfile", "base64", "tokenize", "py_compile", "compileall", "sysconfig"})
+_HARMLESS_MODULES: Final = frozenset(
+    {
+        "json.tool",
+        "calendar",
+        "this",
+        "platform",
+        "site",
+        "zipfile",
+        "tarfile",
+        "base64",
+        "tokenize",
+        "py_compile",
+        "compileall",
+        "sysconfig",
+    }
+)
 _BUNDLED: Final[dict[str, Wrapper]] = {
     "python": Wrapper("cmWXQ", "bBdEhiIOPqRsSuvVxt?"),
     "perl": Wrapper("eEMmIFCx", "acfgGhlnpsStTuUvVwWX0123456789"),
@@ -98,7 +119,9 @@ def _judge_name(reader: Reader, text: str) -> None:
     if not text or not text.isascii():
         reader.cannot_tell(OpaqueKind.CHARACTERS, "the program's name is not plain ASCII", text)
     elif _METACHARACTERS.search(text):
-        reader.cannot_tell(OpaqueKind.COMMAND, "the program's name holds characters of the shell", text)
+        reader.cannot_tell(
+            OpaqueKind.COMMAND, "the program's name holds characters of the shell", text
+        )
     elif "/" in text:
         if not _SYSTEM_FOLDERS.fullmatch(normalise(text)):
             reader.cannot_tell(OpaqueKind.SCRIPT, f"{text} is run, whatever it holds", text)
@@ -126,21 +149,39 @@ def _interpreter(reader: Reader, call: Call) -> None:
         if name in (*letters, "eval", "execute", "print"):
             ran = True
             if value is None:
-                reader.cannot_tell(OpaqueKind.CODE, f"{call.program} runs text that is not literal", "")
+                reader.cannot_tell(
+                    OpaqueKind.CODE, f"{call.program} runs text that is not literal", ""
+                )
             else:
                 shell_shells.run_word(reader, named, value, language)
-        elif name in ("i", "a") and language in ("python", "node", "php") and call.program not in ("perl", "ruby"):
-            reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} reads commands", call.program)
+        elif (
+            name in ("i", "a")
+            and language in ("python", "node", "php")
+            and call.program not in ("perl", "ruby")
+        ):
+            reader.cannot_tell(
+                OpaqueKind.INTERACTIVE, f"{call.program} reads commands", call.program
+            )
         elif _loads(language, name, value):
-            reader.cannot_tell(OpaqueKind.CODE, f"{call.program} loads code", text_of(value) if value else name)
+            reader.cannot_tell(
+                OpaqueKind.CODE, f"{call.program} loads code", text_of(value) if value else name
+            )
     if any(name == "m" for name, _ in peeled.options) and language == "python":
         _module(reader, call, peeled.option("m"), peeled.command)
         return
     if peeled.unknown and language in _BUNDLED:
-        reader.cannot_tell(OpaqueKind.CODE, f"an option of {call.program} is not known", peeled.unknown[0])
+        reader.cannot_tell(
+            OpaqueKind.CODE, f"an option of {call.program} is not known", peeled.unknown[0]
+        )
     if ran:
         _code_operands(reader, call, language, peeled.command)
-    elif {name for name, _ in peeled.options} & {"v", "V", "h", "version", "help"} and language != "perl":
+    elif {name for name, _ in peeled.options} & {
+        "v",
+        "V",
+        "h",
+        "version",
+        "help",
+    } and language != "perl":
         return
     elif peeled.command:
         shell_shells.run_script(reader, call, peeled.command[0], language)
@@ -152,19 +193,39 @@ def _interpreter(reader: Reader, call: Call) -> None:
 
 def _loads(language: str, name: str, value: Word | None) -> bool:
     if language == "perl" and name in ("M", "m", "I", "x", "d"):
-        return value is None or not re.fullmatch(r"strict|warnings|utf8|List::Util.*|POSIX|JSON::PP|Data::Dumper|Time::HiRes.*", value.text or "?")
+        return value is None or not re.fullmatch(
+            r"strict|warnings|utf8|List::Util.*|POSIX|JSON::PP|Data::Dumper|Time::HiRes.*",
+            value.text or "?",
+        )
     if language == "ruby" and name in ("r", "I", "C"):
-        return value is None or value.text not in ("json", "date", "time", "set", "yaml", "csv", "digest")
+        return value is None or value.text not in (
+            "json",
+            "date",
+            "time",
+            "set",
+            "yaml",
+            "csv",
+            "digest",
+        )
     if language == "node" and name in ("r", "require", "import", "loader", "env-file"):
         return True
     if language == "php" and name in ("d", "c", "f", "F", "z"):
-        return name != "d" or value is None or not re.fullmatch(r"(memory_limit|display_errors|error_reporting|date\.timezone|max_execution_time)=\w+", value.text or "?")
+        return (
+            name != "d"
+            or value is None
+            or not re.fullmatch(
+                r"(memory_limit|display_errors|error_reporting|date\.timezone|max_execution_time)=\w+",
+                value.text or "?",
+            )
+        )
     return language == "lua" and name == "l"
 
 
 def _module(reader: Reader, call: Call, module: Word | None, rest: list[Word]) -> None:
     if module is None or module.text not in _HARMLESS_MODULES:
-        reader.cannot_tell(OpaqueKind.CODE, "python runs a module", text_of(module) if module else "")
+        reader.cannot_tell(
+            OpaqueKind.CODE, "python runs a module", text_of(module) if module else ""
+        )
     for word in rest:
         reader.opens(word, Access.READ, "python")
 
@@ -182,8 +243,14 @@ def _code_operands(reader: Reader, call: Call, language: str, operands: list[Wor
 def _awk(reader: Reader, call: Call) -> None:
     table = shell_paths.pattern_table("awk")
     peeled = peel(table, call.operands)
-    texts = [value for name, value in peeled.options if name in ("e", "source") and value is not None]
-    scripts = [value for name, value in peeled.options if name in ("f", "file", "i", "include", "l", "load", "E", "exec")]
+    texts = [
+        value for name, value in peeled.options if name in ("e", "source") and value is not None
+    ]
+    scripts = [
+        value
+        for name, value in peeled.options
+        if name in ("f", "file", "i", "include", "l", "load", "E", "exec")
+    ]
     for script in scripts:
         if script is not None:
             shell_shells.run_script(reader, call, script, "awk")
@@ -202,8 +269,14 @@ def _sed(reader: Reader, call: Call) -> None:
     rest, texts, files, operands = call.operands, [], [], []
     while rest:
         peeled = peel(shell_paths.pattern_table("sed"), [_sed_inplace(word) for word in rest])
-        texts += [value for name, value in peeled.options if name in ("e", "expression") and value is not None]
-        files += [value for name, value in peeled.options if name in ("f", "file") and value is not None]
+        texts += [
+            value
+            for name, value in peeled.options
+            if name in ("e", "expression") and value is not None
+        ]
+        files += [
+            value for name, value in peeled.options if name in ("f", "file") and value is not None
+        ]
         operands += peeled.command[:1]
         rest = peeled.command[1:]
     for file in files:

@@ -27,7 +27,9 @@ _PARSER: Final = tree_sitter.Parser(_LANGUAGE)
 MAX_LISTED: Final = 500
 """Commands listed from a text that the strict parser refused; the reading is opaque anyway."""
 
-_OVERLOOKED: Final = re.compile(r"`|<<|\$\{|\(\(|\$\[|\\\n|\{[^}]*,|<>|/dev/(?:tcp|udp)|coproc|time|!|\]=|=\(|\[\[")
+_OVERLOOKED: Final = re.compile(
+    r"`|<<|\$\{|\(\(|\$\[|\\\n|\{[^}]*,|<>|/dev/(?:tcp|udp)|coproc|time|!|\]=|=\(|\[\["
+)
 """Constructs in which tree-sitter-bash is known to overlook commands (or give up) that the strict
 parser finds; there alone may the strict parser see more."""
 
@@ -56,9 +58,7 @@ def compare(reader: Reader, tree: Sequence, text: str, place: Place) -> None:
         reader.cannot_tell(OpaqueKind.DISAGREEMENT, "two parsers see different commands", text)
 
 
-def list_commands(
-    reader: Reader, text: str, place: Place, only: set[str] | None = None
-) -> None:
+def list_commands(reader: Reader, text: str, place: Place, only: set[str] | None = None) -> None:
     """List what the second parser sees, without any claim that it is all."""
     root = _PARSER.parse(text.encode("utf-8", "surrogatepass")).root_node
     count = 0
@@ -105,8 +105,19 @@ def _nodes(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
     waiting = [root]
     while waiting:
         node = waiting.pop()
+        if _escaped(node):
+            continue
         yield node
         waiting.extend(reversed(node.children))
+
+
+def _escaped(node: tree_sitter.Node) -> bool:
+    """Tell whether this is `\\$(…)` in a here-document, which the second parser takes for a command."""
+    parent, text = node.parent, node.text or b""
+    if parent is None or parent.type != "heredoc_body" or not text.startswith((b"$", b"`")):
+        return False
+    before = (parent.text or b"")[: node.start_byte - parent.start_byte]
+    return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
 
 
 def _source(node: tree_sitter.Node) -> str:

@@ -9,16 +9,36 @@ from typing import Final
 
 from bastion.policy import shell_code, shell_env, shell_feed
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import UNKNOWN, Call, Feed, Place, Reader, joined, normalise, text_of
+from bastion.policy.shell_state import (
+    UNKNOWN,
+    Call,
+    Feed,
+    Place,
+    Reader,
+    joined,
+    names,
+    normalise,
+    text_of,
+)
 from bastion.policy.shell_tree import Parameter
 
-SHELLS: Final = frozenset(
-    ["sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "rbash", "rksh", "rzsh", "pdksh", "lksh", "yash", "posh", "oksh", "hush", "csh", "tcsh", "fish", "bash-static", "ksh93", "zsh-static", "zsh5", "rsh-shell", "sash", "nu", "xonsh", "elvish", "pwsh", "powershell", "osh", "ysh"]
+SHELLS: Final = names(
+    """
+    sh bash dash zsh ksh ash mksh rbash rksh rzsh pdksh lksh yash posh oksh hush csh tcsh fish
+    bash-static ksh93 zsh-static zsh5 rsh-shell sash nu xonsh elvish pwsh powershell osh ysh
+    """
 )
-_FOREIGN: Final = frozenset(["csh", "tcsh", "fish", "nu", "xonsh", "elvish", "pwsh", "powershell"])
+_FOREIGN: Final = names(
+    """
+    csh tcsh fish nu xonsh elvish pwsh powershell
+    """
+)
 _VALUE_OPTIONS: Final = frozenset({"--rcfile", "--init-file", "--emulate"})
-_PLAIN_LONG: Final = frozenset(
-    ["--norc", "--noprofile", "--login", "--posix", "--restricted", "--verbose", "--noediting", "--no-rcs", "--no-config", "--dump-strings", "--dump-po-strings", "--pretty-print"]
+_PLAIN_LONG: Final = names(
+    """
+    --norc --noprofile --login --posix --restricted --verbose --noediting --no-rcs --no-config
+    --dump-strings --dump-po-strings --pretty-print
+    """
 )
 
 
@@ -85,7 +105,9 @@ def shell(reader: Reader, call: Call) -> None:
     """Read `sh`, `bash`, … with any options."""
     operands, letters, reset = _shell_options(reader, call)
     if call.program in _FOREIGN:
-        reader.cannot_tell(OpaqueKind.DIALECT, f"{call.program} reads another language", call.program)
+        reader.cannot_tell(
+            OpaqueKind.DIALECT, f"{call.program} reads another language", call.program
+        )
     named = replace(call, program=call.program + (" -c" if "c" in letters else ""))
     if "c" in letters:
         if operands:
@@ -110,7 +132,9 @@ def _shell_options(reader: Reader, call: Call) -> tuple[list[Word], str, bool]:
         text = words[index].text
         if text is None:
             if "c" not in letters:
-                reader.cannot_tell(OpaqueKind.CODE, "a shell's options are not literal", words[index].raw)
+                reader.cannot_tell(
+                    OpaqueKind.CODE, "a shell's options are not literal", words[index].raw
+                )
             break
         if text in ("--", "-"):
             index += 1
@@ -193,7 +217,9 @@ def unalias(reader: Reader, call: Call) -> None:
     """Read builtins that define or undefine by name: a name that is not literal may be any."""
     for word in call.operands:
         if word.text is None:
-            reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"{call.program} of a name that is not literal", word.raw)
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, f"{call.program} of a name that is not literal", word.raw
+            )
 
 
 def unset(reader: Reader, call: Call) -> None:
@@ -214,10 +240,14 @@ def declare(reader: Reader, call: Call) -> None:
             continue
         name, equals, value = known.partition("=")
         if word.text is None and not equals:
-            reader.cannot_tell(OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw)
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw
+            )
         elif equals or call.program == "export":
             name = name.removesuffix("+").partition("[")[0]
-            literal = Word(value, value) if word.text is not None else Word(None, word.raw, word.dynamic)
+            literal = (
+                Word(value, value) if word.text is not None else Word(None, word.raw, word.dynamic)
+            )
             if equals:
                 if shell_feed_downloads(reader, word, call.place):
                     reader.state.tainted.add(name)
@@ -237,7 +267,9 @@ def assign_names(reader: Reader, call: Call) -> None:
         if word.text is None and word.dynamic != "glob":
             before = words[index - 1].text or "" if index else ""
             if not re.fullmatch(r"-[a-zA-Z]*[adeintNpPtuUOscC]", before):
-                reader.cannot_tell(OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw)
+                reader.cannot_tell(
+                    OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw
+                )
         elif word.text and re.fullmatch(r"[A-Za-z_]\w*(\[.*)?", word.text):
             shell_env.assigned(reader, word.text.partition("[")[0], None, call.place, lasting=True)
 
@@ -262,7 +294,9 @@ def callbacks(reader: Reader, call: Call) -> None:
     if call.program in ("complete", "compgen", "compopt"):
         for index, word in enumerate(words[:-1]):
             if word.text == "-W":
-                shell_env.expansions(reader, text_of(words[index + 1]), call.place.within("complete -W"))
+                shell_env.expansions(
+                    reader, text_of(words[index + 1]), call.place.within("complete -W")
+                )
 
 
 def print_formatted(reader: Reader, call: Call) -> None:
@@ -272,7 +306,9 @@ def print_formatted(reader: Reader, call: Call) -> None:
     if first.startswith("-v"):
         name = first[2:] or (words[1].text if len(words) > 1 else None)
         if name is None or re.fullmatch(r"[A-Za-z_]\w*(\[[\w$@*]*\])?", name) is None:
-            reader.cannot_tell(OpaqueKind.ENVIRONMENT, "a name that is not plain is assigned", first)
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, "a name that is not plain is assigned", first
+            )
         else:
             shell_env.assigned(reader, name.partition("[")[0], None, call.place)
 
@@ -281,7 +317,9 @@ def test_builtin(reader: Reader, call: Call) -> None:
     """Read `test` and `[`: `-v` evaluates a subscript."""
     for before, word in zip(call.operands, call.operands[1:], strict=False):
         if before.text == "-v" and word.text is None:
-            reader.cannot_tell(OpaqueKind.CODE, "test -v evaluates a name that is not literal", word.raw)
+            reader.cannot_tell(
+                OpaqueKind.CODE, "test -v evaluates a name that is not literal", word.raw
+            )
 
 
 def let(reader: Reader, call: Call) -> None:
@@ -306,12 +344,25 @@ def changes_shell(reader: Reader, call: Call) -> None:
         "set": _set_changes(texts),
     }.get(call.program, True)
     if changing or (dynamic and call.program != "set"):
-        reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"{call.program} changes what later commands mean", call.program)
+        reader.cannot_tell(
+            OpaqueKind.ENVIRONMENT, f"{call.program} changes what later commands mean", call.program
+        )
 
 
 def _set_changes(texts: list[str]) -> bool:
     """`set -euo pipefail` and its like change nothing that matters here."""
-    harmless = {"pipefail", "errexit", "nounset", "noglob", "noclobber", "nolog", "xtrace", "verbose", "vi", "emacs"}
+    harmless = {
+        "pipefail",
+        "errexit",
+        "nounset",
+        "noglob",
+        "noclobber",
+        "nolog",
+        "xtrace",
+        "verbose",
+        "vi",
+        "emacs",
+    }
     after_option = False
     for text in texts:
         if text == "--":
@@ -355,7 +406,9 @@ def history(reader: Reader, call: Call) -> None:
 
 def change_directory(reader: Reader, call: Call) -> None:
     """Read `cd`, `pushd` and `popd`: relative names mean something else from here on."""
-    operands = [word for word in call.operands if not re.fullmatch(r"-[LPe@n]+|--", word.text or "")]
+    operands = [
+        word for word in call.operands if not re.fullmatch(r"-[LPe@n]+|--", word.text or "")
+    ]
     if call.program == "popd" or call.program == "dirs":
         reader.state.directories = (*reader.state.directories, None)
         return
@@ -374,7 +427,9 @@ def change_directory(reader: Reader, call: Call) -> None:
 
 def zsh_only(reader: Reader, call: Call) -> None:
     """Read names that are builtins of zsh alone."""
-    reader.cannot_tell(OpaqueKind.DIALECT, f"{call.program} is a builtin of another shell", call.program)
+    reader.cannot_tell(
+        OpaqueKind.DIALECT, f"{call.program} is a builtin of another shell", call.program
+    )
 
 
 BUILTINS: Final[dict[str, Callable[[Reader, Call], None]]] = {

@@ -15,6 +15,11 @@ MAX_COMMANDS: Final = 2000
 """Commands one line may hold; every one of them is matched against every rule."""
 
 
+def names(text: str) -> frozenset[str]:
+    """Give the set of names in a table written as text."""
+    return frozenset(text.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """What a command reads on its standard input.
@@ -150,15 +155,15 @@ class Reader(ABC):
 
     # --- paths ----------------------------------------------------------------------------
 
-    def opens(
-        self, word: Word, access: Access, program: str, *, redirection: bool = False
-    ) -> None:
+    def opens(self, word: Word, access: Access, program: str, *, redirection: bool = False) -> None:
         """List the file that a word names."""
         if word.text is not None or word.dynamic in ("tilde", "glob"):
             dynamic = "glob" if word.dynamic == "glob" else ""
             self.opens_text(
                 text_of(word), access, program, dynamic=dynamic, redirection=redirection
             )
+            return
+        if word.raw.startswith(("<(", ">(")) and word.prefix == "/dev/fd/":
             return
         folder, slash, name = word.prefix.rpartition("/")
         prefix = (normalise(folder) if folder else "").rstrip("/") + slash + name
@@ -186,7 +191,9 @@ class Reader(ABC):
         paths = [path]
         if not path.startswith("/"):
             paths += [
-                normalise(f"{directory}/{path}") for directory in self.state.directories if directory
+                normalise(f"{directory}/{path}")
+                for directory in self.state.directories
+                if directory
             ]
         return paths + [_climbed(each) for each in paths if each.startswith("../")]
 

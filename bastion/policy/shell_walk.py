@@ -171,7 +171,9 @@ class Walker(Reader):
                 shell_env.parameter(self, part, place)
                 self.read_parts(part.parts, place)
             else:
-                self.read_parts([each for each in children(part) if not isinstance(each, str)], place)  # type: ignore[misc]
+                self.read_parts(
+                    [each for each in children(part) if not isinstance(each, str)], place
+                )  # type: ignore[misc]
 
     def _substitution(self, part: Substitution, place: Place) -> None:
         before = self.state.directories

@@ -163,6 +163,12 @@ def _word(atoms: list[Atom], source: RawWord, *, globs: bool = True) -> Word:
         dynamic = kind if not dynamic or dynamic == "arithmetic" else dynamic
         prefix = text if prefix is None else prefix
     if dynamic:
+        if (
+            len(atoms) == 1
+            and isinstance(atoms[0], Substitution)
+            and atoms[0].opener in ("<(", ">(")
+        ):
+            prefix = "/dev/fd/"
         return Word(None, source.raw, dynamic, prefix or "")
     if glob_at >= 0:
         return Word(None, pattern, "glob", prefix or "")

@@ -279,7 +279,9 @@ def _assignments(wrapper: Wrapper, peeled: Peeled, operands: list[Word], index: 
         if not equals or "/" in name or not name:
             break
         dynamic = word.text is None
-        peeled.assignments.append((name, Word(None, word.raw, word.dynamic, value) if dynamic else Word(value, value)))
+        peeled.assignments.append(
+            (name, Word(None, word.raw, word.dynamic, value) if dynamic else Word(value, value))
+        )
         index += 1
     return index
 
@@ -325,4 +327,3 @@ def _long(wrapper: Wrapper, peeled: Peeled, operands: list[Word], index: int, te
         return index + 2
     peeled.options.append((exact, None))
     return index + 1
-
