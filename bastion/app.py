@@ -133,6 +133,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
             admission=Admission(_admission(config)),
             host_key=_host_key(config.state / "ssh_host_ed25519_key"),
             names=_names(config),
+            ciphers=config.listen.ciphers,
             max_lifetime=config.max_lifetime,
             x11_authority_path=str(config.state / "Xauthority"),
             limits=_limits(config),

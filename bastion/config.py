@@ -73,6 +73,16 @@ Reference = Annotated[str, AfterValidator(_reference)]
 TargetName = Annotated[str, AfterValidator(_target_name)]
 
 
+Cipher = Literal[
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+]
+
+
 class Listen(Section):
     """Where the bastion listens, and what it is called."""
 
@@ -83,6 +93,8 @@ class Listen(Section):
     """How browsers reach that page."""
     names: OneOrMany[str] = ()
     """Host names and addresses that the bastion's host certificate is for."""
+    ciphers: OneOrMany[Cipher] = ()
+    """SSH ciphers to offer; AES-GCM alone where this is empty."""
 
 
 class Oidc(Section):

@@ -346,7 +346,8 @@ def is_forward(pattern: ForwardPattern, request: ForwardRequest) -> bool:
     if request.kind in (ForwardKind.AGENT, ForwardKind.X11, ForwardKind.TUN):
         return True
     if request.kind in (ForwardKind.DIRECT_STREAMLOCAL, ForwardKind.STREAMLOCAL_FORWARD):
-        return any(matches_path(normalise(request.host), glob) for glob in pattern.to)
+        path = normalise(request.host)
+        return any(glob == "*" or matches_path(path, glob) for glob in pattern.to)
     place = f"{request.host.lower().rstrip('.')}:{request.port}"
     return any(matches_name(place, glob.lower()) for glob in pattern.to)
 

@@ -42,6 +42,10 @@ class ClientEnd:
         self._chan: asyncssh.SSHServerChannel[bytes] | None = None
         self._pty = False
 
+    def awaits_exit(self) -> bool:
+        """Whether an exit status is still to come, also for a client that has closed its side."""
+        return False
+
     def show(self, data: bytes, stream: Stream) -> None:
         """Send bytes to the client."""
         if self._chan is None:
@@ -240,6 +244,10 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             return
         self._unwatch = self._connection.watch(lambda _stalled: self._report())
         self._drive.start(self._request)
+
+    def awaits_exit(self) -> bool:
+        """True while the target's program runs."""
+        return self._drive is not None and self._drive.ended is None
 
     # --- bytes ----------------------------------------------------------------------------------
 

@@ -13,7 +13,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import asyncssh
-from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_REQUEST, MSG_GLOBAL_REQUEST
+from asyncssh.constants import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_REQUEST,
+    MSG_GLOBAL_REQUEST,
+)
 from asyncssh.packet import SSHPacket
 
 from bastion.identity.certificates import VerifiedCertificate
@@ -161,9 +166,31 @@ class AuditedChannel(asyncssh.SSHServerChannel[bytes]):
             self._session.requested(name)
         super()._process_request(pkttype, pktid, packet)
 
+    def _patient_close(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        """Take the client's close, but not before the exit status was sent.
+
+        OpenSSH's client closes as soon as it has seen both EOFs; its own server still sends the
+        status then, and the client still takes it.
+        """
+        waits = self._send_state == "eof" and self._session is not None
+        if waits and self._session.awaits_exit():
+            self._late_close = (pkttype, pktid, packet)
+        else:
+            super()._process_close(pkttype, pktid, packet)
+
+    _late_close: tuple[int, int, SSHPacket] | None = None
+
+    def close(self) -> None:
+        """Close our side; then the client's close that came first is due."""
+        super().close()
+        if self._late_close is not None:
+            late, self._late_close = self._late_close, None
+            super()._process_close(*late)
+
     _packet_handlers: ClassVar[Any] = {  # type: ignore[misc]
         **asyncssh.SSHServerChannel._packet_handlers,
         MSG_CHANNEL_REQUEST: _audited_request,
+        MSG_CHANNEL_CLOSE: _patient_close,
     }
 
     def _process_exec_request(self, packet: SSHPacket) -> bool:

@@ -37,6 +37,10 @@ class LoginChannel(asyncssh.SSHServerSession[bytes]):
     def requested(self, name: str) -> None:
         """Audited with the login itself."""
 
+    def awaits_exit(self) -> bool:
+        """A client that closes has given the login up."""
+        return False
+
     async def permit_agent(self) -> bool:
         """Nobody yet, so nothing yet."""
         return False

@@ -20,14 +20,9 @@ KEX: Final = tuple(
     if name.encode() in get_kex_algs()
 )
 """The first is post-quantum; asyncssh has it where the OpenSSL of cryptography's wheel does."""
-ENCRYPTION: Final = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes256-ctr",
-    "aes128-ctr",
-)
-"""AES-GCM first: it costs asyncssh half of what chacha20-poly1305 does."""
+ENCRYPTION: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+"""AES-GCM alone by default: the client's order decides, OpenSSH's puts chacha20-poly1305 and
+AES-CTR before it, and those cost asyncssh twice as much. `listen.ciphers` can say otherwise."""
 MACS: Final = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
 SIGNATURES: Final = (
     "ssh-ed25519",
@@ -62,7 +57,7 @@ async def server_options(
         server_host_keys=keys,
         server_version="bastion",
         kex_algs=list(KEX),
-        encryption_algs=list(ENCRYPTION),
+        encryption_algs=list(services.ciphers or ENCRYPTION),
         mac_algs=list(MACS),
         signature_algs=list(SIGNATURES),
         compression_algs=None,

@@ -55,6 +55,9 @@ class Services:
     admission: Admission
     host_key: asyncssh.SSHKey
     names: tuple[str, ...]
+    """What the bastion's own host certificate is for."""
+    ciphers: tuple[str, ...]
+    """Instead of the default ones; empty for those."""
     max_lifetime: float
     x11_authority_path: str
     limits: Limits = field(default_factory=Limits)
