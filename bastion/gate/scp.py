@@ -65,6 +65,7 @@ from bastion.model import (
     visible,
 )
 from bastion.policy.files import ScpPath, ScpServer
+from bastion.policy.globs import matches_path
 from bastion.policy.paths import absolute, parent
 from bastion.policy.rules import Action
 from bastion.wire import scp
@@ -113,7 +114,8 @@ class ScpGate:
         self._stalled = False
         self._consent = Consent()
         self._opening: Request = ExecRequest("")
-        self._covered: set[str] = set()
+        self._asked: list[tuple[str, ScpPath]] = []
+        """Which rules had people asked at the opening, about which source."""
         self._folders: list[tuple[str, ...]] = []
         self._line = b""
         self._times = b""
@@ -165,7 +167,12 @@ class ScpGate:
         judgements = [judge(self._decide, asked) for asked in _named(self._transfer)]
         if self._uploads:  # every record will be decided, and asked for, by its name
             judgements = [said for said in judgements if said[1].action is Action.DENY]
-        self._covered = {said.rule for _, said in judgements if said.action is Action.APPROVE}
+        else:
+            self._asked = [
+                (said.rule, path)
+                for (_, said), path in zip(judgements, self._transfer.paths, strict=True)
+                if said.action is Action.APPROVE
+            ]
         return self._consent.open(request, judgements)
 
     def _begin(self, effects: list[Effect]) -> None:
@@ -347,10 +354,18 @@ class ScpGate:
     def _unasked(self) -> list[Judgement]:
         """One question a rule: readings of one record are one thing.
 
-        What was granted for a whole directory holds for what lies in it.
+        What was granted for a whole source holds for what lies in it.
         """
-        by_rule = {said.rule: (asked, said) for asked, said in reversed(self._judgements)}
-        return [judgement for rule, judgement in by_rule.items() if rule not in self._covered]
+        by_rule = {
+            said.rule: (request, said)
+            for request, said in reversed(self._judgements)
+            if not self._was_granted(request, said.rule)
+        }
+        return list(by_rule.values())
+
+    def _was_granted(self, request: Request, rule: str) -> bool:
+        assert isinstance(request, FileRequest)
+        return any(asked == rule and _brings(source, request.path) for asked, source in self._asked)
 
     def _pass_entry(self) -> None:
         request, _ = self._judgements[0]
@@ -384,8 +399,9 @@ class ScpGate:
             sink = self._transfer.paths[0]
             inside = absolute(name, sink.path)
             return (inside,) if sink.directory else (inside, sink.path)
-        found = [_source(path, name) for path in self._transfer.paths]
-        paths = tuple(path for path in found if path is not None)
+        found = [absolute(name, parent(source.path)) for source in self._transfer.paths]
+        pairs = zip(found, self._transfer.paths, strict=True)
+        paths = tuple(path for path, source in pairs if _brings(source, path))
         if not paths:
             raise TargetFault(f"the target sent {visible(name, limit=200)}, which nobody asked for")
         return paths
@@ -417,8 +433,8 @@ def _request(operation: FileOperation, transfer: ScpServer, path: str) -> FileRe
     return FileRequest(operation, path, direction=direction, protocol="scp")
 
 
-def _source(path: ScpPath, name: str) -> str | None:
-    """The path of a record that stands at the top, if this operand can have brought it."""
-    if path.glob:  # the client checks the name against its pattern itself
-        return absolute(name, parent(path.path))
-    return path.path if path.path.rpartition("/")[2] == name else None
+def _brings(source: ScpPath, path: str) -> bool:
+    """Whether an operand stands for this path, or for a directory that it lies in."""
+    depth = source.path.count("/")
+    top = "/".join(path.split("/")[: depth + 1])
+    return matches_path(top, source.path) if source.glob else top == source.path

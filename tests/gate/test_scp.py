@@ -199,6 +199,41 @@ def test_a_target_that_sends_what_nobody_asked_for_is_ended(record: bytes) -> No
     assert bench.faulted()
 
 
+GLOB = ScpServer(Direction.DOWNLOAD, (ScpPath("/srv/*.txt", glob=True),), recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked_for"), [(b"a.txt", True), (b".txt", True), (b"a.tx", False), (b"shadow", False)]
+)
+def test_a_pattern_brings_only_what_it_matches(name: bytes, asked_for: bool) -> None:
+    bench = Bench(GLOB)
+    bench.client(b"\0")
+    bench.target(b"C0644 1 " + name + b"\n")
+    assert bench.faulted() is not asked_for
+
+
+def test_a_grant_for_one_source_is_none_for_another() -> None:
+    rules = [("approve", "ask", "*", "/srv/f"), ("approve", "ask", "*", "/srv/d/x")]
+    bench = Bench(DOWN, rules=rules)
+    first = next(effect for effect in bench.effects if isinstance(effect, Ask))
+    bench.feed(Resolved(0, first.ask, Outcome.GRANTED))
+    bench.client(b"\0")
+    bench.target(b"D0755 0 d\n")
+    bench.client(b"\0")
+    assert bench.target(b"C0644 1 x\n") == b""
+    assert isinstance(bench.effects[-1], HoldClient | Ask)
+
+
+def test_a_grant_for_a_pattern_holds_for_what_it_brings() -> None:
+    bench = Bench(GLOB, rules=[("approve", "ask", "*", "/srv")])
+    first = next(effect for effect in bench.effects if isinstance(effect, Ask))
+    bench.feed(Resolved(0, first.ask, Outcome.GRANTED))
+    bench.client(b"\0")
+    for record in (b"D0755 0 d.txt\n", b"C0644 1 x\n"):
+        assert bench.target(record) == record
+        bench.client(b"\0")
+
+
 @pytest.mark.parametrize("transfer", [UP, DOWN])
 def test_a_denied_command_is_denied_whatever_the_files_are(transfer: ScpServer) -> None:
     bench = Bench(transfer, channel="deny")

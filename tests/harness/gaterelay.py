@@ -21,9 +21,8 @@ from bastion.gate.rsync import RsyncGate
 from bastion.gate.scp import ScpGate
 from bastion.gate.sftp import SftpGate
 from bastion.model import ExecRequest, Request, SubsystemRequest
-from bastion.policy import files
+from bastion.policy import files, shell
 from tests.harness.filerules import FileRules
-from tests.harness.reading import plain_reading
 
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
@@ -45,7 +44,7 @@ class Relay:
         if isinstance(self.request, SubsystemRequest):
             return SftpGate(decide)
         assert isinstance(self.request, ExecRequest)
-        match files.read_transfer(plain_reading(self.request.command)):
+        match files.read_transfer(shell.read(self.request.command)):
             case files.ScpServer() as transfer:
                 return ScpGate(decide, transfer)
             case files.RsyncServer() as transfer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bastion.model import Direction
+from bastion.policy import shell
 from bastion.policy.files import RsyncServer, ScpPath, ScpServer, read_transfer
-from tests.harness.reading import plain_reading
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tests.harness.reading import plain_reading
     ],
 )
 def test_scp(line: str, direction: Direction, paths: list[ScpPath], recursive: bool) -> None:
-    assert read_transfer(plain_reading(line)) == ScpServer(direction, tuple(paths), recursive)
+    assert read_transfer(shell.read(line)) == ScpServer(direction, tuple(paths), recursive)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,33 @@ def test_scp(line: str, direction: Direction, paths: list[ScpPath], recursive: b
         "rsync --server --partial-dir ../../../etc -re.iLsfxCIvu . a",
         "rsync -v --server . /a",
         "cat /x",
+        "scp -t /x > /y",
+        "scp -t /x < /y",
+        "scp -t /x 2>&1",
+        "scp -t /x <<< y",
+        "scp -t /x; id",
+        "scp -t /x && id",
+        "scp -t /x &",
+        "scp -t /x | id",
+        "scp -t /x # y",
+        "scp -t $x",
+        'scp -t "$(id)"',
+        "scp -f /x{y,z}",
+        "scp -f @(x|y)",
+        "X=1 scp -t /x",
+        "sudo scp -t /x",
+        "sh -c 'scp -t /x'",
+        "cd /y && scp -t x",
+        "(scp -t /x)",
+        "{ scp -t /x; }",
+        "! scp -t /x",
+        "time scp -t /x",
+        "scp() { id; }; scp -t /x",
+        "scp -t /x\nid",
     ],
 )
 def test_what_stays_an_ordinary_command(line: str) -> None:
-    assert read_transfer(plain_reading(line)) is None
+    assert read_transfer(shell.read(line)) is None
 
 
 @pytest.mark.parametrize(
@@ -114,7 +137,7 @@ def test_what_stays_an_ordinary_command(line: str) -> None:
     ],
 )
 def test_rsync(line: str, sender: bool, requests: list[str]) -> None:
-    transfer = read_transfer(plain_reading(line))
+    transfer = read_transfer(shell.read(line))
     assert isinstance(transfer, RsyncServer)
     assert transfer.sender is sender
     assert [f"{r.operation.value} {r.path}" for r in transfer.requests] == requests
