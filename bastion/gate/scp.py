@@ -14,8 +14,7 @@ One side sends and one receives; the client is either. The gate keeps step with 
 byte through before its turn, for content that the receiver did not agree to take would be read as
 records. Paths are decided as the command line and the records spell them (see `policy.paths`).
 
-An upload to `PATH` may mean a file of that name or a directory, which only the target knows: both
-readings are decided and the stricter rules, unless PATH ends in a slash.
+All readings of a record are decided, and the strictest rules (see `scp_meaning`).
 """
 
 from __future__ import annotations
@@ -53,20 +52,18 @@ from bastion.events import (
 from bastion.gate.consent import Consent
 from bastion.gate.content import Content, ReorderWindow
 from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
+from bastion.gate.scp_meaning import brings, named, requests_of
 from bastion.gate.transcripts import denied, described, transcript
 from bastion.gate.words import refusal, unresolved
 from bastion.model import (
     EXIT_REFUSED,
     Direction,
     ExecRequest,
-    FileOperation,
     FileRequest,
     Request,
     visible,
 )
 from bastion.policy.files import ScpPath, ScpServer
-from bastion.policy.globs import matches_path
-from bastion.policy.paths import absolute, parent
 from bastion.policy.rules import Action
 from bastion.wire import scp
 
@@ -164,7 +161,7 @@ class ScpGate:
         command = judge(self._decide, request)
         if command[1].action is Action.DENY:  # else the verdicts about the files rule
             return self._consent.open(request, [command])
-        judgements = [judge(self._decide, asked) for asked in _named(self._transfer)]
+        judgements = [judge(self._decide, asked) for asked in named(self._transfer)]
         if self._uploads:  # every record will be decided, and asked for, by its name
             judgements = [said for said in judgements if said[1].action is Action.DENY]
         else:
@@ -304,7 +301,10 @@ class ScpGate:
             case scp.Directory():
                 if len(self._folders) >= DEPTH_LIMIT:
                     raise self._sender_fault("too many directories lie in one another")
-                self._folders.append(self._paths(self._record.name))
+                entered = (request for request, _ in self._judgements)
+                self._folders.append(
+                    tuple(one.path for one in entered if isinstance(one, FileRequest))
+                )
                 self._finish("")
             case scp.End():
                 self._folders.pop()
@@ -333,11 +333,8 @@ class ScpGate:
     # --- verdicts -----------------------------------------------------------------------------
 
     def _judge(self, record: scp.File | scp.Directory) -> None:
-        operation = FileOperation.READ
-        if self._uploads:
-            is_file = isinstance(record, scp.File)
-            operation = FileOperation.WRITE if is_file else FileOperation.MKDIR
-        requests = [_request(operation, self._transfer, path) for path in self._paths(record.name)]
+        folders = self._folders[-1] if self._folders else ()
+        requests = requests_of(record, self._transfer, folders)
         self._judgements = [judge(self._decide, request) for request in requests]
         request, verdict = strictest(self._judgements)
         if verdict.action is Action.DENY:
@@ -365,7 +362,7 @@ class ScpGate:
 
     def _was_granted(self, request: Request, rule: str) -> bool:
         assert isinstance(request, FileRequest)
-        return any(asked == rule and _brings(source, request.path) for asked, source in self._asked)
+        return any(asked == rule and brings(source, request.path) for asked, source in self._asked)
 
     def _pass_entry(self) -> None:
         request, _ = self._judgements[0]
@@ -391,21 +388,6 @@ class ScpGate:
         self._times = b""
         self._state = _State.RECORD
 
-    def _paths(self, name: str) -> tuple[str, ...]:
-        """Every path that a record of this name may mean, where the transfer now stands."""
-        if self._folders:
-            return tuple(absolute(name, folder) for folder in self._folders[-1])
-        if self._uploads:
-            sink = self._transfer.paths[0]
-            inside = absolute(name, sink.path)
-            return (inside,) if sink.directory else (inside, sink.path)
-        found = [absolute(name, parent(source.path)) for source in self._transfer.paths]
-        pairs = zip(found, self._transfer.paths, strict=True)
-        paths = tuple(path for path, source in pairs if _brings(source, path))
-        if not paths:
-            raise TargetFault(f"the target sent {visible(name, limit=200)}, which nobody asked for")
-        return paths
-
     def _finish(self, failure: str) -> None:
         """Account for the entry that was let through."""
         assert self._request is not None
@@ -416,25 +398,3 @@ class ScpGate:
         note = failure or doubt
         done = FileDone(request, not failure, self._content.size, digest, note)
         self._effects += [done, Transcript(transcript(done))]
-
-
-def _named(transfer: ScpServer) -> list[FileRequest]:
-    """What the command line alone tells: every source, and a sink that is no directory."""
-    if transfer.direction is Direction.DOWNLOAD:
-        return [_request(FileOperation.READ, transfer, path.path) for path in transfer.paths]
-    sink = transfer.paths[0]
-    if sink.directory or transfer.recursive:
-        return []
-    return [_request(FileOperation.WRITE, transfer, sink.path)]
-
-
-def _request(operation: FileOperation, transfer: ScpServer, path: str) -> FileRequest:
-    direction = Direction.NONE if operation is FileOperation.MKDIR else transfer.direction
-    return FileRequest(operation, path, direction=direction, protocol="scp")
-
-
-def _brings(source: ScpPath, path: str) -> bool:
-    """Whether an operand stands for this path, or for a directory that it lies in."""
-    depth = source.path.count("/")
-    top = "/".join(path.split("/")[: depth + 1])
-    return matches_path(top, source.path) if source.glob else top == source.path
