@@ -60,17 +60,11 @@ from bastion.policy.match import (
     match_forward,
     match_reading,
     match_use,
-    show_command,
-    show_file,
-    show_forward,
-    show_use,
 )
 from bastion.policy.rules import Grant, Policy, Verdict
 from bastion.policy.schema import ShellMode
 from bastion.policy.shell import read
-
-MAX_PARSE_LINES: Final = 200
-"""Lines of a verdict's parse: an approver's screen is not flooded, and told how much is missing."""
+from bastion.policy.show import parse_lines, show_file, show_forward
 
 _HARMLESS_FILES: Final = frozenset({FileOperation.REALPATH, FileOperation.STATVFS})
 """What every file client needs before it can name a path; shows no content."""
@@ -206,18 +200,6 @@ def _covers_use(terms: Terms, use: PathUse) -> bool:
     return any(match_use(rule, use) is Match.YES for rule in terms.approve) or any(
         allows_use(rule, use) for rule in terms.allow
     )
-
-
-def parse_lines(reading: Reading) -> tuple[str, ...]:
-    """All that would run and be opened, a line each, for people."""
-    lines = [show_command(command) for command in reading.commands]
-    lines += [show_use(use) for use in reading.paths if use.access is not Access.METADATA]
-    lines += [f"runs what it downloads: {visible(what)}" for what in reading.downloads_run]
-    lines = list(dict.fromkeys(lines))
-    if len(lines) > MAX_PARSE_LINES:
-        more = len(lines) - MAX_PARSE_LINES
-        lines = [*lines[:MAX_PARSE_LINES], f"… and {more} more lines that are not shown"]
-    return tuple(lines)
 
 
 # --- file servers -----------------------------------------------------------------------------

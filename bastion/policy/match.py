@@ -17,7 +17,14 @@ from bastion.model import (
 )
 from bastion.policy.facts import Access, Opaque, PathUse, Reading, SimpleCommand, Word
 from bastion.policy.globs import Match, matches_name, matches_path, normalise
-from bastion.policy.operands import match_places, match_word, text_places, use_places
+from bastion.policy.operands import (
+    Place,
+    is_found,
+    match_places,
+    match_word,
+    text_places,
+    use_places,
+)
 from bastion.policy.options import FlagSpec, Scan, flag_spec, match_flag, match_subcommand, scan
 from bastion.policy.rules import Rule
 from bastion.policy.schema import (
@@ -28,6 +35,7 @@ from bastion.policy.schema import (
     PathAccess,
     compile_text,
 )
+from bastion.policy.show import show_command, show_file, show_forward, show_use
 
 _SEARCHERS: Final = ("ack", "ag", "egrep", "fgrep", "grep", "rg", "rgrep")
 _COPIERS: Final = ("7z", "cp", "cpio", "ln", "mount", "mv", "pax", "rsync", "scp", "tar", "zip")
@@ -80,8 +88,9 @@ def match_reading(rule: Rule, reading: Reading) -> Found:
     best = NOTHING
     for command in reading.commands:
         best = _better(best, match_command(rule, command), command)
+    below = bool(rule.opens) and _finds_below(reading)
     for use in reading.paths:
-        found = match_use(rule, use)
+        found = match_use(rule, use, found_below=below)
         if found > best.match:
             best = Found(found, show_use(use))
     for opaque in reading.opaque:
@@ -195,17 +204,30 @@ def _match_operand(pattern: CommandPattern, command: SimpleCommand, word: Word) 
 # --- paths, opaque text -----------------------------------------------------------------------
 
 
-def match_use(rule: Rule, use: PathUse) -> Match:
+def _finds_below(reading: Reading) -> bool:
+    """Whether every path that find hands on is below the directory find was given.
+
+    Not so in `-execdir`, behind a `cd`, or where a word holds more than the path (`/tmp/{}`).
+    """
+    return all(
+        command.directories == ("",)
+        and not any(wrapper.endswith("dir") for wrapper in command.via)
+        and all(word.dynamic != "found" or is_found(word) for word in command.argv)
+        for command in reading.commands
+    )
+
+
+def match_use(rule: Rule, use: PathUse, *, found_below: bool = False) -> Match:
     """The best any of the rule's `opens` patterns can say of one path."""
     if not rule.opens or use.access is Access.METADATA:
         return Match.NO
-    return max(_match_open(pattern, use) for pattern in rule.opens)
+    places = use_places(use, found_below=found_below)
+    return max(_match_open(pattern, use, places) for pattern in rule.opens)
 
 
-def _match_open(pattern: OpenPattern, use: PathUse) -> Match:
+def _match_open(pattern: OpenPattern, use: PathUse, places: list[Place]) -> Match:
     if pattern.access is not PathAccess.ANY and pattern.access.value != use.access.value:
         return Match.NO
-    places = use_places(use)
     if any(match_places(places, glob) is Match.YES for glob in pattern.path_except):
         return Match.NO
     best = max(match_places(places, glob) for glob in pattern.path)
@@ -350,47 +372,3 @@ def is_forward(pattern: ForwardPattern, request: ForwardRequest) -> bool:
         return any(glob == "*" or matches_path(path, glob) for glob in pattern.to)
     place = f"{request.host.lower().rstrip('.')}:{request.port}"
     return any(matches_name(place, glob.lower()) for glob in pattern.to)
-
-
-# --- for people -------------------------------------------------------------------------------
-
-
-def show_command(command: SimpleCommand) -> str:
-    """One command on one line: its words, and what starts it."""
-    words = " ".join(_shown(word) for word in command.argv) or command.program or "(unknown)"
-    more = " …" if command.extra_operands else ""
-    via = f"   (started by {visible(', '.join(command.via))})" if command.via else ""
-    return f"{words}{more}{via}"
-
-
-def _shown(word: Word) -> str:
-    if word.text is None:
-        return visible(word.raw)
-    plain = word.text and all(letter.isalnum() or letter in "-_./:=,+@%^" for letter in word.text)
-    return word.text if plain else "'" + visible(word.text) + "'"
-
-
-def show_use(use: PathUse) -> str:
-    """One opening of a path on one line."""
-    verb = {Access.READ: "reads", Access.WRITE: "writes", Access.METADATA: "looks at"}[use.access]
-    path = visible(use.path)
-    if use.dynamic == "glob":
-        path += " (pattern)"
-    elif use.dynamic == "directory":
-        path = f"…/{path} (directory unknown)"
-    elif use.dynamic:
-        path += "… (not wholly known)"
-    return f"{visible(use.program)} {verb} {path}"
-
-
-def show_file(request: FileRequest) -> str:
-    """One file operation on one line."""
-    other = f" {visible(request.other_path)}" if request.other_path else ""
-    way = f" ({request.direction})" if request.direction is not Direction.NONE else ""
-    return f"{request.protocol}: {request.operation} {visible(request.path)}{other}{way}"
-
-
-def show_forward(request: ForwardRequest) -> str:
-    """One forward on one line."""
-    where = visible(request.host) + (f":{request.port}" if request.port else "")
-    return f"{request.kind} {where}".rstrip()

@@ -140,6 +140,8 @@ def word_places(word: Word, directories: tuple[str | None, ...]) -> list[Place]:
         return text_places(word.text, directories)
     if word.dynamic == "tilde":
         return tilde_places(word.raw)
+    if word.dynamic == "found" and is_found(word):
+        return found_places(word.prefix, directories)
     if word.dynamic == "glob":
         if word.raw.startswith("~"):
             return [ANYTHING] if not word.raw.startswith("~/") else glob_places(word.raw[2:], ("",))
@@ -147,8 +149,29 @@ def word_places(word: Word, directories: tuple[str | None, ...]) -> list[Place]:
     return [ANYTHING]
 
 
-def use_places(use: PathUse) -> list[Place]:
-    """All that a path use may name."""
+def is_found(word: Word) -> bool:
+    """Whether the word is just what find found, below the directory that is its prefix."""
+    return word.raw == "{}" or word.raw.rstrip("/") == word.prefix.rstrip("/")
+
+
+def found_places(root: str, directories: tuple[str | None, ...]) -> list[Place]:
+    """What find may find: the directory it begins in, and all below; its names never climb."""
+    places: list[Place] = []
+    if not root:
+        return [ANYTHING]
+    for place in text_places(root, directories):
+        if not place.path:
+            return [ANYTHING]
+        below = () if place.path == "." else (*place.path.rstrip("/"), "/")
+        places.append(Place(path=place.path, home=place.home, sure=False))
+        places.append(Place(tokens=(*below, DEEP), home=place.home, sure=False))
+    return places
+
+
+def use_places(use: PathUse, *, found_below: bool = False) -> list[Place]:
+    """All that a path use may name; `found_below`: what find finds is below its path."""
+    if use.dynamic == "found" and found_below:
+        return found_places(use.path, ("",))
     if use.dynamic == "" and use.path.startswith("~"):
         return tilde_places(use.path)
     if use.dynamic == "":

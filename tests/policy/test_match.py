@@ -25,8 +25,6 @@ from bastion.policy.match import (
     match_file,
     match_forward,
     match_reading,
-    show_command,
-    show_use,
 )
 from bastion.policy.rules import Rule
 from bastion.policy.schema import (
@@ -303,14 +301,3 @@ def test_an_allow_rule_must_cover_both_paths():
 def test_forwards(pattern, request_, expected):
     forward = ForwardPattern.model_validate_json(json.dumps(pattern))
     assert match_forward(rule(forward=(forward,)), request_).match is expected
-
-
-# --- for people -------------------------------------------------------------------------------
-
-
-def test_what_is_shown_cannot_act_on_a_terminal():
-    evil = SimpleCommand("x", (Word("x", "x"), Word("a\x1b[2Jb c", "…")), ("sudo", "ssh \u202eh"))
-    shown = show_command(evil)
-    assert shown == "x 'a␛[2Jb c'   (started by sudo, ssh \\u{202e}h)"
-    use = PathUse("/a\r", Access.WRITE, "tee", "variable")
-    assert show_use(use) == "tee writes /a␍… (not wholly known)"
