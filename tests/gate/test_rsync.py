@@ -54,6 +54,13 @@ def test_the_strictest_verdict_rules(rules: dict[str, object]) -> None:
     assert effects[-1] == Exit(EndReason.DENIED, EXIT_REFUSED)
 
 
+def test_a_line_that_needs_approval_is_asked_for_whatever_the_paths_are() -> None:
+    effects = RsyncGate(FileRules(channel="approve"), TRANSFER).feed(Opened(0, LINE))
+    asked = [effect.request for effect in effects if isinstance(effect, Ask)]
+    assert asked == [LINE]
+    assert not any(isinstance(effect, Dial) for effect in effects)
+
+
 def test_early_bytes_and_eof_wait_for_the_grant() -> None:
     gate = RsyncGate(FileRules(rules=[("approve", "ask", "*", "/srv")]), TRANSFER)
     effects = gate.feed(Opened(0, LINE))
