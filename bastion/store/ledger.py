@@ -8,26 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import secrets
-import sqlite3
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
 
-from sqlite_utils import Database
-
-from bastion.errors import StoreError
 from bastion.events import FileDone
 from bastion.model import CertificateFacts, Identity
 from bastion.policy.rules import Verdict
-from bastion.store import schema
+from bastion.store.ledgerfile import LedgerFile, Row
 from bastion.store.locks import Lock, LockKind
-
-Row = dict[str, Any]
-
-BUSY_TIMEOUT: Final = 2000
-"""Milliseconds to wait for a reader that holds the file; then the write fails, and is refused."""
 
 
 class Ledger:
@@ -39,21 +27,15 @@ class Ledger:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the file, making it (0600) and its tables where missing, unless `read_only`."""
         with contextlib.ExitStack() as opened:
-            try:
-                connection = opened.enter_context(contextlib.closing(_open(path, read_only)))
-                self._database = Database(connection, execute_plugins=False)
-                if not read_only:
-                    _prepare(connection)
-                    schema.migrate(self._database)
-                self._seen_version: object = None
-                self.refresh()
-            except (OSError, sqlite3.Error) as error:
-                raise StoreError(f"The ledger {path} cannot be opened: {error}.") from error
+            self._file = LedgerFile(path, read_only=read_only)
+            opened.callback(self._file.close)
+            self._seen_version: object = None
+            self.refresh()
             opened.pop_all()
 
     def refresh(self) -> None:
         """Take in the locks and revocations that another process wrote since the last look."""
-        version = self._rows("PRAGMA data_version")[0]["data_version"]
+        version = self._file.rows("PRAGMA data_version")[0]["data_version"]
         if version != self._seen_version:
             self._seen_version = version
             self._revoked = self._load_revoked()
@@ -61,7 +43,7 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._database.close()
+        self._file.close()
 
     # --- sessions and channels ---
 
@@ -75,7 +57,7 @@ class Ledger:
         at: float,
     ) -> None:
         """A session is authenticated. `via` says how it came in."""
-        self._insert(
+        self._file.insert(
             "sessions",
             {
                 "id": session_id,
@@ -95,7 +77,7 @@ class Ledger:
 
     def session_ended(self, session_id: str, reason: str, at: float) -> None:
         """A session is over; its first end counts."""
-        self._execute(
+        self._file.execute(
             "UPDATE sessions SET ended_at = ?, reason = ? WHERE id = ? AND ended_at IS NULL",
             (at, reason, session_id),
         )
@@ -112,7 +94,7 @@ class Ledger:
         at: float,
     ) -> None:
         """A channel has made its request."""
-        self._insert(
+        self._file.insert(
             "channels",
             {
                 "session_id": session_id,
@@ -136,7 +118,7 @@ class Ledger:
         at: float,
     ) -> None:
         """A channel is over; its first end counts."""
-        self._execute(
+        self._file.execute(
             "UPDATE channels SET ended_at = ?, reason = ?, exit_status = ?, bytes_out = ?"
             " WHERE session_id = ? AND id = ? AND ended_at IS NULL",
             (at, reason, exit_status, bytes_out, session_id, channel_id),
@@ -148,7 +130,7 @@ class Ledger:
         Nobody knows when they ended: the time is that of this start, the reason says why.
         """
         reason = "bastion stopped"
-        with self._transaction() as connection:
+        with self._file.transaction() as connection:
             connection.execute(
                 "UPDATE channels SET ended_at = ?, reason = ? WHERE ended_at IS NULL", (at, reason)
             )
@@ -165,7 +147,7 @@ class Ledger:
         self, session_id: str, channel_id: str, request_text: str, verdict: Verdict, at: float
     ) -> None:
         """A verdict was reached."""
-        self._insert(
+        self._file.insert(
             "verdicts",
             {
                 "session_id": session_id,
@@ -182,7 +164,7 @@ class Ledger:
     def file_done(self, session_id: str, channel_id: str, done: FileDone, at: float) -> None:
         """A file operation ended."""
         request = done.request
-        self._insert(
+        self._file.insert(
             "file_operations",
             {
                 "session_id": session_id,
@@ -206,7 +188,7 @@ class Ledger:
         self, facts: CertificateFacts, identity: Identity, session_id: str, at: float
     ) -> None:
         """A certificate was signed. A serial that was used before is a StoreError."""
-        self._insert(
+        self._file.insert(
             "certificates",
             {
                 "serial": str(facts.serial),
@@ -224,7 +206,7 @@ class Ledger:
 
     def revoke(self, serial: int, reason: str, at: float) -> None:
         """Refuse this serial from now on; a second revocation changes nothing."""
-        self._execute(
+        self._file.execute(
             "INSERT OR IGNORE INTO revocations (serial, reason, at) VALUES (?, ?, ?)",
             (str(serial), reason, at),
         )
@@ -245,7 +227,7 @@ class Ledger:
     ) -> Lock:
         """Set a lock and give it. An unknown kind is a ValueError."""
         lock = Lock(secrets.token_hex(3), LockKind(kind), value, reason, until, by, at)
-        self._insert(
+        self._file.insert(
             "locks",
             {
                 "id": lock.id,
@@ -262,7 +244,7 @@ class Ledger:
 
     def remove_lock(self, lock_id: str) -> bool:
         """Take a lock away; False if there is none of that id."""
-        with self._transaction() as connection:
+        with self._file.transaction() as connection:
             removed = connection.execute("DELETE FROM locks WHERE id = ?", (lock_id,)).rowcount
         self._locks = tuple(lock for lock in self._locks if lock.id != lock_id)
         return removed > 0
@@ -293,7 +275,7 @@ class Ledger:
         expires_at: float,
     ) -> None:
         """A request is held; `question` is what approvers see, as JSON."""
-        self._insert(
+        self._file.insert(
             "approvals",
             {
                 "id": approval_id,
@@ -311,7 +293,7 @@ class Ledger:
         self, approval_id: str, approver: str, name: str, granted: bool, reason: str, at: float
     ) -> None:
         """A person answered; the same person twice is a StoreError."""
-        self._insert(
+        self._file.insert(
             "approval_answers",
             {
                 "approval_id": approval_id,
@@ -325,7 +307,7 @@ class Ledger:
 
     def approval_ended(self, approval_id: str, state: str, reason: str, at: float) -> None:
         """An approval reached its end state; the first one counts."""
-        self._execute(
+        self._file.execute(
             "UPDATE approvals SET state = ?, reason = ?, ended_at = ?"
             " WHERE id = ? AND state = 'pending'",
             (state, reason, at, approval_id),
@@ -335,7 +317,7 @@ class Ledger:
 
     def sessions(self, *, open_only: bool = False, limit: int = 100) -> list[Row]:
         """Sessions, newest first, each with the number of its channels and its targets."""
-        return self._rows(
+        return self._file.rows(
             "SELECT s.*, count(c.id) AS channels,"
             " coalesce(group_concat(DISTINCT c.target), '') AS targets"
             " FROM sessions s LEFT JOIN channels c ON c.session_id = s.id"
@@ -346,12 +328,12 @@ class Ledger:
 
     def count_open_sessions(self) -> int:
         """How many sessions are live."""
-        [row] = self._rows("SELECT count(*) AS open FROM sessions WHERE ended_at IS NULL")
+        [row] = self._file.rows("SELECT count(*) AS open FROM sessions WHERE ended_at IS NULL")
         return int(row["open"])
 
     def session(self, session_id: str) -> Row | None:
         """One session with all that hangs on it, or None."""
-        rows = self._rows("SELECT * FROM sessions WHERE id = ?", (session_id,))
+        rows = self._file.rows("SELECT * FROM sessions WHERE id = ?", (session_id,))
         if not rows:
             return None
         session = rows[0]
@@ -361,7 +343,7 @@ class Ledger:
             ("file_operations", "number"),
             ("approvals", "asked_at"),
         ):
-            session[name] = self._rows(
+            session[name] = self._file.rows(
                 f"SELECT * FROM {name} WHERE session_id = ? ORDER BY {order}",  # noqa: S608
                 (session_id,),
             )
@@ -369,90 +351,31 @@ class Ledger:
 
     def approvals(self, *, limit: int = 100) -> list[Row]:
         """Approvals in whatever state, newest first."""
-        return self._rows("SELECT * FROM approvals ORDER BY asked_at DESC LIMIT ?", (limit,))
+        return self._file.rows("SELECT * FROM approvals ORDER BY asked_at DESC LIMIT ?", (limit,))
 
     def approval(self, approval_id: str) -> Row | None:
         """One approval with its answers, or None."""
-        rows = self._rows("SELECT * FROM approvals WHERE id = ?", (approval_id,))
+        rows = self._file.rows("SELECT * FROM approvals WHERE id = ?", (approval_id,))
         if not rows:
             return None
-        rows[0]["answers"] = self._rows(
+        rows[0]["answers"] = self._file.rows(
             "SELECT * FROM approval_answers WHERE approval_id = ? ORDER BY at", (approval_id,)
         )
         return rows[0]
 
     def certificates(self, *, limit: int = 100) -> list[Row]:
         """Issued certificates, newest first, with `revoked_at` where revoked."""
-        return self._rows(
+        return self._file.rows(
             "SELECT c.*, r.at AS revoked_at, r.reason AS revoked_reason FROM certificates c"
             " LEFT JOIN revocations r ON r.serial = c.serial ORDER BY c.issued_at DESC LIMIT ?",
             (limit,),
         )
 
-    # --- underneath ---
-
-    def _insert(self, table: str, row: Row) -> None:
-        names = ", ".join(row)
-        marks = ", ".join("?" * len(row))
-        self._execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
-
-    def _execute(self, sql: str, values: Sequence[object]) -> None:
-        with self._transaction() as connection:
-            connection.execute(sql, [_stored(value) for value in values])
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._database.conn
-        assert connection is not None
-        try:
-            with connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise StoreError(f"The ledger cannot be written: {error}.") from error
-
-    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
-        try:
-            return [
-                {name: _exact(value) for name, value in row.items()}
-                for row in self._database.query(sql, values)
-            ]
-        except sqlite3.Error as error:
-            raise StoreError(f"The ledger cannot be read: {error}.") from error
-
     def _load_revoked(self) -> frozenset[int]:
-        return frozenset(int(row["serial"]) for row in self._rows("SELECT serial FROM revocations"))
+        return frozenset(
+            int(row["serial"]) for row in self._file.rows("SELECT serial FROM revocations")
+        )
 
     def _load_locks(self) -> tuple[Lock, ...]:
-        rows = self._rows("SELECT * FROM locks ORDER BY at")
+        rows = self._file.rows("SELECT * FROM locks ORDER BY at")
         return tuple(Lock(**{**row, "kind": LockKind(row["kind"])}) for row in rows)
-
-
-def _open(path: Path, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    # SQLite gives its side files the mode of the database, so that one is made first.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    if path.stat().st_mode & 0o077:
-        raise StoreError(f"{path} is open to other users; mend it with: chmod 600 {path}")
-    return sqlite3.connect(path)
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-
-
-def _stored(value: object) -> object:
-    """SQLite's text must be UTF-8; what is not (a lone surrogate) is kept as bytes."""
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogatepass")
-    return value
-
-
-def _exact(value: object) -> object:
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value

@@ -47,7 +47,7 @@ pieces = st.lists(
 
 
 @given(pieces, st.lists(st.integers(0, 12), max_size=6))
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 def test_seeking_gives_what_playing_gives(texts: list[str], seeks: list[int]) -> None:
     stage = stage_of(*(("o", piece) for piece in texts))
     for count in (min(seek, len(texts)) for seek in seeks):
@@ -139,7 +139,7 @@ def test_hostile_text_cannot_leave_the_screen(name: str) -> None:
 @given(
     st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30), max_size=5)
 )
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 def test_rows_always_fill_their_cells(texts: list[str]) -> None:
     from rich.cells import cell_len
 

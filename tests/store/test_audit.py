@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.errors import StoreError
@@ -126,6 +126,7 @@ def test_verify_finds(tmp_path: Path, damage: str) -> None:
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_no_single_byte_can_change_unseen(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.errors import StoreError
@@ -69,6 +69,7 @@ def test_a_session_with_all_that_hangs_on_it(ledger: Ledger) -> None:
 
 
 @given(st.text())
+@settings(deadline=None, max_examples=50)
 def test_every_text_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     ledger = Ledger(tmp_path_factory.getbasetemp() / "exact.db")
     before = len(ledger.certificates(limit=10_000))
@@ -140,6 +141,15 @@ def test_locks_outlive_a_restart_and_an_unknown_kind_is_refused(open_ledger: Ope
     assert open_ledger().locks(1e12) == (lock,)
     with pytest.raises(ValueError, match="planet"):
         ledger.add_lock("planet", "mars", "", None, "carol", 1.0)
+
+
+def test_what_another_process_wrote_is_seen_at_the_next_look(open_ledger: Open) -> None:
+    ledger, other = open_ledger(), open_ledger()
+    lock = other.add_lock("target", "web", "incident", None, "carol", 1.0)
+    other.revoke(7, "lost", 1.0)
+    assert (ledger.locks(2.0), ledger.is_revoked(7)) == ((), False)
+    ledger.refresh()
+    assert (ledger.locks(2.0), ledger.is_revoked(7)) == ((lock,), True)
 
 
 def test_files_are_for_nobody_else(tmp_path: Path, open_ledger: Open) -> None:
