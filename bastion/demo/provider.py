@@ -56,7 +56,7 @@ async def provider(directory: Path, people: Sequence[Person] = PEOPLE) -> AsyncI
         port = free_port()
         issuer = f"http://127.0.0.1:{port}"
         config = directory / str(attempt)
-        _write(config, _settings(issuer, port, client_secret), people)
+        _write(config, _settings(config, issuer, port, client_secret), people)
         arguments = [sys.executable, "-m", "nanoidp", "--config", str(config)]
         env = os.environ | {"PYTHONUNBUFFERED": "1"}
         async with running(arguments, log=config / "log", env=env) as child:
@@ -84,7 +84,7 @@ def _write(config: Path, settings: Mapping[str, object], people: Sequence[Person
     (config / "users.yaml").write_text(yaml.safe_dump({"config_version": 1, "users": users}))
 
 
-def _settings(issuer: str, port: int, secret: str) -> dict[str, object]:
+def _settings(config: Path, issuer: str, port: int, secret: str) -> dict[str, object]:
     client = {
         "client_id": CLIENT_ID,
         "client_secret": secret,
@@ -94,6 +94,7 @@ def _settings(issuer: str, port: int, secret: str) -> dict[str, object]:
         "config_version": 1,
         "server": {"host": "127.0.0.1", "port": port},
         "oauth": {"issuer": issuer, "audience": CLIENT_ID, "clients": [client]},
+        "jwt": {"keys_dir": str(config / "keys")},
         "login": {"mode": "persona"},
         "device_flow": {"polling_interval": 1},
         "session": {"secret_key": secrets.token_hex()},

@@ -28,6 +28,7 @@ async def start(directory, *arguments):
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"TMPDIR": str(directory)},
+        cwd=directory,
         start_new_session=True,
     )
 
