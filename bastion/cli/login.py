@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,9 @@ from bastion.errors import BastionError
 if TYPE_CHECKING:
     from bastion.identity.clientfiles import ClientLines
     from bastion.identity.enrol import Enrolment, Trust, UnknownHost
+
+MAX_SECONDS: Final = 24 * 3600
+"""No bastion gives more; an agent's lifetime is a 32-bit number."""
 
 FIRST_WORDS_SECONDS: Final = 0.3
 """The page that has the code in its address comes a line or two after the one that has not."""
@@ -40,6 +44,13 @@ _URL: Final = re.compile(r"https?://[^\s\"'<>]+")
     default=None,
     help="Verify the bastion by this file.  [default: ~/.ssh/known_hosts]",
 )
+@click.option(
+    "--targets",
+    default="*",
+    metavar="PATTERNS",
+    help="Which of the bastion's targets ssh reaches by their bare names, as in "
+    "'web-*,*.prod.example'.  [default: those without a dot]",
+)
 @click.option("--no-browser", is_flag=True, help="Only print the URL, do not open it.")
 @click.option("--write-config", is_flag=True, help="Install the lines for ssh in ~/.ssh.")
 @click.option("--alias", default="bastion", show_default=True, help="What ssh calls the bastion.")
@@ -54,6 +65,7 @@ def login(
     port: int,
     host_ca: str | None,
     known_hosts: Path | None,
+    targets: str,
     no_browser: bool,
     write_config: bool,
     alias: str,
@@ -75,7 +87,9 @@ def login(
         raise click.UsageError("HOST must be a host name or an address.")
     say = _speaker(None if no_browser else _browser())
     try:
-        asyncio.run(_login(host, port, host_ca, known_hosts, write_config, alias, out, say))
+        asyncio.run(
+            _login(host, port, host_ca, known_hosts, targets, write_config, alias, out, say)
+        )
     except KeyboardInterrupt:
         raise click.Abort from None
 
@@ -85,6 +99,7 @@ async def _login(
     port: int,
     host_ca: str | None,
     known_hosts: Path | None,
+    patterns: str,
     write_config: bool,
     alias: str,
     out: Path | None,
@@ -100,7 +115,7 @@ async def _login(
     except enrol.UnknownHost as unknown:
         trust = _ask(host, unknown, host_ca)
         enrolment = await enrol.enrol(host, port, trust, say)
-    seconds = enrolment.seconds_left(time.time())
+    seconds = min(enrolment.seconds_left(time.time()), MAX_SECONDS)
     if out is None:
         await agent.load_into_agent(enrolment, f"bastion {host}:{port}", seconds=seconds)
         click.echo(f"In your ssh-agent for {seconds // 60} min {seconds % 60} s.", err=True)
@@ -108,7 +123,7 @@ async def _login(
         private = enrolment.key.export_private_key("openssh")
         line = enrolment.certificate.export_certificate("openssh").decode().strip()
         click.echo(f"Written: {clientfiles.write_key(out, private, line)}", err=True)
-    lines = await _lines(host, port, alias, trust, enrolment)
+    lines = await _lines(host, port, alias, patterns, trust, enrolment)
     if write_config:
         changed = clientfiles.install(lines, Path.home())
         click.echo("\n".join(f"Changed: {path}" for path in changed) or "Up to date.", err=True)
@@ -117,16 +132,19 @@ async def _login(
 
 
 async def _lines(
-    host: str, port: int, alias: str, trust: Trust, enrolment: Enrolment
+    host: str, port: int, alias: str, patterns: str, trust: Trust, enrolment: Enrolment
 ) -> ClientLines:
     from bastion.identity import clientfiles, enrol
     from bastion.identity.keyring import public_line
 
     try:
-        targets = tuple(await enrol.target_names(host, port, trust, enrolment))
-    except (BastionError, TimeoutError) as error:
+        names = await enrol.target_names(host, port, trust, enrolment)
+    except BastionError as error:
         click.echo(f"The targets could not be listed: {error}", err=True)
-        targets = ()
+        names = ()
+    targets = tuple(name for name in names if _wanted(name, patterns))
+    if left_out := [name for name in names if name not in targets]:
+        click.echo(f"Left out (see --targets): {', '.join(left_out)}", err=True)
     return clientfiles.ClientLines(
         host=host,
         port=port,
@@ -134,6 +152,16 @@ async def _lines(
         targets=targets,
         authority=public_line(enrolment.authority) if enrolment.authority else "",
         host_key=public_line(trust.keys[0]) if trust.keys else "",
+    )
+
+
+def _wanted(name: str, patterns: str) -> bool:
+    """A bastion must not take `github.com` over unless the person says so: dots need a pattern
+    with a dot.
+    """
+    return any(
+        fnmatchcase(name, pattern) and ("." in pattern or "." not in name)
+        for pattern in patterns.split(",")
     )
 
 

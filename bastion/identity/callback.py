@@ -25,6 +25,8 @@ from bastion.identity.login import LoginService
 from bastion.model import visible
 
 COOKIE: Final = "bastion-login"
+SECURE_COOKIE: Final = "__Host-bastion-login"
+"""Over https: a name that no sibling host can set for us, or it could choose what we compare."""
 
 MAX_CONNECTIONS: Final = 128
 """Whoever opens more holds file descriptors that SSH connections need."""
@@ -126,13 +128,18 @@ class CallbackPage:
 def web_app(code_flow: CodeFlow) -> Starlette:
     """The pages of one CodeFlow as an ASGI application."""
 
+    name = SECURE_COOKIE if code_flow.secure else COOKIE
+
+    def cookie_of(request: Request) -> str:
+        return request.cookies.get(name, "")[:128]
+
     async def login_page(request: Request) -> Response:
         try:
             login = code_flow.find(request.path_params["login_id"])
-            cookie = _cookie(request) or secrets.token_urlsafe(32)
+            cookie = cookie_of(request) or secrets.token_urlsafe(32)
             if request.method == "POST":
                 form = await _form(request)
-                url = await code_flow.confirm(login, _cookie(request), form.get("token", ""))
+                url = await code_flow.confirm(login, cookie_of(request), form.get("token", ""))
                 return _html(pages.forward_page(url))
         except IdentityError as error:
             return _failed(error)
@@ -140,14 +147,14 @@ def web_app(code_flow: CodeFlow) -> Starlette:
         page = _html(pages.confirm_page(login.confirmation, visible(login.client_address), token))
         # Lax: sent when the provider sends the browser back, not with a form on another site.
         page.set_cookie(
-            COOKIE, cookie, max_age=3600, httponly=True, samesite="lax", secure=code_flow.secure
+            name, cookie, max_age=3600, httponly=True, samesite="lax", secure=code_flow.secure
         )
         return page
 
     async def callback_page(request: Request) -> Response:
         try:
             parameters = _single_values(request.scope["query_string"].decode("latin-1"))
-            claims = await code_flow.callback(parameters, _cookie(request))
+            claims = await code_flow.callback(parameters, cookie_of(request))
         except IdentityError as error:
             return _failed(error)
         return _html(pages.done_page(visible(claims.name, limit=100)))
@@ -166,10 +173,6 @@ def web_app(code_flow: CodeFlow) -> Starlette:
         ],
         exception_handlers={404: not_found, 405: not_found, 500: broken},
     )
-
-
-def _cookie(request: Request) -> str:
-    return request.cookies.get(COOKIE, "")[:128]
 
 
 async def _form(request: Request) -> dict[str, str]:

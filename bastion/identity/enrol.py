@@ -6,9 +6,10 @@ The bastion's login channel says what to do on stderr and prints the certificate
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,9 +24,8 @@ DEADLINE_SECONDS: Final = 1900.0
 """Longer than any login at a provider lasts."""
 
 _HANDSHAKE_SECONDS: Final = 30
-_MAX_CERTIFICATE_LINE: Final = 64 * 1024
-_MAX_SAID: Final = 64 * 1024
-"""A hostile server must not fill memory or terminal."""
+_MAX_SAID: Final = 256 * 1024
+"""On each stream: a hostile server must not fill memory or terminal."""
 _MAX_TARGETS: Final = 1024
 
 KnownHosts = tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]
@@ -122,11 +122,14 @@ async def enrol(host: str, port: int, trust: Trust, say: Callable[[str], None]) 
     `say` gets the bastion's words, a visible line at a time. UnknownHost when the bastion cannot
     be verified, other DialErrors when it cannot be reached, LoginRefused when it says no.
     """
-    key = asyncssh.generate_private_key("ssh-ed25519")
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        client = _Client(trust)
-        async with await _connect(host, port, LOGIN_USER, [key], client) as connection:
-            line = await _certificate_line(connection, say)
+    key, client = asyncssh.generate_private_key("ssh-ed25519"), _Client(trust)
+    async with (
+        _deadline(DEADLINE_SECONDS),
+        await _connect(host, port, LOGIN_USER, [key], client) as connection,
+    ):
+        line, status = await _ask(connection, "certificate", say)
+    if status != 0:
+        raise LoginRefused("The bastion gave no certificate.")
     fields, certificate = _checked(line, key)
     return Enrolment(key, certificate, fields, client.authority)
 
@@ -134,13 +137,14 @@ async def enrol(host: str, port: int, trust: Trust, say: Callable[[str], None]) 
 async def target_names(host: str, port: int, trust: Trust, enrolment: Enrolment) -> Sequence[str]:
     """The names of the SSH targets this identity may reach, as the bastion tells them."""
     pair = (enrolment.key, enrolment.certificate)
-    async with asyncio.timeout(_HANDSHAKE_SECONDS):
-        async with await _connect(host, port, "bastion", [pair], _Client(trust)) as connection:
-            answer = await connection.run("targets --json", encoding="utf-8")
+    async with (
+        _deadline(_HANDSHAKE_SECONDS),
+        await _connect(host, port, "bastion", [pair], _Client(trust)) as connection,
+    ):
+        answer, _ = await _ask(connection, "targets --json", lambda _: None)
     try:
-        listed = json.loads(str(answer.stdout or "")[:_MAX_SAID])
-        names = [row["target"] for row in listed if row.get("kind") == "ssh"]
-    except (ValueError, TypeError, KeyError, AttributeError):
+        names = [row["target"] for row in json.loads(answer) if row.get("kind") == "ssh"]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise DialError("The bastion did not say which targets there are.") from None
     if not all(isinstance(name, str) and _is_host_name(name) for name in names):
         raise DialError("The bastion named a target that cannot stand in a configuration.")
@@ -186,36 +190,66 @@ async def _connect(
         raise DialError(f"{host} port {port} cannot be reached: {visible(reason)}.") from None
 
 
-async def _certificate_line(
-    connection: asyncssh.SSHClientConnection, say: Callable[[str], None]
-) -> str:
+async def _ask(
+    connection: asyncssh.SSHClientConnection, command: str, say: Callable[[str], None]
+) -> tuple[str, int]:
+    """Run a command of the bastion's; gives its stdout, bounded, and its exit status."""
+    answer: list[bytes] = []
+    line = b""
+
+    def hear(data: bytes) -> None:
+        nonlocal line
+        *whole, line = (line + data).split(b"\n")
+        for one in whole:
+            say(_shown(one))
+
     try:
-        async with connection.create_process("certificate", encoding=None) as channel:
-            line, _ = await asyncio.gather(
-                channel.stdout.read(_MAX_CERTIFICATE_LINE), _relay(channel.stderr, say)
-            )
+        async with connection.create_process(command, encoding=None) as channel:
+            await asyncio.gather(_read(channel.stdout, answer.append), _read(channel.stderr, hear))
             await channel.wait_closed()
             status = channel.exit_status
+    except _TooMuch:
+        raise DialError("The bastion says more than a bastion would; hanging up.") from None
     except (OSError, asyncssh.Error) as error:
-        raise DialError(f"The bastion hung up: {visible(str(error))}.") from None
-    if status != 0:
-        raise LoginRefused("The bastion gave no certificate.")
-    return bytes(line).decode("ascii", "replace").strip()
+        raise DialError(f"The bastion hung up: {visible(str(error), limit=200)}.") from None
+    if line:
+        say(_shown(line))
+    return b"".join(answer).decode("utf-8", "replace"), 255 if status is None else status
 
 
-async def _relay(stream: asyncssh.SSHReader[bytes], say: Callable[[str], None]) -> None:
-    """Pass on what the bastion says, line by line, up to a bound."""
+class _TooMuch(Exception):  # noqa: N818 (as above)
+    """A stream went over its bound."""
+
+
+async def _read(stream: asyncssh.SSHReader[bytes], take: Callable[[bytes], object]) -> None:
     said = 0
-    while said < _MAX_SAID and (line := await stream.readline()):
-        said += len(line)
-        say(visible(line.decode("utf-8", "replace").strip("\r\n"), limit=1000))
+    while data := await stream.read(4096):
+        said += len(data)
+        if said > _MAX_SAID:
+            # A polite close would wait for the rest.
+            stream.channel.get_connection().abort()
+            raise _TooMuch
+        take(data)
+
+
+def _shown(line: bytes) -> str:
+    return visible(line.decode("utf-8", "replace").strip("\r"), limit=1000)
+
+
+@contextlib.asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DialError("The bastion did not finish in time.") from None
 
 
 def _checked(
     line: str, key: asyncssh.SSHKey
 ) -> tuple[certblob.CertificateFields, asyncssh.SSHCertificate]:
     try:
-        certificate = asyncssh.import_certificate(line.encode())
+        certificate = asyncssh.import_certificate(line.strip().encode())
         fields = certblob.decode(certificate.public_data)
     except (ValueError, asyncssh.KeyImportError, IdentityError):
         raise LoginRefused("What the bastion printed is not a certificate.") from None

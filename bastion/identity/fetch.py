@@ -11,7 +11,7 @@ from typing import Final
 
 import httpx2
 
-from bastion.errors import ProviderDown
+from bastion.errors import ConfigError, Fault, ProviderDown
 
 MAX_RESPONSE: Final = 1024 * 1024
 """A hostile or broken provider must not fill our memory; key sets are a few KB."""
@@ -59,7 +59,11 @@ class BoundedTransport(httpx2.AsyncHTTPTransport):
 
 def transport(ca_file: str = "") -> BoundedTransport:
     """A transport that verifies TLS against the system's CAs, or those in `ca_file` alone."""
-    return BoundedTransport(verify=ssl.create_default_context(cafile=ca_file or None))
+    try:
+        return BoundedTransport(verify=ssl.create_default_context(cafile=ca_file or None))
+    except OSError as error:  # SSLError is one
+        fault = f"not a readable file of CA certificates: {error.strerror or error}"
+        raise ConfigError([Fault(ca_file, fault)]) from None
 
 
 TIMEOUT: Final = httpx2.Timeout(_OPERATION_SECONDS)

@@ -40,8 +40,8 @@ def check_directory(path: Path) -> None:
 def _check_owner_and_mode(path: Path, found: os.stat_result, mode: str) -> None:
     if found.st_uid != os.geteuid():
         raise StoreError(
-            f"{path} belongs to user {found.st_uid}, not to {os.geteuid()}, who runs this; "
-            f"run: chown {os.geteuid()} {path}"
+            f"{path} belongs to user {found.st_uid}, and this runs as {os.geteuid()}; "
+            f"run this as that user, or: chown {os.geteuid()} {path}"
         )
     if found.st_mode & 0o077:
         raise StoreError(f"{path} is open to others; run: chmod {mode} {path}")

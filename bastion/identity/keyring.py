@@ -88,7 +88,7 @@ class KeyRing:
 
     def exists(self) -> bool:
         """True when there is something in the signing key's place, be it good or bad."""
-        return self._path.is_symlink() or self._path.exists()
+        return _present(self._path)
 
     def signing(self) -> asyncssh.SSHKey:
         """The private key that signs; StoreError when it is missing or open to others."""
@@ -104,17 +104,27 @@ class KeyRing:
         return tuple(keys)
 
     def _contents(self) -> _Contents:
-        marks = tuple(map(_mark, (self._path, self._next_path, self._trusted_path)))
+        marks = self._marks()
         if self._loaded is None or self._loaded.marks != marks:
-            keyfiles.check_directory(self._directory)
-            has_next = self._next_path.is_symlink() or self._next_path.exists()
-            self._loaded = _Contents(
-                marks,
-                self._read_key(self._path),
-                self._read_key(self._next_path) if has_next else None,
-                self._read_trusted(),
-            )
+            try:
+                self._loaded = self._read(marks)
+            except StoreError:
+                if self._marks() == marks:
+                    raise
+                self._loaded = self._read(self._marks())  # a rotation came in between
         return self._loaded
+
+    def _marks(self) -> tuple[tuple[int, int], ...]:
+        return tuple(map(_mark, (self._path, self._next_path, self._trusted_path)))
+
+    def _read(self, marks: tuple[tuple[int, int], ...]) -> _Contents:
+        keyfiles.check_directory(self._directory)
+        return _Contents(
+            marks,
+            self._read_key(self._path),
+            self._read_key(self._next_path) if _present(self._next_path) else None,
+            self._read_trusted(),
+        )
 
     def _read_key(self, path: Path) -> asyncssh.SSHKey:
         data = keyfiles.read_private(path)
@@ -127,7 +137,7 @@ class KeyRing:
         return key
 
     def _read_trusted(self) -> tuple[AuthorityKey, ...]:
-        if not (self._trusted_path.is_symlink() or self._trusted_path.exists()):
+        if not _present(self._trusted_path):
             return ()
         keys = []
         for line in (
@@ -207,3 +217,8 @@ def _mark(path: Path) -> tuple[int, int]:
     except FileNotFoundError:
         return (0, 0)
     return (found.st_ino, found.st_ctime_ns)
+
+
+def _present(path: Path) -> bool:
+    """True for a dangling link too, which is refused rather than overlooked."""
+    return path.is_symlink() or path.exists()

@@ -9,6 +9,7 @@ claims = await pending.wait()
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -126,17 +127,17 @@ class LoginService:
         ProviderDown, LoginRefused or IdentityError (too many at once) say why not.
         """
         self._forget_expired()
-        metadata = await self._client.provider.metadata()
-        uses_device = self._uses_device(metadata)
-        self._check_room(client_address)
+        network = _network(client_address)
+        self._check_room(network)
+        uses_device = self._uses_device(await self._client.provider.metadata())
         begun = await self._start_device() if uses_device else self._start_code(client_address)
         try:
-            self._check_room(client_address)  # others may have begun meanwhile
+            self._check_room(network)  # others may have begun meanwhile
         except IdentityError:
             begun.abandon()
             raise
         pending = PendingLogin(begun, self._clock, self._release)
-        self._pending[pending] = client_address
+        self._pending[pending] = network
         return pending
 
     async def close(self) -> None:
@@ -197,12 +198,23 @@ class LoginService:
             abandon=lambda: self.code_flow.forget(login),
         )
 
-    def _check_room(self, client_address: str) -> None:
+    def _check_room(self, network: str) -> None:
         waiting = Counter(self._pending.values())
-        if waiting[client_address] >= MAX_PENDING_PER_ADDRESS or waiting.total() >= MAX_PENDING:
+        if waiting[network] >= MAX_PENDING_PER_ADDRESS or waiting.total() >= MAX_PENDING:
             raise IdentityError("Too many logins are waiting; finish one, or try again later.")
 
     def _forget_expired(self) -> None:
         now = self._clock()
         for pending in [p for p in self._pending if p.expires_at <= now]:
             pending.cancel()
+
+
+def _network(client_address: str) -> str:
+    """What is counted as one client: an IPv4 address, or an IPv6 /64, which one person has."""
+    try:
+        address = ipaddress.ip_address(client_address.partition("%")[0])
+    except ValueError:
+        return client_address
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))

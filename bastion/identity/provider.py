@@ -24,6 +24,9 @@ REFETCH_SECONDS: Final = 30
 """Between two fetches for unknown keys: a flood of forged tokens must not become a flood of
 requests to the provider."""
 
+FAILURE_SECONDS: Final = 2.0
+"""A provider that did not answer is not asked again before this."""
+
 MAX_KEYS: Final = 64
 _PUBLIC_KINDS: Final = frozenset({"RSA", "EC", "OKP"})
 
@@ -118,6 +121,7 @@ class Provider:
         self._metadata_at = 0.0
         self._keys: Mapping[str, Key] = {}
         self._keys_at: float | None = None
+        self._down: tuple[float, str] | None = None
 
     async def metadata(self) -> ProviderMetadata:
         """The discovery document; ProviderDown when it cannot be had."""
@@ -125,7 +129,7 @@ class Provider:
             now = self._monotonic()
             if self._metadata is None or now - self._metadata_at > CACHE_SECONDS:
                 url = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
-                document = await fetch.get_json(self._client, url, "discovery document")
+                document = await self._fetch(url, "discovery document")
                 self._metadata = read_metadata(document, self._issuer)
                 self._metadata_at = now
             return self._metadata
@@ -141,10 +145,22 @@ class Provider:
             age = None if self._keys_at is None else now - self._keys_at
             found = self._find(kid)
             if age is None or age > CACHE_SECONDS or (found is None and age >= REFETCH_SECONDS):
-                document = await fetch.get_json(self._client, metadata.jwks_uri, "key set")
+                document = await self._fetch(metadata.jwks_uri, "key set")
                 self._keys, self._keys_at = read_keys(document), now
                 found = self._find(kid)
             return found
+
+    async def _fetch(self, url: str, what: str) -> Mapping[str, object]:
+        """Fetch; after a failure those who waited meanwhile fail at once, not one by one."""
+        if self._down and self._monotonic() - self._down[0] < FAILURE_SECONDS:
+            raise ProviderDown(self._down[1])
+        try:
+            document = await fetch.get_json(self._client, url, what)
+        except ProviderDown as error:
+            self._down = (self._monotonic(), str(error))
+            raise
+        self._down = None
+        return document
 
     def _find(self, kid: str | None) -> Key | None:
         if kid is not None:

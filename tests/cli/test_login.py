@@ -236,6 +236,32 @@ async def test_targets_with_evil_names_are_not_written(tmp_path: Path) -> None:
         assert "owned" not in (tmp_path / "home" / ".ssh" / "bastion" / "config").read_text()
 
 
+async def test_a_target_cannot_take_another_sites_name_over(tmp_path: Path) -> None:
+    async with small_bastion(tmp_path) as bastion, ssh_agent(tmp_path) as agent:
+        bastion.targets = ["web-1", "github.com", "db.prod.example"]
+        env = environment(tmp_path / "home", agent)
+        trust = ("--host-ca", ca_file(bastion, tmp_path))
+        status, out, err = await log_in(bastion, env, *trust)
+        assert status == 0, err
+        assert "github.com" not in out
+        assert "Left out (see --targets): github.com, db.prod.example" in err
+        status, out, err = await log_in(bastion, env, *trust, "--targets", "*.prod.example")
+        assert "Host db.prod.example\n" in out
+        assert "web-1" not in out
+
+
+@pytest.mark.parametrize("stream", ["said", "certificate"])
+async def test_a_bastion_that_talks_without_end(tmp_path: Path, stream: str) -> None:
+    async with small_bastion(tmp_path) as bastion, ssh_agent(tmp_path) as agent:
+        setattr(bastion, stream, "x" * 8_000_000)
+        env = environment(tmp_path / "home", agent)
+        status, _, err = await log_in(bastion, env, "--host-ca", ca_file(bastion, tmp_path))
+        assert status == 1
+        assert "more than a bastion would" in err
+        assert "Traceback" not in err
+        assert len(err) < 10_000
+
+
 async def test_the_browser_opens_the_page_that_has_the_code(tmp_path: Path) -> None:
     async with small_bastion(tmp_path) as bastion, ssh_agent(tmp_path) as agent:
         browser = tmp_path / "browser"

@@ -12,8 +12,6 @@ from bastion.identity.clientfiles import ClientLines, install, with_block, with_
 LINES = ClientLines(
     "bastion.example", 2222, "bastion", ("web-1", "db-1"), authority="ssh-ed25519 A"
 )
-    "bastion.example", 2222, "bastion", ("web-1", "db-1"), authority="ssh-ed25519 A"
-)
 
 
 def test_what_is_written_where(tmp_path: Path) -> None:
