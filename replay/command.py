@@ -17,7 +17,13 @@ from replay.screen import PIECE, Transcript
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--speed", type=click.FloatRange(1, 16), default=1.0, show_default=True)
+@click.option(
+    "--speed",
+    type=click.FloatRange(1, 16),
+    default=1.0,
+    show_default=True,
+    help="How many times as fast as it was.",
+)
 @click.option(
     "--idle-limit",
     type=click.FloatRange(0),

@@ -65,7 +65,13 @@ def verify(
 
 
 @audit.command()
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="How many of the latest.",
+)
 @click.option("--kind", default="", help="Only entries of this kind.")
 @as_json
 @with_state

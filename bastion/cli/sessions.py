@@ -24,7 +24,13 @@ def sessions() -> None:
 
 @sessions.command("list")
 @click.option("--all", "everything", is_flag=True, help="Sessions that ended, too.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="How many at most.",
+)
 @as_json
 @with_state
 def list_sessions(

@@ -134,10 +134,10 @@ class ControlService:
             except ControlError as error:
                 await self._reject(peer, writer, str(error))
                 return
-            watches = isinstance(request.call, wire.Watch)
-            async with self._watching(watches) as queue:
-                await _send(writer, self._reply(operator, request))
-                if queue is not None:
+            async with self._watching(isinstance(request.call, wire.Watch)) as queue:
+                reply = self._reply(operator, request)
+                await _send(writer, reply)
+                if queue is not None and not reply.error:
                     await _follow(queue, reader, writer)
                     return
 
@@ -204,22 +204,22 @@ async def _follow(
 ) -> None:
     """Send events until the watcher hangs up, says anything at all, or is too far behind."""
     gone = asyncio.create_task(reader.read(1))
+    coming = asyncio.create_task(queue.get())
     try:
-        while not gone.done():
-            coming = asyncio.create_task(queue.get())
+        while True:
             await asyncio.wait({gone, coming}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
-                coming.cancel()
+            if gone.done() or (event := coming.result()) is None:
                 return
-            event = coming.result()
-            if event is None:
-                return
+            coming = asyncio.create_task(queue.get())
             await _send(writer, wire.Reply(wire.VERSION, 0, event=event))
     finally:
         gone.cancel()
+        coming.cancel()
 
 
 async def _send(writer: asyncio.StreamWriter, reply: wire.Reply) -> None:
+    # Without a limit, drain waits for the last byte: what is sent here is not lost at the close.
+    writer.transport.set_write_buffer_limits(high=0)
     async with asyncio.timeout(STALL):
         writer.write(wire.encode(reply))
         await writer.drain()

@@ -208,6 +208,19 @@ async def test_a_torn_call_does_nothing(start: Start) -> None:
     assert desk.ledger.locks(200.0) == ()
 
 
+async def test_a_long_answer_arrives_whole_after_the_caller_has_said_all(start: Start) -> None:
+    desk = await start()
+    reason = "x" * 1900
+    for number in range(300):
+        desk.ledger.add_lock("target", f"t{number}", reason, None, ME, 1.0)
+    reader, writer = await asyncio.open_unix_connection(desk.path, limit=10_000_000)
+    writer.write(wire.encode(wire.Request(1, 1, wire.ListLocks())))
+    writer.write_eof()
+    reply = wire.decode_reply(await reader.readline())
+    assert [lock["value"] for lock in reply.result] == [f"t{number}" for number in range(300)]
+    writer.close()
+
+
 async def test_a_silent_caller_is_let_go(start: Start) -> None:
     desk = await start(idle=0.05)
     reader, writer = await asyncio.open_unix_connection(desk.path)
