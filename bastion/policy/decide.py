@@ -124,13 +124,13 @@ def _exec(
 ) -> Verdict:
     reading = read(request.command, target.dialect)
     verdict = _exec_verdict(grants, features, reading, request)
-    told = tuple(_told(opaque) for opaque in reading.opaque)
-    return replace(verdict, parse=parse_lines(reading), opaque=(*verdict.opaque, *told))
+    told = (*verdict.opaque, *(_told(opaque) for opaque in reading.opaque))
+    return replace(verdict, parse=parse_lines(reading), opaque=tuple(dict.fromkeys(told)))
 
 
 def _told(opaque: Opaque) -> str:
     raw = f": {visible(opaque.raw, limit=200)}" if opaque.raw else ""
-    return f"{opaque.kind}: {visible(opaque.reason, limit=300)}{raw}"
+    return f"{visible(opaque.reason, limit=300)}{raw} [{opaque.kind}]"
 
 
 def _exec_verdict(
@@ -144,8 +144,7 @@ def _exec_verdict(
         return not_granted("pty", "A terminal is")
     terms = join_terms(grants, lambda grant: grant.session.exec)
     judgement = judge(terms, lambda rule: match_reading(rule, reading))
-    opaque = _uncovered_opaque(terms, reading)
-    judgement.unclear += [visible(one.reason, limit=300) for one in opaque]
+    judgement.unclear += [_told(opaque) for opaque in _uncovered_opaque(terms, reading)]
     judgement.note_unclear(terms)
     if terms.default is not Action.ALLOW and _uncovered(terms, reading):
         judgement.note(by_default(terms.default), terms.default_approvals)

@@ -132,8 +132,13 @@ def _match_pattern(pattern: CommandPattern, command: SimpleCommand) -> Match:
         return Match.NO
     words = command.argv[1:] + ((_MORE,) if command.extra_operands else ())
     best = Match.NO
+    scans: dict[int, Scan] = {}  # of a line full of options, one is dear enough
     for subcommand in pattern.subcommand or ("",):
-        best = max(best, _match_words(pattern, command, words, subcommand.split()))
+        named = subcommand.split()
+        ends_after = len(named) if pattern.options.end_at_operand else 0
+        if ends_after not in scans:
+            scans[ends_after] = scan(words, pattern.options, len(named))
+        best = max(best, _match_words(pattern, command, scans[ends_after], named))
     return best
 
 
@@ -155,10 +160,9 @@ def _is_via(pattern: CommandPattern, command: SimpleCommand) -> bool:
 def _match_words(
     pattern: CommandPattern,
     command: SimpleCommand,
-    words: tuple[Word, ...],
+    found: Scan,
     subcommand: list[str],
 ) -> Match:
-    found = scan(words, pattern.options, len(subcommand))
     result, used = match_subcommand(found.operands, subcommand) if subcommand else (Match.YES, 0)
     for text in pattern.flags:
         if result is Match.NO:

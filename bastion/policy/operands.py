@@ -118,7 +118,9 @@ def is_single(word: Word) -> bool:
 def _match_name(word: Word, pattern: str) -> Match:
     if word.text is not None:
         text = word.text
-        found = matches_name(text, pattern) or matches_name(normalise(text), pattern)
+        found = matches_name(text, pattern) or (
+            "/" in text and matches_name(normalise(text), pattern)
+        )
         return Match.YES if found and text else Match.NO
     if word.dynamic == "glob":
         could = overlaps(shell_tokens(word.raw), name_tokens(pattern))

@@ -140,3 +140,27 @@ def test_spelling_a_path_differently_changes_nothing(path, pattern):
     assert match_word(plain(absolute), [pattern]) is match_word(
         plain(normalise(absolute) + "/."), [pattern]
     )
+
+
+@pytest.mark.parametrize(
+    ("root", "directories", "pattern", "expected"),
+    [
+        ("/etc/", ("",), "/etc/shadow", COULD),
+        ("/", ("",), "/etc/shadow", COULD),
+        ("/etc/", ("",), "/etc", COULD),
+        ("/tmp/", ("",), "/etc/shadow", NO),
+        ("./", ("",), "/etc/shadow", NO),
+        ("./", ("/etc",), "/etc/shadow", COULD),
+        ("./", (None,), "/etc/shadow", COULD),
+        ("../../etc/", ("",), "/etc/shadow", COULD),
+        ("/tmp/../etc", ("",), "/etc/shadow", COULD),
+        ("", ("",), "/etc/shadow", COULD),
+    ],
+)
+def test_what_find_finds_is_below_where_it_begins(root, directories, pattern, expected):
+    found = Word(None, "{}", "found", root)
+    assert match_word(found, [pattern], directories) is expected
+
+
+def test_a_found_path_behind_other_text_may_climb_out_of_it():
+    assert match_word(Word(None, "/tmp/{}", "found", "/tmp/"), ["/etc/shadow"]) is COULD
