@@ -27,6 +27,9 @@ MAX_PENDING: Final = 1000
 MAX_PENDING_EACH: Final = 20
 """Held requests of one identity: nobody buries an approver under questions."""
 
+MAX_SHOWN: Final = 32 * 1024
+"""Bytes and characters of one question: nobody judges more, and a thousand must fit one reply."""
+
 MAX_SLEEP: Final = 60.0
 """Seconds until an expiry is looked at again: timers do not follow a clock that is set."""
 
@@ -156,6 +159,8 @@ class Approvals:
                 self._end(held, at)
 
     def _check_room(self, question: Question) -> None:
+        if _length(question) > MAX_SHOWN:
+            raise NotAsked("The request is too long to be shown to an approver; shorten it.")
         if len(self._pending) >= self._max_pending:
             raise NotAsked("Too many requests are waiting for approval; try again later.")
         own = sum(
@@ -217,6 +222,11 @@ class Approvals:
 
 def _nobody(outcome: Outcome, names: tuple[str, ...], reason: str) -> None:
     """Stands for an asker who left."""
+
+
+def _length(question: Question) -> int:
+    facts = sum(len(label) + len(text) for label, text in question.facts)
+    return len(question.request) + facts
 
 
 def _question_fields(question: Question) -> dict[str, object]:

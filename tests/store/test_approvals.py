@@ -162,6 +162,19 @@ async def test_too_many_questions_are_not_asked(desk: Desk) -> None:
         desk.ask(replace(QUESTION, identity="https://idp#19"))
 
 
+@pytest.mark.parametrize(
+    "long",
+    [
+        replace(QUESTION, request=b"x" * 40_000),
+        replace(QUESTION, facts=tuple(("runs", "x" * 100) for _ in range(400))),
+    ],
+)
+async def test_what_nobody_could_read_is_not_asked(desk: Desk, long: Question) -> None:
+    with pytest.raises(NotAsked, match="too long"):
+        desk.ask(long)
+    assert (desk.board.pending(), desk.audited()) == ((), [])
+
+
 async def test_a_grant_that_cannot_be_audited_is_none(desk: Desk) -> None:
     approval_id = desk.ask()
     desk.audit.close(1.0)
