@@ -13,7 +13,8 @@ import sys
 
 import asyncssh
 
-CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+"""As the bastion offers: clients choose by their own order, so another list is another race."""
 
 
 class Out(asyncssh.SSHClientSession[bytes]):
