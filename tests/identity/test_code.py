@@ -171,20 +171,7 @@ async def test_the_issuer_that_comes_back_must_be_the_right_one(
                 await waiting
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "",
-        "code=x",
-        "state=",
-        "state=x&code=y",
-        "state=%00&code=%ff",
-        "error=access_denied",
-        "&".join(f"p{n}=1" for n in range(40)),
-        "state=a&state=b",
-    ],
-)
-async def test_callbacks_that_belong_to_no_login(tmp_path: Path, query: str) -> None:
+async def test_callbacks_that_belong_to_no_login(tmp_path: Path) -> None:
     port = free_port()
     async with (
         nanoidp_server(tmp_path, redirect_uris=back(port)) as idp,
@@ -192,8 +179,18 @@ async def test_callbacks_that_belong_to_no_login(tmp_path: Path, query: str) -> 
         httpx2.AsyncClient() as browser,
     ):
         pending = await service.start("127.0.0.1")
-        page = await browser.get(f"{back(port)[0]}?{query}")
-        assert page.status_code in (403, 404)
+        for query in (
+            "",
+            "code=x",
+            "state=",
+            "state=x&code=y",
+            "state=%00&code=%ff",
+            "error=access_denied",
+            "&".join(f"p{n}=1" for n in range(40)),
+            "state=a&state=b",
+        ):
+            page = await browser.get(f"{back(port)[0]}?{query}")
+            assert page.status_code in (403, 404), query
         assert (await browser.get(pending.url)).status_code == 200  # unharmed
 
 

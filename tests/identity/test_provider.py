@@ -195,6 +195,10 @@ async def test_polling_waits_longer_when_it_is_told_to(
     assert waits == [1, 1, 6, 6, 12, 24, 29]
 
 
+async def no_time(_: float) -> None:
+    """Polling without the pauses."""
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -217,6 +221,7 @@ async def test_how_polling_ends(
     error: type[Exception],
 ) -> None:
     monkeypatch.setattr(device, "MAX_FAILURES", 1)
+    monkeypatch.setattr(device.asyncio, "sleep", no_time)
     idp.replies["/token"] = answer
     pending = await service.start("192.0.2.1")
     with pytest.raises(error) as raised:
