@@ -5,6 +5,7 @@ What was appended survives `kill -9` at any byte; it does not survive a power cu
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class AppendFile:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._end = os.fstat(descriptor).st_size
+        self._torn = False
 
     @classmethod
     def create(cls, name: str, *, directory: int) -> AppendFile:
@@ -38,21 +40,30 @@ class AppendFile:
         return self._descriptor
 
     def append(self, line: bytes) -> None:
-        """Write `line` whole. On any error what was written of it is cut off again."""
+        """Write `line` whole, or raise OSError: then what was written of it is cut off again.
+
+        The next call may try again: a disk that was full need not be full for ever.
+        """
+        if self._torn:
+            self.cut(self._end)
+        self._torn = True
         try:
             rest = memoryview(line)
             while rest:
                 # A full disk may take a part and say so only at the next write.
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:
-            os.ftruncate(self._descriptor, self._end)
+            with contextlib.suppress(OSError):
+                self.cut(self._end)
             raise
         self._end += len(line)
+        self._torn = False
 
     def cut(self, size: int) -> None:
         """Shorten to `size` bytes."""
         os.ftruncate(self._descriptor, size)
         self._end = size
+        self._torn = False
 
     def sync(self) -> None:
         """Wait until the disk has it."""

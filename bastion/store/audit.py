@@ -45,7 +45,10 @@ MAX_TEXT: Final = 256 * 1024
 
 
 class AuditLog:
-    """The one writer of an audit folder. Every failure to write is a StoreError, and stays one."""
+    """The one writer of an audit folder. Every failure to write is a StoreError.
+
+    What could not be written has left no trace, so the next entry may be tried again.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class AuditLog:
         StoreError: another writer has it, the key is open to others, or the log's end is damaged.
         """
         self._head_every = head_every
-        self._failure = ""
+        self._closed = False
         self._key = _load_key(folder / auditfile.KEY)
         with contextlib.ExitStack() as opened:
             try:
@@ -86,8 +89,8 @@ class AuditLog:
 
     def append(self, kind: str, at: float, **fields: object) -> None:
         """Write one entry. Values as JSON has them; text is kept exactly, whatever is in it."""
-        if self._failure:
-            raise StoreError(self._failure)
+        if self._closed:
+            raise StoreError("The audit log is closed.")
         body = _canonical(
             {
                 "at": at,
@@ -101,7 +104,7 @@ class AuditLog:
         try:
             self._log.append(line)
         except OSError as error:
-            self._fail(error)
+            raise _unwritable(error) from error
         self._next += 1
         self._last_hash = digest
         if self._next % self._head_every == 0:
@@ -119,24 +122,24 @@ class AuditLog:
             self._log.sync()
             self._heads.append(head.line())
         except OSError as error:
-            self._fail(error)
+            raise _unwritable(error) from error
         return head
 
     def close(self, at: float) -> None:
         """Sign a last head and let go of the files."""
         try:
-            if not self._failure:
-                self.sign_head(at)
+            self.sign_head(at)
         finally:
-            self._failure = self._failure or "The audit log is closed."
+            self._closed = True
             self._log.close()
             self._heads.close()
 
-    def _fail(self, error: OSError) -> None:
-        self._failure = (
-            f"The audit log cannot be written ({error.strerror}), and nothing may go on unaudited."
-        )
-        raise StoreError(self._failure) from error
+
+def _unwritable(error: OSError) -> StoreError:
+    reason = error.strerror or error
+    return StoreError(
+        f"The audit log cannot be written ({reason}), and nothing may go on unaudited."
+    )
 
 
 def _bounded(value: object) -> object:

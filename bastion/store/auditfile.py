@@ -151,6 +151,8 @@ def parse_line(line: bytes) -> Entry:
 
 def read_entries(path: Path) -> Iterator[tuple[int, Entry | ValueError]]:
     """Every line of the log with its number (1-based), and what it holds or what is wrong."""
+    if not path.exists():
+        return
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE):

@@ -142,6 +142,14 @@ def test_no_single_byte_can_change_unseen(
     assert not check(folder).ok
 
 
+def test_a_log_that_is_gone_is_missed(tmp_path: Path) -> None:
+    write(tmp_path, 6)
+    (tmp_path / auditfile.LOG).unlink()
+    assert "entry 5 is missing" in messages(check(tmp_path))
+    with pytest.raises(StoreError, match="lost entries 0 to 5"):
+        AuditLog(tmp_path)
+
+
 def test_heads_of_another_key_and_broken_heads_are_found(tmp_path: Path) -> None:
     write(tmp_path, 6)
     heads = tmp_path / auditfile.HEADS
@@ -227,6 +235,7 @@ def test_killed_at_any_moment_it_holds_all_that_was_promised(tmp_path: Path) -> 
 
 
 FULL = """
+import resource
 import sys
 from pathlib import Path
 from bastion.store.audit import AuditLog
@@ -239,15 +248,18 @@ try:
         count += 1
 except StoreError as error:
     print(error)
-try:
-    log.append("thing", 1.0)
-except StoreError:
-    print(count)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+log.append("thing", 1.0)
+log.close(2.0)
+print(count + 1)
 """
 
 
-def test_a_log_that_cannot_grow_refuses_and_stays_whole(tmp_path: Path) -> None:
-    words = ["prlimit", "--fsize=40000", sys.executable, "-c", FULL, str(tmp_path)]
+def test_a_log_that_cannot_grow_refuses_stays_whole_and_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    limit = "--fsize=40000:unlimited"
+    words = ["prlimit", limit, sys.executable, "-c", FULL, str(tmp_path)]
     ran = subprocess.run(words, check=True, capture_output=True, text=True)
     sentence, count = ran.stdout.splitlines()
     assert "File too large" in sentence
