@@ -34,6 +34,7 @@ from bastion.model import (
 from bastion.policy.access import Features, covering, joined
 from bastion.policy.access import reachable as reachable
 from bastion.policy.actions import Action
+from bastion.policy.allow import allows_command, allows_file, allows_line, allows_use, starts
 from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, Reading, SimpleCommand
 from bastion.policy.files import read_transfer
 from bastion.policy.globs import Match
@@ -49,10 +50,6 @@ from bastion.policy.judgement import (
     not_granted,
 )
 from bastion.policy.match import (
-    allows_command,
-    allows_file,
-    allows_line,
-    allows_use,
     covers_opaque,
     is_forward,
     match_command,
@@ -181,15 +178,17 @@ def _uncovered(terms: Terms, reading: Reading) -> bool:
     if not reading.commands and not reading.paths:
         return True
     return not (
-        all(_covers_command(terms, command) for command in reading.commands)
+        all(_covers_command(terms, command, reading) for command in reading.commands)
         and all(_covers_use(terms, use) for use in reading.paths if use.redirection)
         and not reading.downloads_run
     )
 
 
-def _covers_command(terms: Terms, command: SimpleCommand) -> bool:
-    return any(match_command(rule, command) is Match.YES for rule in terms.approve) or any(
-        allows_command(rule, command) for rule in terms.allow
+def _covers_command(terms: Terms, command: SimpleCommand, reading: Reading) -> bool:
+    return (
+        any(match_command(rule, command) is Match.YES for rule in terms.approve)
+        or any(allows_command(rule, command) for rule in terms.allow)
+        or any(starts(command, other) for other in reading.commands)
     )
 
 

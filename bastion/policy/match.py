@@ -55,15 +55,6 @@ QUIET: Final = frozenset(
 LINKING: Final = frozenset({FileOperation.SYMLINK, FileOperation.HARDLINK, FileOperation.RENAME})
 """File operations that give a path another name, under which no rule would know it."""
 
-PLAIN_WRAPPERS: Final = frozenset(
-    ["command", "builtin", "env", "nice", "nohup", "setsid", "stdbuf", "time", "timeout"]
-)
-"""What may start an allowed program without being allowed itself: it changes nobody's rights."""
-
-PROGRAM_DIRECTORIES: Final = frozenset(
-    f"{root}/{name}" for root in ("", "/usr", "/usr/local") for name in ("bin", "sbin")
-)
-
 _MORE: Final = Word(None, "…", "argument")
 """Stands for all the words that arrive at run time."""
 
@@ -107,7 +98,7 @@ def _searches(regex: re2.Pattern, text: str) -> bool:
     return regex.search(_encodable(text)) is not None
 
 
-def _spans(regex: re2.Pattern, text: str) -> bool:
+def spans(regex: re2.Pattern, text: str) -> bool:
     return regex.fullmatch(_encodable(text)) is not None
 
 
@@ -122,10 +113,10 @@ def match_command(rule: Rule, command: SimpleCommand) -> Match:
     """The best any of the rule's command patterns can say of one command."""
     if not rule.command or not command.program:
         return Match.NO  # a program that is not known is opaque, which the verdict sees to
-    return max(_match_pattern(pattern, command) for pattern in rule.command)
+    return max(match_pattern(pattern, command) for pattern in rule.command)
 
 
-def _match_pattern(pattern: CommandPattern, command: SimpleCommand) -> Match:
+def match_pattern(pattern: CommandPattern, command: SimpleCommand) -> Match:
     if pattern.program and not any(_is_program(command, name) for name in pattern.program):
         return Match.NO
     if pattern.via and not _is_via(pattern, command):
@@ -143,10 +134,15 @@ def _match_pattern(pattern: CommandPattern, command: SimpleCommand) -> Match:
 
 
 def _is_program(command: SimpleCommand, name: str) -> bool:
-    if "/" not in name:
-        return matches_name(command.program, name)
+    return matches_name(command.program, name) if "/" not in name else is_at(command, name)
+
+
+def is_at(command: SimpleCommand, name: str) -> bool:
+    """Whether the program is written as a path that the rule names (`/opt/tool`, `./run`)."""
     written = command.argv[0].text if command.argv else None
-    return written is not None and matches_path(normalise(written), name)
+    if written is None or "/" not in written or "/" not in name:
+        return False
+    return matches_path(normalise(written), normalise(name))
 
 
 def _is_via(pattern: CommandPattern, command: SimpleCommand) -> bool:
@@ -192,12 +188,12 @@ def _match_operands(
     if pattern.operands and result is not Match.NO:
         best = Match.NO
         for operand in operands:
-            best = max(best, _match_operand(pattern, command, operand.word))
+            best = max(best, match_operand(pattern, command, operand.word))
         result = min(result, best)
     return result
 
 
-def _match_operand(pattern: CommandPattern, command: SimpleCommand, word: Word) -> Match:
+def match_operand(pattern: CommandPattern, command: SimpleCommand, word: Word) -> Match:
     if pattern.operands_except:
         excepted = match_word(word, pattern.operands_except, command.directories)
         if excepted is Match.YES:
@@ -251,52 +247,9 @@ def covers_opaque(rule: Rule, opaque: Opaque, raw: str) -> bool:
     """Whether the rule speaks of this kind of opaque text (on this whole line, if it says so)."""
     return any(
         opaque.kind in pattern.kinds
-        and (pattern.text is None or _spans(compile_text(pattern.text), raw))
+        and (pattern.text is None or spans(compile_text(pattern.text), raw))
         for pattern in rule.opaque
     )
-
-
-# --- what an allow rule covers ----------------------------------------------------------------
-
-
-def allows_line(rule: Rule, reading: Reading) -> bool:
-    """Whether the rule's expression is the whole line: then it speaks for all that runs."""
-    return rule.text is not None and _spans(rule.text, reading.raw)
-
-
-def allows_command(rule: Rule, command: SimpleCommand) -> bool:
-    """Whether a rule that matches also covers how the program is started.
-
-    `./ls` is not ls, and `sudo ls` is more than ls: the rule must name the path, or the wrapper.
-    """
-    return any(
-        _match_pattern(pattern, command) is Match.YES
-        and _is_genuine(pattern, command)
-        and all(_is_harmless(pattern, wrapper) for wrapper in command.via)
-        for pattern in rule.command
-    )
-
-
-def _is_genuine(pattern: CommandPattern, command: SimpleCommand) -> bool:
-    written = command.argv[0].text if command.argv else None
-    if written is None:
-        return False
-    if "/" not in written:
-        return True
-    named = any("/" in name and matches_path(normalise(written), name) for name in pattern.program)
-    return named or normalise(written).rpartition("/")[0] in PROGRAM_DIRECTORIES
-
-
-def _is_harmless(pattern: CommandPattern, wrapper: str) -> bool:
-    name = wrapper.partition(" ")[0]
-    return name in PLAIN_WRAPPERS or any(
-        matches_name(wrapper, via) or matches_name(name, via) for via in pattern.via
-    )
-
-
-def allows_use(rule: Rule, use: PathUse) -> bool:
-    """Whether the rule surely covers this opening."""
-    return match_use(rule, use) is Match.YES
 
 
 # --- files, forwards --------------------------------------------------------------------------
@@ -305,17 +258,11 @@ def allows_use(rule: Rule, use: PathUse) -> bool:
 def match_file(rule: Rule, request: FileRequest) -> Found:
     """A rule against one file operation: any of its paths is enough."""
     paths = (request.path, request.other_path) if request.other_path else (request.path,)
-    best = max((_match_path(rule, request, path) for path in paths), default=Match.NO)
+    best = max((match_path(rule, request, path) for path in paths), default=Match.NO)
     return Found(best, show_file(request))
 
 
-def allows_file(rule: Rule, request: FileRequest) -> bool:
-    """Whether the rule surely covers the operation, with all of its paths."""
-    paths = [path for path in (request.path, request.other_path) if path] or [""]
-    return all(_match_path(rule, request, path) is Match.YES for path in paths)
-
-
-def _match_path(rule: Rule, request: FileRequest, path: str) -> Match:
+def match_path(rule: Rule, request: FileRequest, path: str) -> Match:
     found = [
         _match_globs(pattern, request.operation, path)
         for pattern in rule.file

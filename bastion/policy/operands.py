@@ -26,7 +26,8 @@ from bastion.policy.globs import (
 )
 
 HOMES: Final = ("/root", "/home/*")
-"""Where homes usually are, so that `~/.ssh/**` also speaks of `/home/ann/.ssh/id`."""
+"""Where homes usually are: `~/.ssh/**` also speaks of `/home/ann/.ssh/id`, and a rule about
+`/home/ann/x` cannot tell about the relative path `x`. Homes elsewhere are not known."""
 
 _GLOB_LETTERS: Final = frozenset("*?[")
 
@@ -266,16 +267,28 @@ def match_places(places: Iterable[Place], pattern: str) -> Match:
         for glob, home in _readings(pattern):
             if home is None or home == place.home:
                 best = max(best, _match_place(place, glob))
+            elif place.home and best is Match.NO:
+                best = _match_at_home(place, glob)
     return best
 
 
 def _readings(pattern: str) -> list[tuple[str, bool | None]]:
     """A pattern as (glob, whether it is relative to the home; None: either)."""
-    if pattern.startswith("**"):
-        return [(pattern, None)]
+    if pattern.startswith("**") or pattern == "/**":
+        return [(pattern.lstrip("/"), None)]
     if pattern.startswith("~/"):
         return [(pattern[2:], True), *((f"{home}/{pattern[2:]}", False) for home in HOMES)]
     return [(pattern, False)]
+
+
+def _match_at_home(place: Place, glob: str) -> Match:
+    """A place below a home that may be anywhere homes usually are, against an absolute glob."""
+    below = place.tokens or (() if place.path == "." else tuple(place.path))
+    for home in HOMES:
+        tokens = (*rule_tokens(home), "/", *below) if below else rule_tokens(home)
+        if _match_place(Place(tokens=tokens), glob) is not Match.NO:
+            return Match.COULD
+    return Match.NO
 
 
 def _match_place(place: Place, glob: str) -> Match:

@@ -18,9 +18,6 @@ from bastion.policy.facts import (
 )
 from bastion.policy.globs import Match
 from bastion.policy.match import (
-    allows_command,
-    allows_file,
-    allows_line,
     covers_opaque,
     match_file,
     match_forward,
@@ -176,48 +173,6 @@ def test_opaque_kinds_may_be_tied_to_a_whole_line():
     assert match_reading(tied, Reading("./deploy.sh", opaque=(script,))).match is YES
 
 
-# --- what an allow rule covers ----------------------------------------------------------------
-
-LS = commands(program="ls")
-
-
-@pytest.mark.parametrize(
-    ("line", "via", "allowed"),
-    [
-        ("ls -l", (), True),
-        ("/bin/ls", (), True),
-        ("/usr/bin/../bin/ls", (), True),
-        ("./ls", (), False),
-        ("/tmp/ls", (), False),
-        ("/bin/../tmp/ls", (), False),
-        ("ls", ("timeout", "nice"), True),
-        ("ls", ("sudo",), False),
-        ("ls", ("nice", "sudo"), False),
-        ("ls", ("ssh host",), False),
-    ],
-)
-def test_an_allow_rule_covers_only_what_it_names(line, via, allowed):
-    assert allows_command(LS, command(line, via=via)) is allowed
-
-
-def test_an_allow_rule_may_name_the_path_or_the_wrapper():
-    own = commands(program=["/srv/bin/tool"], via=["sudo"])
-    assert allows_command(own, command("/srv/bin/tool", via=("sudo", "nice")))
-    assert not allows_command(own, command("/srv/bin/tool"))
-    assert not allows_command(own, command("/srv/bin/tool", via=("sudo", "ssh h")))
-
-
-def test_an_allow_rule_is_never_a_guess():
-    allow_rm = commands(program="rm", operands=["/tmp/*"])
-    assert not allows_command(allow_rm, command("rm $x"))
-
-
-def test_an_expression_covers_a_line_only_if_it_is_all_of_it():
-    text = rule(text=compile_text("ls( -l)?"))
-    assert allows_line(text, Reading("ls -l"))
-    assert not allows_line(text, Reading("ls -l; rm x"))
-
-
 # --- files and forwards -----------------------------------------------------------------------
 
 
@@ -267,13 +222,6 @@ def test_files_by_direction_and_operation():
 def test_an_opening_is_one_by_whatever_protocol(operation, expected):
     reads = opens(PathAccess.READ)
     assert match_file(reads, file(operation, "/etc/x", "/tmp/y")).match is expected
-
-
-def test_an_allow_rule_must_cover_both_paths():
-    inside = rule(file=(FilePattern(path=("/srv/**",)),))
-    assert allows_file(inside, file("rename", "/srv/a", "/srv/b"))
-    assert not allows_file(inside, file("rename", "/srv/a", "/etc/b"))
-    assert not allows_file(inside, file("read", "a"))
 
 
 @pytest.mark.parametrize(

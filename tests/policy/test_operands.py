@@ -82,6 +82,13 @@ def variable(raw: str, prefix: str = "") -> Word:
         (variable("us$x", "us"), "root", COULD),
         (variable('"$@"', ""), "root", COULD),
         (plain("anything at all"), "**", YES),
+        (plain("x"), "/**", YES),
+        (plain("x"), "/home/ann/x", COULD),
+        (plain("x"), "/home/**", COULD),
+        (plain("."), "/root", COULD),
+        (plain("x"), "/home/ann/y", NO),
+        (plain("x"), "/srv/**", NO),
+        (glob("*"), "/home/ann/x", COULD),
     ],
 )
 def test_words(word, pattern, expected):
