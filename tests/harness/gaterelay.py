@@ -24,7 +24,10 @@ from bastion.model import ExecRequest, Request, SubsystemRequest
 from bastion.policy import files, shell
 from tests.harness.filerules import FileRules
 
-SFTP_SERVER = "/usr/lib/openssh/sftp-server"
+SFTP_SERVERS = [
+    Path(f"/usr/{place}/sftp-server")
+    for place in ("lib/openssh", "libexec/openssh", "libexec", "lib/ssh")
+]
 
 
 class Relay:
@@ -93,7 +96,7 @@ class Relay:
 
     def _dial(self) -> None:
         command = (
-            [SFTP_SERVER]
+            [str(next(path for path in SFTP_SERVERS if path.exists()))]
             if isinstance(self.request, SubsystemRequest)
             else ["sh", "-c", self.request.command]
         )
