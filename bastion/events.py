@@ -164,14 +164,14 @@ class EofToClient:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """A sentence of the bastion itself for the person: recorded, shown on stderr, never on stdout."""
+    """A sentence of the bastion itself for the person: recorded, on stderr, never on stdout."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Hold, and ask people. `ask` numbers this question on this channel; Resolved brings it back."""
+    """Hold, and ask people. `ask` numbers the question on this channel; Resolved brings it back."""
 
     ask: int
     request: Request
@@ -217,7 +217,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class HoldClient:
-    """Stop (True) or go on (False) reading from the client: back-pressure while something is held."""
+    """Stop (True) or go on (False) reading from the client: back-pressure while a thing is held."""
 
     held: bool
 

@@ -122,7 +122,7 @@ class Credential:
     kind: str = "certificate"
     """`certificate`, `password` or `key`."""
     reference: str = ""
-    """`file:PATH`, `env:NAME`, `credential:NAME` (systemd) or `command:WORDS`; empty for the first."""
+    """`file:PATH`, `env:NAME`, `credential:NAME` (systemd), `command:WORDS`; none for the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class ShellRequest:
 
 @dataclass(frozen=True, slots=True)
 class SubsystemRequest:
-    """An SSH subsystem by name; `sftp` opens a channel whose FileRequests are decided one by one."""
+    """An SSH subsystem by name; `sftp` opens a channel whose FileRequests are decided singly."""
 
     name: str
 

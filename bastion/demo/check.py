@@ -54,7 +54,7 @@ class Run:
         return found[0]
 
 
-class Failure(Exception):  # noqa: N818 - it is what the check reports, not a fault of the program
+class Failure(Exception):
     """A step did not show what it must."""
 
 
