@@ -11,7 +11,7 @@ import unicodedata
 from typing import Final
 
 from bastion.model import Dialect, visible
-from bastion.policy import shell_paths, shell_zsh
+from bastion.policy import shell_dialects, shell_paths
 from bastion.policy.facts import Opaque, OpaqueKind, Reading
 from bastion.policy.shell_parse import Parser
 from bastion.policy.shell_second import list_commands
@@ -38,9 +38,8 @@ def read(command: str, dialect: Dialect = Dialect.BASH) -> Reading:
         except RecursionError:
             walker.cannot_tell(OpaqueKind.LIMIT, "the command is nested too deeply")
             _list_flat(walker, command)
-    if dialect is Dialect.ZSH:
-        for reason in shell_zsh.differences(command):
-            walker.cannot_tell(OpaqueKind.DIALECT, reason)
+    for reason in shell_dialects.differences(dialect, command):
+        walker.cannot_tell(OpaqueKind.DIALECT, reason)
     shell_paths.list_startup_writes(walker)
     return Reading(
         command,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -29,6 +30,10 @@ _TOKEN: Final = re.compile(
     |(?P<name>[$@%]?[A-Za-z_][A-Za-z0-9_]*)
     |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
+)
+
+_TOKEN_WITHOUT_QUOTES: Final = re.compile(
+    re.sub(r"\n *\|\(\?P<quote>.*", "", _TOKEN.pattern), re.VERBOSE | re.DOTALL
 )
 
 _PYTHON: Final = names(
@@ -154,18 +159,23 @@ def _is_harmless(language: str, code: str) -> bool:
     names = _HARMLESS.get(language)
     if names is None or not code.isascii():
         return False
-    if _AMBIGUOUS[language].search(code):
+    tokens = list(_tokens(language, code))
+    bare = "".join('""' if each.lastgroup == "string" else each.group() for each in tokens)
+    if _AMBIGUOUS[language].search(bare):
         if not all(_known_name(name, names) for name in _NAME.findall(code)):
             return False
         return _BARE[language].search(code) is None and "`" not in code
-    tokens = list(_TOKEN.finditer(code))
-    bare = "".join(token.group() for token in tokens if token.lastgroup in ("name", "other"))
     if _BARE[language].search(bare):
         return False
     return all(_is_harmless_token(language, token, names) for token in tokens) and not any(
         token.lastgroup == "string" and following.group() == "("
         for token, following in itertools.pairwise(tokens)
     )
+
+
+def _tokens(language: str, code: str) -> Iterator[re.Match[str]]:
+    token = _TOKEN if language in ("perl", "ruby") else _TOKEN_WITHOUT_QUOTES
+    return token.finditer(code)
 
 
 def _is_harmless_token(language: str, token: re.Match[str], names: frozenset[str]) -> bool:
@@ -326,6 +336,7 @@ def read_sed(reader: Reader, script: str, place: Place) -> None:
         index = _sed_command(reader, script, index, place)
 
 
+_SED_BRACKET: Final = re.compile(r"\[\^?\]?[^\]]*\]")
 _SED_REGEX: Final = r"/(?:[^/\\\n\[]|\\.|\[\^?\]?[^\]]*\])*/[IM]*"
 _SED_ADDRESS: Final = re.compile(
     rf"[\s;{{}}]*(?:(?:\d+(?:~\d+)?|\$|{_SED_REGEX}|\\(.)(?:(?!\1)[^\\]|\\.)*\1[IM]*|[+~]\d+|,)\s*)*[\s!{{;}}]*",
@@ -391,8 +402,12 @@ def _sed_substitute(reader: Reader, script: str, index: int, place: Place) -> in
 
 
 def _sed_section(script: str, start: int, mark: str, *, brackets: bool) -> tuple[str, int]:
-    """Read up to an unescaped mark; a mark inside a bracket expression ends it too, for GNU sed."""
+    """Read up to an unescaped mark; inside a bracket expression of a pattern a mark is a letter."""
     index = start
     while index < len(script) and script[index] != mark:
-        index += 2 if script[index] == "\\" else 1
+        bracket = _SED_BRACKET.match(script, index) if brackets else None
+        if bracket:
+            index = bracket.end()
+        else:
+            index += 2 if script[index] == "\\" else 1
     return script[start:index], index + 1

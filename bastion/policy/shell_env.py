@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Final
 
@@ -9,7 +10,16 @@ from bastion.policy.facts import OpaqueKind, Word
 from bastion.policy.shell_lex import Lexer
 from bastion.policy.shell_parse import Parser
 from bastion.policy.shell_state import Place, Reader
-from bastion.policy.shell_tree import Literal, Parameter, RawWord, UnreadableError
+from bastion.policy.shell_tree import (
+    Literal,
+    Parameter,
+    Part,
+    Pipeline,
+    RawWord,
+    Simple,
+    Substitution,
+    UnreadableError,
+)
 
 _SENSITIVE: Final = re.compile(
     r"PATH|LD_.*|DYLD_.*|BASH_ENV|ENV|HOME|SHELL|SHELLOPTS|BASHOPTS|BASH_ALIASES|BASH_CMDS"
@@ -100,5 +110,60 @@ def suspicious(reader: Reader, word: RawWord, place: Place) -> None:
         expansions(reader, text, place.within("subscript"))
 
 
-def test_words(reader: Reader, words: list[Word], place: Place) -> None:
-    """Judge `[[ … ]]`."""
+_NUMBERS: Final = re.compile(
+    r"\s*(?:wc|date|nproc|expr|seq|id|getconf|tput|pgrep|grep -c|ps|df|du|free|uptime|stat|basename|echo)\b"
+)
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
+_COMPARES: Final = frozenset({"-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R"})
+
+
+def trust(reader: Reader, name: str, parts: list[Part]) -> None:
+    """Note whether a variable's value comes from outside: then arithmetic may run what it holds."""
+    if any(not _is_trusted(reader, part) for part in parts) or _builds_subscript(parts):
+        reader.state.untrusted.add(name)
+    else:
+        reader.state.untrusted.discard(name)
+
+
+def _is_trusted(reader: Reader, part: Part) -> bool:
+    if isinstance(part, Parameter):
+        return part.name not in reader.state.untrusted
+    if isinstance(part, Substitution):
+        return _prints_number(part)
+    return True
+
+
+def _prints_number(part: Substitution) -> bool:
+    """Tell by the last program whether a substitution prints a number, or text of the line's own."""
+    items = part.body.items
+    last = items[-1] if items else None
+    while isinstance(last, Pipeline):
+        last = last.stages[-1]
+    if not isinstance(last, Simple):
+        return False
+    return _NUMBERS.match(" ".join(getattr(word, "raw", "") for word in last.words)) is not None
+
+
+def _builds_subscript(parts: list[Part]) -> bool:
+    pairs = itertools.pairwise(parts)
+    return any(
+        isinstance(before, Literal) and before.text.endswith("[") and not isinstance(after, Literal)
+        for before, after in pairs
+    )
+
+
+def arithmetic(reader: Reader, parts: list[Part]) -> None:
+    """Judge the variables of an arithmetic text: their values are evaluated in turn."""
+    named = {part.name for part in parts if isinstance(part, Parameter)}
+    for part in parts:
+        if isinstance(part, Literal):
+            named |= set(_IDENTIFIER.findall(part.text))
+    for name in sorted(named & reader.state.untrusted):
+        reader.cannot_tell(OpaqueKind.CODE, f"arithmetic evaluates what {name} holds", name)
+
+
+def test_words(reader: Reader, words: list[RawWord]) -> None:
+    """Judge `[[ … ]]`: its numeric operators evaluate arithmetic."""
+    if any(word.raw in _COMPARES for word in words):
+        for word in words:
+            arithmetic(reader, word.parts)

@@ -19,7 +19,7 @@ _PAGERS: Final = names(
     "less more most pg lv man pinfo info sensible-pager pager zless zmore bzless xzless"
 )
 _INTERACTIVE: Final = names("""gdb lldb mc ranger nnn lf vifm ncdu ftp sftp lftp ncftp telnet rlogin rsh mosh minicom picocom cu tip
-    mutt mail mailx alpine pine elm irssi weechat w3m lynx links elinks tclsh wish dc fzf gnuplot nslookup debugfs
+    mutt mail mailx alpine pine elm irssi weechat w3m lynx links elinks tclsh wish dc fzf gnuplot  debugfs
     fdisk gdisk cfdisk parted sfdisk aptitude dselect iftop atop htop nmtui whiptail dialog zsh-newuser-install
     loginctl-attach machinectl virsh msfconsole scanmem crash volatility rtorrent mysqlsh pgcli mycli litecli
     redis-shell ranger byobu login su-shell agetty getty openvt ptpython bpython radare2 r2 tshark-shell
@@ -109,6 +109,58 @@ def read(reader: Reader, call: Call) -> None:
     _run_options(reader, call)
     if own is not None:
         own(reader, call)
+    if call.place.shown:
+        _shows(reader, call)
+
+
+def _shows(reader: Reader, call: Call) -> None:
+    """Some programs start a pager when nobody else reads their output."""
+    texts = [text_of(word) for word in call.operands]
+    if "--no-pager" in texts:
+        return
+    starts = {
+        "journalctl": True, "busctl": True, "systemctl": not texts, "dmesg": "-H" in texts or "--human" in texts,
+        "loginctl": any(text.endswith("-status") for text in texts), "timedatectl": "list-timezones" in texts,
+        "top": not any(re.match(r"-[a-zA-Z]*b", text) for text in texts), "git": "help" in texts[:2] or "--help" in texts,
+        "apt": "changelog" in texts, "apt-get": "changelog" in texts, "aws": "help" in texts, "gcloud": "help" in texts,
+        "bundle": "help" in texts, "bundler": "help" in texts,
+    }.get(call.program, False)  # fmt: skip
+    if starts:
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} starts a pager", call.program)
+
+
+def _local_package(reader: Reader, call: Call) -> None:
+    """A package from a file runs scripts of its own."""
+    texts = [text_of(word) for word in call.operands]
+    installs = any(
+        re.match(
+            r"(-[a-zA-Z]*[iUFR]|--(install|upgrade|freshen|unpack|dangerous|devmode|reinstall|eval|define|pipe))",
+            t,
+        )
+        for t in texts
+    )
+    if (call.program in ("dpkg", "rpm", "snap") and installs) or (
+        "install" in texts and any(re.search(r"\.(deb|rpm|snap|apk)$|^\.?\.?/", t) for t in texts)
+    ):
+        reader.cannot_tell(
+            OpaqueKind.SCRIPT, f"{call.program} runs scripts of a package", " ".join(texts)
+        )
+
+
+def _sysctl(reader: Reader, call: Call) -> None:
+    if any(
+        re.search(r"core_pattern|modprobe|hotplug|poweroff_cmd|[|]", text_of(word))
+        for word in call.operands
+    ):
+        reader.cannot_tell(OpaqueKind.ENVIRONMENT, "the kernel is told to run a program", "sysctl")
+
+
+def _compiler(reader: Reader, call: Call) -> None:
+    for value in _values(call, ("-wrapper",)):
+        reader.run(
+            [literal(text) for text in text_of(value).split(",") if text] or [literal("gcc")],
+            call.place.within(call.program),
+        )
 
 
 def _values(call: Call, names: tuple[str, ...]) -> list[Word]:
@@ -382,7 +434,7 @@ def _package(reader: Reader, call: Call) -> None:
     verbs = {"install", "i", "ci", "run", "run-script", "exec", "test", "start", "build", "wheel", "x", "add", "rebuild", "publish",
              "download", "link", "restart", "stop", "explore", "edit", "create", "init", "generate", "bench", "get", "tool",
              "update", "upgrade", "doc", "cert", "push", "fix", "vet"}  # fmt: skip
-    found = verbs & set(texts)
+    found = verbs & set([text for text in texts if text[:1] != "-"][:1])
     if found or any(word.text is None for word in call.operands[:1]):
         reader.cannot_tell(
             OpaqueKind.SCRIPT,
@@ -554,7 +606,9 @@ def _dash_dash(reader: Reader, call: Call) -> None:
 _OWN: Final[dict[str, Callable[[Reader, Call], None]]] = {
     "git": _git, "tar": _tar, "gtar": _tar, "bsdtar": _tar, "zip": _zip, "crontab": _crontab, "at": _crontab,
     **dict.fromkeys(("npm", "pip", "pip3", "gem", "bundle", "go", "cargo", "brew-run", "uv", "conda", "mamba", "rustup", "dotnet"), _package),
-    **dict.fromkeys(("psql", "mysql", "mariadb", "sqlite3", "sqlite", "mongosh", "mongo", "redis-cli", "clickhouse-client"), _database),
+    **dict.fromkeys(("psql", "mysql", "mariadb", "sqlite3", "sqlite", "mongosh", "mongo", "clickhouse-client"), _database),
+    "sysctl": _sysctl, **dict.fromkeys(("gcc", "cc", "g++", "c99", "c89"), _compiler),
+    **dict.fromkeys(("dpkg", "rpm", "snap", "apt", "apt-get", "yum", "dnf"), _local_package),
     "gdb": _gdb, "lldb": _gdb, "socat": _socat, "openssl": _openssl, "scp": _scp, "sftp": _scp, "rsync": _scp,
     "systemctl": _service, "service": _service, "insmod": _loads_operand, "kexec": _loads_operand, "rundll": _loads_operand,
     "fd": _fd, "fdfind": _fd, "debugfs": _debugfs, "lxc-attach": _lxc, "perf": _dash_dash, "aws-vault": _dash_dash, "direnv": _dash_dash,

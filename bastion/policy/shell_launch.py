@@ -529,6 +529,8 @@ def container(reader: Reader, call: Call) -> None:
         reader.cannot_tell(
             OpaqueKind.COMMAND, f"what {call.program} is asked for is not literal", ""
         )
+    if call.program in ("kubectl", "oc") and words and words[0].text == "edit":
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl edit starts an editor", "edit")
     if verb is None or any(
         word.text in ("delete", "get", "describe", "apply", "rm") for word in words[:verb]
     ):

@@ -252,6 +252,8 @@ class Lexer:
             raise IncompleteError("a single quote is not closed")
         body = self.text[self.pos + 2 : end]
         self.pos = end + 1
+        if re.search(r"\\x\{|\\c|\\x[89a-fA-F][0-9a-fA-F]|\\[2367][0-7][0-7]", body):
+            raise UnreadableError("an escape that versions of bash read in different ways")
         return ansi_c(body)
 
     def _backquotes(self, *, quoted: bool) -> Substitution:
@@ -339,7 +341,7 @@ class Lexer:
         self.depth -= 1
         if match.group(1) and not (match.group(1) == "#" and not operator):
             operator = match.group(1) + operator
-        if operator.startswith("@P"):
+        if operator.lstrip("!").startswith("@P"):
             self.note(OpaqueKind.CODE, "a value is expanded as a prompt, which runs what it holds",
                       self.text[start : self.pos])  # fmt: skip
         return Parameter(name, operator, parts, quoted)

@@ -61,6 +61,8 @@ class Parser(Lexer):
         super().__init__(text, depth)
         self._pending: list[Heredoc] = []
         self._nested = 0
+        self.heredoc_spans: list[tuple[int, int]] = []
+        """Where the bodies of here-documents stand, delimiters too: the second parser misreads some."""
 
     def program(self) -> Sequence:
         """Parse the whole text."""
@@ -121,10 +123,12 @@ class Parser(Lexer):
 
     def _read_heredoc(self, heredoc: Heredoc) -> None:
         body: list[str] = []
+        start = self.pos
         while True:
             line = self._heredoc_line(joined=not heredoc.quoted)
             stripped = line.lstrip("\t") if heredoc.strip_tabs else line
             if stripped.rstrip("\n") == heredoc.delimiter:
+                self.heredoc_spans.append((start, self.pos))
                 break
             if self._nested and stripped.startswith(heredoc.delimiter) and ")" in stripped:
                 raise UnreadableError("a here-document may end inside its substitution")
@@ -291,7 +295,7 @@ class Parser(Lexer):
     def _compound(self, reserved: str) -> Node:
         self.deeper()
         self.pos += len(reserved)
-        node: Node
+        node: Compound | Loop | Test
         if reserved == "{":
             node = Compound("{", [], [self.sequence(frozenset("}"), may_be_empty=False)], [])
             self._expect_reserved("}")
@@ -307,9 +311,8 @@ class Parser(Lexer):
         elif reserved == "[[":
             node = self._test()
         else:
-            node = self._function_keyword()
             self.depth -= 1
-            return node
+            return self._function_keyword()
         node.redirects.extend(self._redirects())
         self.depth -= 1
         return node
@@ -354,7 +357,7 @@ class Parser(Lexer):
         self._expect_reserved("done")
         return body
 
-    def _for(self) -> Node:
+    def _for(self) -> Compound | Loop:
         self._blank()
         if self.text.startswith("((", self.pos):
             return self._arithmetic_for()
@@ -389,7 +392,7 @@ class Parser(Lexer):
         return Compound("for((", [RawWord(parts, "((")], [self._loop_body()], [])
 
     def _words(self) -> list[RawWord]:
-        words = []
+        words: list[RawWord] = []
         while True:
             self._blank()
             word = self.word()
@@ -520,7 +523,7 @@ class Parser(Lexer):
                 continue
             assignment = self._assignment(node)
             if assignment is not None:
-                (node.words or node.assignments).append(assignment)  # type: ignore[arg-type]
+                (node.words or node.assignments).append(assignment)
                 continue
             word = self.word()
             if word is None:
@@ -558,7 +561,10 @@ class Parser(Lexer):
             raise UnreadableError("a line continues in the middle of an assignment")
         if self.text.startswith("(", match.end()):
             self.pos = match.end() + 1
-            return Assignment(match.group(1), [], None, self._array())
+            words = self._array()
+            if self.peek() and self.peek() not in " \t\n|&;()<>":
+                raise UnreadableError("a word after an array")
+            return Assignment(match.group(1), [], None, words)
         if declares:
             return None
         self.pos = match.end()
@@ -601,7 +607,7 @@ class Parser(Lexer):
     # --- redirections ---------------------------------------------------------------------
 
     def _redirects(self) -> list[Redirect]:
-        redirects = []
+        redirects: list[Redirect] = []
         while True:
             self._blank()
             redirect = self._redirect()
@@ -617,6 +623,10 @@ class Parser(Lexer):
         self._whole_operator()
         self._blank()
         fd, operator = match.group(1) or "", match.group(2)
+        if operator in ("<&", ">&") and self.peek() == "-":
+            # The shell ends the word here, whatever follows.
+            self.pos += 1
+            return Redirect(fd, operator, RawWord([Literal("-", quoted=False)], "-"))
         target = self.word()
         if target is None:
             if self.pos >= len(self.text):

@@ -17,6 +17,7 @@ _SYSTEM_FOLDERS: Final = re.compile(
 )
 _METACHARACTERS: Final = re.compile(r"[|&;()<>\s$`'\"*?{}]")
 _VERSIONS: Final = frozenset({"--help", "--version", "-version", "-V"})
+_ASKS_VERSION: Final = frozenset({"v", "V", "h", "version", "help"})
 _QUIET: Final = frozenset(
     {"sftp-server", "git-upload-pack", "git-receive-pack", "git-upload-archive"}
 )
@@ -37,7 +38,7 @@ _CODE: Final[dict[str, tuple[str, str]]] = {
     "erl": ("erlang", ""), "clojure": ("clojure", "e"), "sbcl": ("lisp", ""), "clisp": ("lisp", "x"), "gst": ("smalltalk", ""),
     "rlang": ("r", "e"), "bpftrace": ("bpftrace", "e"), "gnuplot": ("gnuplot", "e"), "maxima": ("maxima", ""),
     "swift": ("swift", "e"), "crystal": ("crystal", ""), "iex": ("elixir", "e"), "irb": ("ruby", "e"), "pry": ("ruby", "e"),
-    "bc": ("bc", ""), "ghci": ("haskell", "e"), "ipython": ("python", "c"), "raku": ("perl", "e"), "tasksh": ("task", ""),
+    "ghci": ("haskell", "e"), "ipython": ("python", "c"), "raku": ("perl", "e"), "tasksh": ("task", ""),
     "pdb": ("python", "c"), "ts-node": ("node", "ep"), "tsx": ("node", "ep"), "qjs": ("node", "e"), "d8": ("node", "e"),
     "rhino": ("node", "e"), "micropython": ("python", "c"), "m4": ("m4", ""), "ocaml": ("ocaml", "e"), "dotnet-script": ("c", ""),
 }  # fmt: skip
@@ -116,6 +117,10 @@ def _unknown_program(reader: Reader, call: Call, head: Word) -> None:
 
 
 def _judge_name(reader: Reader, text: str) -> None:
+    if text[:1] in ("!", "^"):
+        reader.cannot_tell(
+            OpaqueKind.COMMAND, "an interactive shell would look into its history", text
+        )
     if not text or not text.isascii():
         reader.cannot_tell(OpaqueKind.CHARACTERS, "the program's name is not plain ASCII", text)
     elif _METACHARACTERS.search(text):
@@ -133,7 +138,8 @@ def _applet(reader: Reader, call: Call) -> None:
     if operands and text_of(operands[0]) in ("--list", "--list-full", "--install"):
         return
     if operands:
-        reader.run(operands, call.place.within(call.program))
+        place = call.place.within(call.program)
+        reader.run(operands, replace(place, extra_operands=call.extra_operands))
 
 
 # --- interpreters -----------------------------------------------------------------------------
@@ -175,13 +181,7 @@ def _interpreter(reader: Reader, call: Call) -> None:
         )
     if ran:
         _code_operands(reader, call, language, peeled.command)
-    elif {name for name, _ in peeled.options} & {
-        "v",
-        "V",
-        "h",
-        "version",
-        "help",
-    } and language != "perl":
+    elif {name for name, _ in peeled.options} & _ASKS_VERSION:
         return
     elif peeled.command:
         shell_shells.run_script(reader, call, peeled.command[0], language)

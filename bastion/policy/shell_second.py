@@ -36,10 +36,21 @@ parser finds; there alone may the strict parser see more."""
 _PREFIXES: Final = frozenset({"time", "coproc", "!"})
 
 
-def compare(reader: Reader, tree: Sequence, text: str, place: Place) -> None:
-    """Hold the strict parser's commands against the second parser's."""
+def compare(
+    reader: Reader, tree: Sequence, text: str, place: Place, spans: list[tuple[int, int]]
+) -> None:
+    """Hold the strict parser's commands against the second parser's.
+
+    `spans` are the here-documents: where the second parser fails, what it sees in them is no
+    command, for the strict parser has found their ends and read every expansion in them.
+    """
     root = _PARSER.parse(text.encode("utf-8", "surrogatepass")).root_node
-    theirs = Counter(_normal(name) for name in _names(root))
+    spans = _in_bytes(text, spans) if root.has_error else []
+    theirs = Counter(
+        _normal(_name(node))
+        for node in _commands(root)
+        if not any(start <= node.start_byte < end for start, end in spans)
+    )
     ours = Counter(_normal(name) for name in _heads(tree))
     extra = theirs - ours
     missing = ours - theirs
@@ -124,10 +135,20 @@ def _source(node: tree_sitter.Node) -> str:
     return (node.text or b"").decode("utf-8", "surrogatepass")
 
 
-def _names(root: tree_sitter.Node) -> Iterator[str]:
+def _commands(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
     for node in _nodes(root):
         if node.type in ("command", "declaration_command", "unset_command"):
-            yield _name(node)
+            yield node
+
+
+def _in_bytes(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [
+        (
+            len(text[:start].encode("utf-8", "surrogatepass")),
+            len(text[:end].encode("utf-8", "surrogatepass")),
+        )
+        for start, end in spans
+    ]
 
 
 def _name(node: tree_sitter.Node) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import shell_code, shell_env, shell_feed
+from bastion.model import Dialect
+from bastion.policy import shell_code, shell_dialects, shell_env, shell_feed
 from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell_state import (
     UNKNOWN,
@@ -33,6 +34,10 @@ _FOREIGN: Final = names(
     csh tcsh fish nu xonsh elvish pwsh powershell
     """
 )
+_DIALECTS: Final = {
+    "sh": Dialect.SH, "dash": Dialect.SH, "ash": Dialect.SH, "posh": Dialect.SH,
+    "yash": Dialect.SH, "hush": Dialect.SH, "zsh": Dialect.ZSH, "rzsh": Dialect.ZSH,
+}  # fmt: skip
 _VALUE_OPTIONS: Final = frozenset({"--rcfile", "--init-file", "--emulate"})
 _PLAIN_LONG: Final = names(
     """
@@ -61,6 +66,7 @@ def run_feed(reader: Reader, call: Call, feed: Feed, language: str = "shell") ->
     if feed.kind == "text":
         within = replace(call.place.within(name), feed=UNKNOWN)
         if language == "shell":
+            _judge_dialect(reader, name.split()[0], feed.text)
             reader.read_text(feed.text, within)
         elif language == "awk":
             shell_code.read_awk(reader, feed.text, within)
@@ -77,6 +83,12 @@ def run_feed(reader: Reader, call: Call, feed: Feed, language: str = "shell") ->
         reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{name} reads commands from its input", name)
     else:
         reader.cannot_tell(OpaqueKind.CODE, f"{name} runs text that is not literal", name)
+
+
+def _judge_dialect(reader: Reader, program: str, text: str) -> None:
+    dialect = _DIALECTS.get(program, Dialect.BASH)
+    for reason in shell_dialects.differences(dialect, text):
+        reader.cannot_tell(OpaqueKind.DIALECT, reason, text)
 
 
 def run_word(reader: Reader, call: Call, word: Word, language: str = "shell") -> None:
@@ -271,7 +283,9 @@ def assign_names(reader: Reader, call: Call) -> None:
                     OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw
                 )
         elif word.text and re.fullmatch(r"[A-Za-z_]\w*(\[.*)?", word.text):
-            shell_env.assigned(reader, word.text.partition("[")[0], None, call.place, lasting=True)
+            name = word.text.partition("[")[0]
+            reader.state.untrusted.add(name)
+            shell_env.assigned(reader, name, None, call.place, lasting=True)
 
 
 def map_file(reader: Reader, call: Call) -> None:
@@ -287,6 +301,8 @@ def callbacks(reader: Reader, call: Call) -> None:
         text = word.text if word.text is not None else word.prefix
         if re.match(r"-[a-zA-Z]*C", text):
             rest = re.sub(r"^-[a-zA-Z]*?C", "", text)
+            # The shell adds words of its own.
+            call = replace(call, place=replace(call.place, extra_operands=True))
             if rest:
                 run_word(reader, call, Word(rest, rest) if word.text else word)
             elif index + 1 < len(words):

@@ -113,6 +113,8 @@ class State:
     """Loop variables whose values are known."""
     tainted: set[str] = field(default_factory=set)
     """Variables that hold a download."""
+    untrusted: set[str] = field(default_factory=set)
+    """Variables whose values come at run time: arithmetic would evaluate what they hold."""
 
 
 class Reader(ABC):

@@ -11,6 +11,7 @@ from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
 from bastion.policy.shell_parse import Parser
 from bastion.policy.shell_state import CHANNEL, Call, Feed, Place, Reader, literal
 from bastion.policy.shell_tree import (
+    Arithmetic,
     Assignment,
     Calculation,
     Compound,
@@ -28,7 +29,6 @@ from bastion.policy.shell_tree import (
     Substitution,
     Test,
     UnreadableError,
-    children,
 )
 from bastion.policy.shell_words import expand, expand_one, literal_of
 
@@ -37,6 +37,9 @@ MAX_TEXTS: Final = 200
 MAX_NESTED_TEXTS: Final = 8
 """Texts inside texts inside texts."""
 MAX_DIRECTORIES: Final = 8
+MAX_TURNS: Final = 8
+MAX_LOOPS: Final = 2
+"""Loops are read turn by turn, but loops within loops multiply."""
 
 
 class Walker(Reader):
@@ -67,7 +70,7 @@ class Walker(Reader):
             for note in parser.notes:
                 self.opaque[note] = None
             self._guarded_walk(tree, place, text)
-            shell_second.compare(self, tree, text, place)
+            shell_second.compare(self, tree, text, place, parser.heredoc_spans)
         self._level -= 1
         self._text = outer
 
@@ -96,11 +99,12 @@ class Walker(Reader):
                 self._walk(node.body, place)
                 self._directories((*before, *self.state.directories))
             case Test():
-                shell_env.test_words(self, [expand_one(word) for word in node.words], place)
+                shell_env.test_words(self, node.words)
                 for word in node.words:
                     self._expansions(word, place)
                 self._redirects(node.redirects, place)
             case Calculation():
+                shell_env.arithmetic(self, node.parts)
                 self.read_parts(node.parts, place)
                 self._redirects(node.redirects, place)
 
@@ -146,12 +150,15 @@ class Walker(Reader):
         for word in node.words or []:
             self.read_parts(word.parts, place)
             values.extend(expand(word, self.state.values))
+            shell_env.trust(self, node.name, word.parts)
         place = self._redirects(node.redirects, place)
         shell_env.assigned(self, node.name, None, place)
         outer = self.state.values
-        if node.words and self._changes_only_here(node.name):
-            self.state.values = {**outer, node.name: tuple(values)}
-        self._walk(node.body, place)
+        known = node.words and len(outer) < MAX_LOOPS and len(values) <= MAX_TURNS
+        for value in values if known and self._changes_only_here(node.name) else [None]:
+            if value is not None:
+                self.state.values = {**outer, node.name: (value,)}
+            self._walk(node.body, place)
         self.state.values = outer
         self._directories((*before, *self.state.directories))
 
@@ -170,10 +177,9 @@ class Walker(Reader):
             elif isinstance(part, Parameter):
                 shell_env.parameter(self, part, place)
                 self.read_parts(part.parts, place)
-            else:
-                self.read_parts(
-                    [each for each in children(part) if not isinstance(each, str)], place
-                )  # type: ignore[misc]
+            elif isinstance(part, Arithmetic):
+                shell_env.arithmetic(self, part.parts)
+                self.read_parts(part.parts, place)
 
     def _substitution(self, part: Substitution, place: Place) -> None:
         before = self.state.directories
@@ -270,6 +276,7 @@ class Walker(Reader):
         if node.value is None:
             return Word(None, "(…)", "array")
         self._expansions(node.value, place)
+        shell_env.trust(self, node.name, node.value.parts)
         if shell_feed.of_parts(node.value.parts, self.state.tainted).kind == "download":
             self.state.tainted.add(node.name)
         return expand_one(node.value, assignment=True)

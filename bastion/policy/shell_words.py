@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -37,7 +38,8 @@ def expand(word: RawWord, known: Mapping[str, tuple[Word, ...]]) -> list[Word]:
         values = _known(word.parts[1], known)
         if values is not None and word.parts[0] == Literal("", quoted=True):
             return list(values)
-    return [_word(atoms, word) for atoms in _braces(_atoms(word.parts))]
+    # `{a,,b}` makes two words: an unquoted nothing is no word.
+    return [_word(atoms, word) for atoms in _braces(_atoms(word.parts)) if atoms]
 
 
 def expand_one(word: RawWord, *, assignment: bool = False) -> Word:
@@ -116,13 +118,23 @@ def _alternatives(atoms: list[Atom], start: int) -> tuple[list[list[Atom]], int]
             if len(choices) > 1:
                 return choices, index + 1
             steps = _steps(choices[0])
-            return (steps, index + 1) if steps is not None else None
+            if steps is not None:
+                return steps, index + 1
+            if _spans(choices[0]):
+                return None
+            # With neither a comma nor dots before it, this brace closes nothing.
+            choices[-1].append(atom)
+            continue
         if atom == (",", False) and level == 0:
             choices.append([])
             continue
         level += (atom == ("{", False)) - (atom == ("}", False))
         choices[-1].append(atom)
     return None
+
+
+def _spans(atoms: list[Atom]) -> bool:
+    return any(pair == ((".", False), (".", False)) for pair in itertools.pairwise(atoms))
 
 
 def _steps(atoms: list[Atom]) -> list[list[Atom]] | None:

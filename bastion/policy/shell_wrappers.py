@@ -250,7 +250,7 @@ def peel(wrapper: Wrapper, operands: list[Word]) -> Peeled:
         elif text == "-" and wrapper.assignments:
             peeled.options.append(("i", None))
             index += 1
-        elif wrapper.assignments and re.match(r"[^=\s/][^=]*=", text):
+        elif wrapper.assignments and "=" in text:
             name, _, value = text.partition("=")
             peeled.assignments.append((name, Word(value, value)))
             index += 1

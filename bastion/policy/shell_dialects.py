@@ -1,11 +1,20 @@
-"""What zsh reads otherwise than bash: enough to call a line opaque, never to read it."""
+"""What zsh and POSIX shells read otherwise than bash: enough to be opaque, never to read it."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_DIFFERENCES: Final[tuple[tuple[str, str], ...]] = (
+from bastion.model import Dialect
+
+_POSIX: Final[tuple[tuple[str, str], ...]] = (
+    (r"\$'", "a POSIX shell ends this string elsewhere"),
+    (r"(?<!\$)\(\(", "a POSIX shell may run what stands inside (( ))"),
+    (r"\[\[[^\]]*[|&<>()]", "a POSIX shell runs or opens what stands inside [[ ]]"),
+    (r"\bfunction\s|\$\[|<\(|>\(", "a POSIX shell does not know this"),
+)  # fmt: skip
+
+_ZSH: Final[tuple[tuple[str, str], ...]] = (
     (r"(?:^|[\s;&|(])=[A-Za-z(]", "zsh expands =name and =(command)"),
     (r"[^\s;&|<>($=]\([^)]", "zsh reads a parenthesis in a word as a glob qualifier"),
     (r"\$\{\(", "zsh expansion flags"),
@@ -26,6 +35,7 @@ _DIFFERENCES: Final[tuple[tuple[str, str], ...]] = (
 )  # fmt: skip
 
 
-def differences(command: str) -> list[str]:
-    """Give a reason for each construct in which zsh goes its own way."""
-    return [reason for pattern, reason in _DIFFERENCES if re.search(pattern, command)]
+def differences(dialect: Dialect, command: str) -> list[str]:
+    """Give a reason for each construct that `dialect` may read otherwise than bash."""
+    table = {Dialect.ZSH: _ZSH, Dialect.SH: _POSIX}.get(dialect, ())
+    return [reason for pattern, reason in table if re.search(pattern, command)]
