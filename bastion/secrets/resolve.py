@@ -84,20 +84,40 @@ async def _from_command(line: str) -> bytes:
         raise _UnavailableError("has an open quote") from None
     if not words or not words[0].startswith("/"):
         raise _UnavailableError("must name a program by its whole path")
+    ours, theirs = os.pipe()
+    stream, closing = await _reader(ours)
     try:
         child = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=theirs,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            limit=SIZE_LIMIT,
         )
+        os.close(theirs)
+        theirs = -1
+        return await _answer(child, stream)
     except OSError as error:
         raise _UnavailableError(f"cannot be started: {error.strerror}") from None
+    finally:
+        if theirs >= 0:
+            os.close(theirs)
+        closing.close()
+
+
+async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    """A pipe of our own: a child's own one stays open for as long as anything writes to it."""
+    stream = asyncio.StreamReader(SIZE_LIMIT)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb")
+    )
+    return stream, transport
+
+
+async def _answer(child: asyncio.subprocess.Process, stream: asyncio.StreamReader) -> bytes:
     try:
         async with asyncio.timeout(COMMAND_SECONDS):
-            value = await _all_of(child.stdout)
+            value = await _all_of(stream)
             status = await child.wait()
     except TimeoutError:
         await _end(child)
@@ -110,8 +130,7 @@ async def _from_command(line: str) -> bytes:
     return value
 
 
-async def _all_of(stream: asyncio.StreamReader | None) -> bytes:
-    assert stream is not None
+async def _all_of(stream: asyncio.StreamReader) -> bytes:
     value = bytearray()
     while len(value) <= SIZE_LIMIT and (piece := await stream.read(SIZE_LIMIT)):
         value += piece
