@@ -8,6 +8,7 @@ keys, one document, no duplicate keys, and no plain scalar that YAML 1.1 and 1.2
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import pydantic
 import yaml
 
 from bastion.errors import ConfigError, Fault
+from bastion.model import visible
 
 # Bounds. A policy is written by the operator, yet often generated or fetched: none of these texts
 # may exhaust the memory or the stack of a running bastion that merely reloads.
@@ -39,6 +41,7 @@ _AMBIGUOUS: Final = re.compile(
       | [-+]? \. inf | \. nan""",
     re.IGNORECASE | re.VERBOSE,
 )
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # what reading leaves where bytes are no text
 _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "": None}
 
 
@@ -69,7 +72,7 @@ class _Node:
         return self.value
 
 
-class _Stop(Exception):  # noqa: N818 - not an error of its own: ends the composing early
+class _Stop(Exception):
     """The text is not worth reading on."""
 
 
@@ -130,7 +133,7 @@ class _Composer:
             return self._alias(event)
         mark: Any = event.start_mark
         node = _Node(mark.line + 1, mark.column + 1)
-        if getattr(event, "tag", None) not in (None, "!"):
+        if getattr(event, "tag", None) is not None:
             self._fault(event, "tags are not supported: write the plain value")
         if anchor := getattr(event, "anchor", None):
             self._anchors[anchor] = node
@@ -150,7 +153,7 @@ class _Composer:
     def _alias(self, event: yaml.AliasEvent) -> _Node:
         node = self._anchors.get(event.anchor or "")
         if node is None:
-            self._stop(event, f"*{event.anchor} is not defined above")
+            self._stop(event, f"*{_shown(event.anchor or '')} is not defined above")
         elif not node.finished:
             self._stop(event, f"*{event.anchor} contains itself")
         elif self._depth + node.height > MAX_DEPTH:
@@ -181,7 +184,7 @@ class _Composer:
                 self._fault(event, "a key must be text: put it in quotes")
             elif key.value in node.entries:
                 first = node.entries[key.value][0]
-                self._fault(event, f"`{key.value}` was already given on line {first.line}")
+                self._fault(event, f"`{_shown(key.value)}` was already given on line {first.line}")
             else:
                 node.entries[key.value] = (key, child)
 
@@ -194,15 +197,20 @@ class _Composer:
         if _AMBIGUOUS.fullmatch(text) or text.lower() in _WORDS:
             self._fault(
                 event,
-                f"`{text}` means different things to different readers of YAML:"
+                f"`{_shown(text)}` means different things to different readers of YAML:"
                 " put it in quotes if it is text, otherwise write true, false or a plain number",
             )
             return text
         if _INTEGER.fullmatch(text):
             return int(text) if len(text) < 20 else text  # int() of a megabyte is quadratic
         if _FLOAT.fullmatch(text):
-            return float(text)
+            number = float(text)
+            return number if math.isfinite(number) else text
         return text
+
+
+def _shown(text: str) -> str:
+    return visible(text, limit=80)
 
 
 def _one_line(text: str) -> str:
@@ -217,6 +225,10 @@ class Document:
         self.name = name
         if len(text) > MAX_CHARACTERS:
             raise ConfigError([Fault(f"{name}:1:1", f"longer than {MAX_CHARACTERS} characters")])
+        if (bad := _SURROGATE.search(text)) is not None:
+            line = text.count("\n", 0, bad.start()) + 1
+            column = bad.start() - text.rfind("\n", 0, bad.start())
+            raise ConfigError([Fault(f"{name}:{line}:{column}", "this byte is not UTF-8")])
         composer = _Composer(text, name)
         root = composer.compose()
         if composer.faults or root is None:
@@ -257,7 +269,7 @@ class Document:
         if kind == "missing":
             return self.fault(f"`{last}` is missing here", *path[:-1])
         if kind == "extra_forbidden":
-            return self.fault(f"unknown key `{last}`", *path, key=True)
+            return self.fault(f"unknown key `{_shown(str(last))}`", *path, key=True)
         if kind == "value_error":
             return self.fault(message.removeprefix("Value error, "), *path)
         return self.fault(_MESSAGES.get(kind, message[:1].lower() + message[1:]), *path)

@@ -82,6 +82,10 @@ def test_one_value_stands_for_a_list_of_one():
         ("names: [", "file.yaml:2:1: not YAML:"),
         ("names: \x00", "file.yaml:1:1: not YAML:"),
         ("names: *nowhere", "file.yaml:1:8: *nowhere is not defined above"),
+        ("count: 1\nnames: a\udcff", "file.yaml:2:9: this byte is not UTF-8"),
+        ("share: 1.5e999", "file.yaml:1:8: must be a number, without quotes"),
+        ("names: ! a", "file.yaml:1:8: tags are not supported"),
+        ('"a\\e[2J": 1', "file.yaml:1:1: unknown key `a␛[2J`"),
         ("names: &a [*a]", "file.yaml:1:12: *a contains itself"),
         ("- a", "file.yaml:1:1: must be a mapping (key: value)"),
     ],
@@ -144,7 +148,7 @@ def test_a_place_is_found_by_path():
     assert document.place("inner", 0, "alternative", "text") == "f:2:11"
 
 
-@given(st.text())
+@given(st.text(st.characters(codec=None)))
 def test_any_text_is_a_document_or_a_told_fault(text):
     told: tuple[Fault, ...] | None = None
     try:
