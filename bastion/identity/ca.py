@@ -272,7 +272,7 @@ class Rotation:
         An old host key has no end: only an operator knows when every client has the new one.
         """
         forever = self._name == "host" and overlap_seconds > 0
-        self._ring.switch(UNTIL_RETIRED if forever else int(now) + overlap_seconds)
+        self._ring.switch(now, UNTIL_RETIRED if forever else int(now) + overlap_seconds)
 
     def retire(self) -> int:
         """Stop believing every old key now; gives how many there were."""

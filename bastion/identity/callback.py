@@ -87,6 +87,7 @@ class CallbackPage:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="error",  # anybody can send nonsense, which is a warning there
             access_log=False,  # addresses hold codes and states
             proxy_headers=False,
             server_header=False,
@@ -166,13 +167,15 @@ def web_app(code_flow: CodeFlow) -> Starlette:
         page = pages.failed_page("Something went wrong on our side; tell the operator.")
         return _html(page, HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/login/{login_id}", login_page, methods=["GET", "POST"]),
             Route("/callback", callback_page, methods=["GET"]),
         ],
         exception_handlers={404: not_found, 405: not_found, 500: broken},
     )
+    app.router.redirect_slashes = False  # it would redirect to whatever host the request names
+    return app
 
 
 async def _form(request: Request) -> dict[str, str]:

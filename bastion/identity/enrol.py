@@ -31,7 +31,7 @@ _MAX_TARGETS: Final = 1024
 KnownHosts = tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]
 
 
-class UnknownHost(DialError):  # noqa: N818 (says what is, like its kin in errors.py)
+class UnknownHost(DialError):
     """The bastion's key is not known here. `authority` when `key` signed a host certificate."""
 
     def __init__(self, key: asyncssh.SSHKey, *, authority: bool) -> None:
@@ -217,7 +217,7 @@ async def _ask(
     return b"".join(answer).decode("utf-8", "replace"), 255 if status is None else status
 
 
-class _TooMuch(Exception):  # noqa: N818 (as above)
+class _TooMuch(Exception):
     """A stream went over its bound."""
 
 

@@ -100,7 +100,7 @@ class KeyRing:
         keys = [AuthorityKey(contents.signing.convert_to_public(), KeyState.SIGNING)]
         if contents.upcoming:
             keys.append(AuthorityKey(contents.upcoming.convert_to_public(), KeyState.NEXT))
-        keys.extend(key for key in contents.trusted if not key.until or key.until > now)
+        keys.extend(_believed(contents.trusted, now))
         return tuple(keys)
 
     def _contents(self) -> _Contents:
@@ -175,7 +175,7 @@ class KeyRing:
             )
         self._write_new_key(self._next_path)
 
-    def switch(self, until: int) -> None:
+    def switch(self, now: float, until: int) -> None:
         """Let the next key sign. The old one is believed `until` (0: until retired)."""
         contents = self._contents()
         if contents.upcoming is None:
@@ -184,7 +184,7 @@ class KeyRing:
             )
         old = AuthorityKey(contents.signing.convert_to_public(), KeyState.TRUSTED, until)
         # In this order a crash in between leaves the old key both signing and trusted: harmless.
-        self._write_trusted((*contents.trusted, old))
+        self._write_trusted((*_believed(contents.trusted, now), old))
         os.replace(self._next_path, self._path)
         keyfiles.sync_directory(self._directory)
         self._write_public(self._path, contents.upcoming)
@@ -208,6 +208,10 @@ class KeyRing:
     def _write_trusted(self, keys: tuple[AuthorityKey, ...]) -> None:
         lines = "".join(f"until={key.until} {key.line}\n" for key in keys)
         keyfiles.write_private(self._trusted_path, lines.encode())
+
+
+def _believed(keys: tuple[AuthorityKey, ...], now: float) -> tuple[AuthorityKey, ...]:
+    return tuple(key for key in keys if not key.until or key.until > now)
 
 
 def _mark(path: Path) -> tuple[int, int]:

@@ -264,6 +264,8 @@ def test_rotating_user_locks_nobody_out(authority: Authority, directory: Path) -
         read_certificate(issued.blob, trusted=trusted, now=NOW + 500)
     late = authority.trusted_user_keys(NOW + 1001)
     assert [key.get_fingerprint() for key in late] == [after.facts.authority]
+    Rotation(directory, "user").rotate(NOW + 2000, overlap_seconds=1000)
+    assert (directory / "user.trusted").read_text().count("\n") == 1  # the first is forgotten
     assert not list(directory.glob("*.next*"))
 
 

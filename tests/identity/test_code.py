@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -10,7 +11,7 @@ import httpx2
 import pytest
 
 from bastion.errors import IdentityError, LoginExpired, LoginRefused, ProviderDown
-from bastion.identity import code
+from bastion.identity import callback, code
 from bastion.identity.callback import COOKIE
 from tests.harness.idp import free_port, nanoidp_server, oidc_provider_server
 from tests.identity.browser import code_flow, finish, press
@@ -319,6 +320,31 @@ async def test_pages_cannot_be_framed_cached_or_scripted(tmp_path: Path) -> None
         assert "httponly" in cookie
         assert "samesite=lax" in cookie
         assert (await browser.put(pending.url)).status_code == 404
+        answer = await browser.get(f"{pending.url}/", headers={"host": "evil.example"})
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
+
+
+async def test_slow_connections_are_bounded_and_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callback, "MAX_CONNECTIONS", 5)
+    monkeypatch.setattr(callback, "CONNECTION_SECONDS", 0.5)
+    port = free_port()
+    async with (
+        nanoidp_server(tmp_path, redirect_uris=back(port)) as idp,
+        code_flow(idp, port) as service,
+    ):
+        pending = await service.start("127.0.0.1")
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(8)]
+        async with asyncio.timeout(10):
+            for reader, writer in held:
+                writer.write(b"GET / HTTP/1.1\r\n")
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+        async with httpx2.AsyncClient() as browser:
+            assert (await browser.get(pending.url)).status_code == 200
 
 
 async def test_an_address_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
