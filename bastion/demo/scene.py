@@ -6,6 +6,7 @@ id_ed25519                 the person's throw-away key; the login puts its certi
 bastion                    a script that runs `bastion` with this configuration
 asciinema                  a link to the player of that name, where there is one
 state/                     CA keys, database, audit log, recordings
+logs/                      what the bastion says
 work/                      files to copy, and one that a denied command would have removed
 """
 
@@ -59,6 +60,11 @@ class Scene:
         return self.directory / "state"
 
     @property
+    def log(self) -> Path:
+        """What the bastion says; not beside the policy, whose directory it watches."""
+        return self.directory / "logs" / "bastion.log"
+
+    @property
     def work(self) -> Path:
         """The files that the commands of the demo touch."""
         return self.directory / "work"
@@ -77,6 +83,7 @@ class Scene:
             (self.directory / "asciinema").symlink_to(player)
         _write(self.directory / "policy.yaml", self._policy(), 0o644)
         self.work.mkdir()
+        self.log.parent.mkdir()
         _write(self.work / "precious", b"a denied command would have removed this\n", 0o644)
         _write(self.work / "notes.txt", b"a file to copy\n", 0o644)
         if git := shutil.which("git"):

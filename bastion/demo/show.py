@@ -69,9 +69,7 @@ async def stage(scene: Scene) -> AsyncIterator[None]:
         web1 = await stack.enter_async_context(sshd(scene.directory / "web1", options))
         scene.configure(idp, web1)
         serve = [sys.executable, "-m", "bastion", "serve", "--config", str(scene.config)]
-        bastion = await stack.enter_async_context(
-            running(serve, log=scene.directory / "bastion.log")
-        )
+        bastion = await stack.enter_async_context(running(serve, log=scene.log))
         await bastion.wait_for("^ready$")
         yield
 
