@@ -98,7 +98,9 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
 
 def write_config(directory: Path, port: int, address: str, host_key: str) -> Path:
     """bastion.yaml and its policy: everything allowed, everything gated and recorded."""
-    (directory / "policy.yaml").write_text(POLICY.replace("LOGIN", LOGIN))
+    policy = directory / "policy" / "bench.yaml"  # alone: its directory is watched
+    policy.parent.mkdir()
+    policy.write_text(POLICY.replace("LOGIN", LOGIN))
     config = directory / "bastion.yaml"
     limits = {
         "unauthenticated": 1000,
@@ -108,7 +110,7 @@ def write_config(directory: Path, port: int, address: str, host_key: str) -> Pat
     document = {
         "listen": {"ssh": f"127.0.0.1:{port}"},
         "state": str(directory / "state"),
-        "policy": str(directory / "policy.yaml"),
+        "policy": str(policy),
         "targets": {"web1": {"address": address, "host_key": host_key}},
         "limits": limits,
     }
