@@ -213,7 +213,7 @@ def _revoke_in_running(directory: StateDirectory, serials: tuple[int, ...], reas
     with ControlClient(directory.control_socket) as bastion:
         for serial in serials:
             ended = bastion.call(wire.Revoke(serial, reason), wire.Ended)
-            click.echo(f"{serial} is revoked; sessions ended: {ended.count}.")
+            click.echo(f"{serial} is revoked; sessions and channels ended: {ended.count}.")
 
 
 def _directory(config: Path, state: Path | None, *, create: bool = False) -> StateDirectory:

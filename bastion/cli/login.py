@@ -9,16 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from bastion.errors import BastionError
 
 if TYPE_CHECKING:
-    from bastion.identity.clientfiles import ClientLines
     from bastion.identity.enrol import Enrolment, Trust, UnknownHost
 
 MAX_SECONDS: Final = 24 * 3600
@@ -28,6 +28,20 @@ FIRST_WORDS_SECONDS: Final = 0.3
 """The page that has the code in its address comes a line or two after the one that has not."""
 
 _URL: Final = re.compile(r"https?://[^\s\"'<>]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    host: str
+    port: int
+    host_ca: str | None
+    known_hosts: Path | None
+    targets: str
+    write_config: bool
+    alias: str
+    out: Path | None
 
 
 @click.command()
@@ -60,17 +74,7 @@ _URL: Final = re.compile(r"https?://[^\s\"'<>]+")
     default=None,
     help="Write key and certificate to this folder instead of the agent.",
 )
-def login(
-    host: str,
-    port: int,
-    host_ca: str | None,
-    known_hosts: Path | None,
-    targets: str,
-    no_browser: bool,
-    write_config: bool,
-    alias: str,
-    out: Path | None,
-) -> None:
+def login(no_browser: bool, **options: Any) -> None:
     """Log in at the bastion HOST and put a short-lived certificate into your ssh-agent.
 
     The key is made for this login and stays in memory. Afterwards plain `ssh`, `scp`, `git` and
@@ -81,78 +85,80 @@ def login(
     bastion login bastion.example --write-config   log in, install them
     bastion login bastion.example --out ~/key      without an agent
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", alias):
+    wish = Wish(**options)
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", wish.alias):
         raise click.UsageError("--alias must be letters, digits, dots, dashes, underscores.")
-    if not re.fullmatch(r"[A-Za-z0-9_.:-]+", host) or host.startswith("-"):
+    if not re.fullmatch(r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]*", wish.host):
         raise click.UsageError("HOST must be a host name or an address.")
-    say = _speaker(None if no_browser else _browser())
     try:
-        asyncio.run(
-            _login(host, port, host_ca, known_hosts, targets, write_config, alias, out, say)
-        )
+        asyncio.run(_login(wish, _speaker(None if no_browser else _browser())))
     except KeyboardInterrupt:
         raise click.Abort from None
 
 
-async def _login(
-    host: str,
-    port: int,
-    host_ca: str | None,
-    known_hosts: Path | None,
-    patterns: str,
-    write_config: bool,
-    alias: str,
-    out: Path | None,
-    say: Callable[[str], None],
-) -> None:
-    from bastion.identity import agent, clientfiles, enrol
+async def _login(wish: Wish, say: Callable[[str], None]) -> None:
+    from bastion.identity import agent, enrol
 
-    trust = _trust(host, port, host_ca, known_hosts)
-    if out is None:
+    trust = _trust(wish)
+    if wish.out is None:
         await agent.check_agent()
     try:
-        enrolment = await enrol.enrol(host, port, trust, say)
+        enrolment = await enrol.enrol(wish.host, wish.port, trust, say)
     except enrol.UnknownHost as unknown:
-        trust = _ask(host, unknown, host_ca)
-        enrolment = await enrol.enrol(host, port, trust, say)
-    seconds = min(enrolment.seconds_left(time.time()), MAX_SECONDS)
-    if out is None:
-        await agent.load_into_agent(enrolment, f"bastion {host}:{port}", seconds=seconds)
+        trust = _ask(wish, unknown)
+        enrolment = await enrol.enrol(wish.host, wish.port, trust, say)
+    await _keep(wish, enrolment)
+    await _tell_openssh(wish, trust, enrolment)
+
+
+async def _keep(wish: Wish, enrolment: Enrolment) -> None:
+    """Key and certificate into the agent, or into files."""
+    from bastion.identity import agent, clientfiles
+
+    if wish.out is None:
+        seconds = min(enrolment.seconds_left(time.time()), MAX_SECONDS)
+        comment = f"bastion {wish.host}:{wish.port}"
+        await agent.load_into_agent(enrolment, comment, seconds=seconds)
         click.echo(f"In your ssh-agent for {seconds // 60} min {seconds % 60} s.", err=True)
     else:
         private = enrolment.key.export_private_key("openssh")
         line = enrolment.certificate.export_certificate("openssh").decode().strip()
-        click.echo(f"Written: {clientfiles.write_key(out, private, line)}", err=True)
-    lines = await _lines(host, port, alias, patterns, trust, enrolment)
-    if write_config:
+        click.echo(f"Written: {clientfiles.write_key(wish.out, private, line)}", err=True)
+
+
+async def _tell_openssh(wish: Wish, trust: Trust, enrolment: Enrolment) -> None:
+    """Print the lines for ssh_config and known_hosts, or install them."""
+    from bastion.identity import clientfiles
+    from bastion.identity.keyring import public_line
+
+    lines = clientfiles.ClientLines(
+        host=wish.host,
+        port=wish.port,
+        alias=wish.alias,
+        targets=await _targets(wish, trust, enrolment),
+        authority=public_line(enrolment.authority) if enrolment.authority else "",
+        host_key=public_line(trust.keys[0]) if trust.keys else "",
+    )
+    if wish.write_config:
         changed = clientfiles.install(lines, Path.home())
         click.echo("\n".join(f"Changed: {path}" for path in changed) or "Up to date.", err=True)
     else:
         click.echo(f"# ~/.ssh/config\n{lines.config}# ~/.ssh/known_hosts\n{lines.known_hosts}")
 
 
-async def _lines(
-    host: str, port: int, alias: str, patterns: str, trust: Trust, enrolment: Enrolment
-) -> ClientLines:
-    from bastion.identity import clientfiles, enrol
-    from bastion.identity.keyring import public_line
+async def _targets(wish: Wish, trust: Trust, enrolment: Enrolment) -> tuple[str, ...]:
+    """The targets that ssh shall reach by their bare names."""
+    from bastion.identity import enrol
 
     try:
-        names = await enrol.target_names(host, port, trust, enrolment)
+        names = await enrol.target_names(wish.host, wish.port, trust, enrolment)
     except BastionError as error:
         click.echo(f"The targets could not be listed: {error}", err=True)
-        names = ()
-    targets = tuple(name for name in names if _wanted(name, patterns))
-    if left_out := [name for name in names if name not in targets]:
+        return ()
+    wanted = tuple(name for name in names if _wanted(name, wish.targets))
+    if left_out := [name for name in names if name not in wanted]:
         click.echo(f"Left out (see --targets): {', '.join(left_out)}", err=True)
-    return clientfiles.ClientLines(
-        host=host,
-        port=port,
-        alias=alias,
-        targets=targets,
-        authority=public_line(enrolment.authority) if enrolment.authority else "",
-        host_key=public_line(trust.keys[0]) if trust.keys else "",
-    )
+    return wanted
 
 
 def _wanted(name: str, patterns: str) -> bool:
@@ -165,31 +171,31 @@ def _wanted(name: str, patterns: str) -> bool:
     )
 
 
-def _trust(host: str, port: int, host_ca: str | None, known_hosts: Path | None) -> Trust:
+def _trust(wish: Wish) -> Trust:
     from bastion.identity.enrol import Trust, trust_from_key_file, trust_from_known_hosts
 
-    if host_ca and not host_ca.startswith("SHA256:"):
-        return trust_from_key_file(host_ca)
-    if host_ca:
+    if wish.host_ca and not wish.host_ca.startswith("SHA256:"):
+        return trust_from_key_file(wish.host_ca)
+    if wish.host_ca:
         return Trust()
-    path = known_hosts or Path.home() / ".ssh" / "known_hosts"
+    path = wish.known_hosts or Path.home() / ".ssh" / "known_hosts"
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
         text = ""
     except OSError as error:
         raise click.UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    return trust_from_known_hosts(text, host, port)
+    return trust_from_known_hosts(text, wish.host, wish.port)
 
 
-def _ask(host: str, unknown: UnknownHost, host_ca: str | None) -> Trust:
+def _ask(wish: Wish, unknown: UnknownHost) -> Trust:
     """Believe what was named by fingerprint, or what the person says yes to; never silently."""
     from bastion.identity.enrol import Trust
 
-    found = unknown.key.get_fingerprint()
-    if host_ca:
-        if not unknown.authority or found != host_ca:
-            raise click.ClickException(f"{host} shows {found}, not {host_ca}; not logging in.")
+    host, found = wish.host, unknown.key.get_fingerprint()
+    if wish.host_ca:
+        if not unknown.authority or found != wish.host_ca:
+            raise click.ClickException(f"{host} shows {found}, not {wish.host_ca}; not logging in.")
     else:
         if not sys.stdin.isatty():
             raise click.ClickException(
