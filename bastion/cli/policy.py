@@ -23,6 +23,7 @@ from bastion.model import (
     ExecRequest,
     Identity,
     Request,
+    ShellRequest,
     Target,
     visible,
 )
@@ -130,6 +131,7 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--dialect", type=click.Choice([one.value for one in Dialect]), default="bash")
 @click.option("--sftp", metavar="OPERATION", help="A file operation; its paths are the words.")
 @click.option("--forward", metavar="KIND", help="A forward; HOST:PORT is the word.")
+@click.option("--shell", is_flag=True, help="An interactive shell; no words.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.argument("command", nargs=-1)
 def explain(
@@ -144,6 +146,7 @@ def explain(
     dialect: str,
     sftp: str | None,
     forward: str | None,
+    shell: bool,
     as_json: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -166,7 +169,8 @@ def explain(
     place = Target(
         name=target, labels=MappingProxyType(dict(_pairs(labels))), dialect=Dialect(dialect)
     )
-    verdict = decide(found, identity, place, login, _request(command, sftp, forward))
+    request = ShellRequest() if shell else _request(command, sftp, forward)
+    verdict = decide(found, identity, place, login, request)
     if as_json:
         click.echo(json.dumps(_plain(verdict, identity), indent=2))
     else:

@@ -92,6 +92,7 @@ def test_explain_files_and_forwards():
     assert explain("--sftp", "read", "--", "/etc/shadow").exit_code == 4
     assert explain("--sftp", "read", "--", "/etc/motd").exit_code == 0
     assert explain("--forward", "agent").exit_code == 4
+    assert "no-shell" in explain("--shell").output
 
 
 def test_explain_without_a_grant(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getopt
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,3 +139,21 @@ def test_what_is_known_of_options_only_makes_fewer_matches(line):
     known = OptionFacts(values=("-a",), switches=("--bb", "-r"))
     text = " ".join(line)
     assert flag(text, "-r", known) <= flag(text, "-r")
+
+
+RM_LONG = ["recursive", "force", "verbose", "interactive=", "dir", "one-file-system"]
+RM_SHORT_WORDS = ["-r", "-R", "-f", "-rf", "-vR", "-Ifr", "-d", "-fd", "--", "-", "a", "/etc"]
+RM_LONG_WORDS = ["--r", "--rec", "--recursive", "--force", "--interactive=r", "--inter", "--one"]
+
+
+@given(st.lists(st.sampled_from(RM_SHORT_WORDS + RM_LONG_WORDS), max_size=6))
+def test_what_getopt_reads_is_never_overlooked(line):
+    try:
+        options, operands = getopt.gnu_getopt(line, "rRfvIid", RM_LONG)
+    except getopt.GetoptError:
+        return  # rm would refuse it, too
+    names = {name for name, _ in options}
+    if names & {"-r", "-R", "--recursive"}:
+        assert flag(" ".join(line), "-r, -R, --recursive") is YES
+    found = {one.word.text for one in scan(words(" ".join(line)), NOTHING_KNOWN, 0).operands}
+    assert set(operands) <= found
