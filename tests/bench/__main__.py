@@ -19,6 +19,7 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -121,22 +122,35 @@ def percentile(samples: list[float], share: float) -> float:
     return sorted(samples)[min(len(samples) - 1, int(len(samples) * share))]
 
 
-def report(rows: dict[str, tuple[Samples, Callable[[list[float]], float], float, str]]) -> bool:
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: samples in seconds, and what is shown of them."""
+
+    title: str
+    samples: Samples
+    reduce: Callable[[list[float]], float]
+    unit: str = "ms"
+    judged: bool = True
+    """A p99 is shown, not judged: on a busy machine it measures the neighbours."""
+
+
+def report(rows: list[Row]) -> bool:
     """A table of figures and ratios; True when the bastion keeps within the yardstick."""
     console, good = Console(width=110), True
     table = Table("", "direct", "ssh -J", "relay", "bastion", "÷ direct", "÷ ssh -J", "÷ relay")
-    for title, (samples, reduce, factor, unit) in rows.items():
-        value = {name: reduce(found) for name, found in samples.items()}
+    for row in rows:
+        value = {name: row.reduce(found) for name, found in row.samples.items()}
         ratio = {name: value["bastion"] / value[name] for name in value}
-        good &= ratio["relay"] <= YARDSTICK_LIMIT
+        good &= ratio["relay"] <= YARDSTICK_LIMIT or not row.judged
+        factor = 1000 if row.unit == "ms" else 1
         table.add_row(
-            f"{title} ({unit})",
+            f"{row.title} ({row.unit})",
             *(f"{value[name] * factor:.2f}" for name in ("direct", "ssh -J", "relay", "bastion")),
             *(f"{ratio[name]:.2f}" for name in ("direct", "ssh -J", "relay")),
         )
     console.print(table)
     verdict = "within" if good else "NOT within"
-    console.print(f"bastion: {verdict} {YARDSTICK_LIMIT} × the bare relay")
+    console.print(f"bastion: {verdict} {YARDSTICK_LIMIT} × the bare relay (p99 apart)")
     return good
 
 
@@ -157,12 +171,12 @@ async def main() -> bool:
             )
     size = f"{arguments.megabytes} MB of output"
     return report(
-        {
-            "connect + true, median": (connects, statistics.median, 1000, "ms"),
-            "key echo, p50": (echoes, statistics.median, 1000, "ms"),
-            "key echo, p99": (echoes, lambda found: percentile(found, 0.99), 1000, "ms"),
-            f"{size}, best": (bulks, min, 1, "s"),
-        }
+        [
+            Row("connect + true, median", connects, statistics.median),
+            Row("key echo, p50", echoes, statistics.median),
+            Row("key echo, p99", echoes, lambda found: percentile(found, 0.99), judged=False),
+            Row(f"{size}, best", bulks, min, unit="s"),
+        ]
     )
 
 
