@@ -39,6 +39,9 @@ from bastion.policy.show import show_command, show_file, show_forward, show_use
 
 _SEARCHERS: Final = ("ack", "ag", "egrep", "fgrep", "grep", "rg", "rgrep")
 _COPIERS: Final = ("7z", "cp", "cpio", "ln", "mount", "mv", "pax", "rsync", "scp", "tar", "zip")
+WRITING: Final = frozenset({FileOperation.WRITE, FileOperation.REMOVE, FileOperation.SETSTAT})
+"""File operations that may change what a file holds: setting its size empties it."""
+
 RECURSIVE: Final = frozenset({*_SEARCHERS, *_COPIERS})
 """Programs that reach everything below a directory they are given, or give it another name."""
 
@@ -286,9 +289,9 @@ def _is_operation(pattern: FilePattern, request: FileRequest) -> bool:
 
 def _is_opening(pattern: OpenPattern, operation: FileOperation) -> bool:
     """Whether the operation opens a file in the way meant, or lets it be opened by another name."""
-    if pattern.access is PathAccess.ANY:
-        return operation in LINKING | {FileOperation.READ, FileOperation.WRITE}
-    return operation in LINKING or operation.value == pattern.access.value
+    reads = operation is FileOperation.READ and pattern.access is not PathAccess.WRITE
+    writes = operation in WRITING and pattern.access is not PathAccess.READ
+    return reads or writes or operation in LINKING
 
 
 def _match_globs(pattern: FilePattern | OpenPattern, operation: FileOperation, path: str) -> Match:

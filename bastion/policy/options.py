@@ -45,6 +45,7 @@ class _Scanner:
         self._ends_after = ends_after
         self._pending = ""  # `value`: surely the next word; `maybe`: the next word, perhaps
         self._ended = False
+        self._perhaps_ended = False  # a `--` that may be a value: what follows counts both ways
         self._settled = 0
         self.scan = Scan()
 
@@ -63,10 +64,14 @@ class _Scanner:
         return self.scan
 
     def _literal(self, word: Word, text: str, after: Word | None) -> None:
-        if text == "--" and self._pending != "maybe":
-            self._ended = True
+        if text == "--":
+            self._ended = self._pending != "maybe"
+            self._perhaps_ended = True
+            self._pending = ""
         elif len(text) > 1 and text[0] == "-":
             self.scan.flags.append((word, after))
+            if self._perhaps_ended:
+                self.scan.operands.append(Operand(word, sure=False))
             self._pending = self._takes(text)
         else:
             self._operand(word)

@@ -225,6 +225,14 @@ def test_an_opening_is_one_by_whatever_protocol(operation, expected):
 
 
 @pytest.mark.parametrize(
+    ("operation", "expected"),
+    [("read", NO), ("write", YES), ("remove", YES), ("setstat", YES), ("list", NO)],
+)
+def test_what_may_change_a_file_is_a_writing(operation, expected):
+    assert match_file(opens(PathAccess.WRITE), file(operation, "/etc/x")).match is expected
+
+
+@pytest.mark.parametrize(
     ("pattern", "request_", "expected"),
     [
         ({"kind": ["agent"]}, ForwardRequest(ForwardKind.AGENT), YES),
