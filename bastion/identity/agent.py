@@ -38,8 +38,9 @@ async def load_into_agent(enrolment: Enrolment, comment: str, *, seconds: int) -
     """
     async with await _connect() as agent:
         try:
-            former = [pair for pair in await agent.get_keys() if pair.get_comment() == comment]
-            await agent.remove_keys(former)
+            keys = await agent.get_keys()
+            mark = comment.encode()  # others' comments need not be text
+            await agent.remove_keys([key for key in keys if key.get_comment_bytes() == mark])
             # The bare key opens nothing, and each key in an agent costs one of the few tries
             # that servers allow.
             pairs = asyncssh.load_keypairs([(enrolment.key, enrolment.certificate)])

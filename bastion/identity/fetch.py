@@ -80,7 +80,7 @@ async def provider_errors(what: str) -> AsyncIterator[None]:
             f"The identity provider did not answer in {DEADLINE_SECONDS:.0f} s ({what}); "
             "try again in a moment."
         ) from None
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise ProviderDown(
             f"The identity provider cannot be reached ({what}: {type(error).__name__}); "
             "try again in a moment."

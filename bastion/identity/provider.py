@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx2
 from joserfc.errors import JoseError
@@ -27,6 +26,7 @@ requests to the provider."""
 FAILURE_SECONDS: Final = 2.0
 """A provider that did not answer is not asked again before this."""
 
+MAX_URL: Final = 2048
 MAX_KEYS: Final = 64
 _PUBLIC_KINDS: Final = frozenset({"RSA", "EC", "OKP"})
 
@@ -50,28 +50,37 @@ class ProviderMetadata:
 
 def is_loopback(url: str) -> bool:
     """True for hosts that are this machine by their very spelling."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
+        host = httpx2.URL(url).host
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except (httpx2.InvalidURL, ValueError):
         return False
 
 
 def checked_url(url: object, *, plain_loopback: bool, what: str) -> str:
     """Return `url` if it is https, or http on loopback where that is allowed; else ProviderDown.
 
-    Printable ASCII only: some of these are written to terminals.
+    Some of these are written to terminals and opened by browsers: printable ASCII, and nothing
+    that two parsers read differently.
     """
-    if isinstance(url, str) and len(url) <= 2048 and url.isascii() and url.isprintable():
-        parts = urlsplit(url)
-        safe = parts.scheme == "https" or (
-            parts.scheme == "http" and plain_loopback and is_loopback(url)
-        )
-        if safe and parts.hostname and " " not in url and parts.username is None:
+    if isinstance(url, str) and _is_plain(url):
+        try:
+            parts = httpx2.URL(url)
+        except httpx2.InvalidURL:
+            parts = httpx2.URL("")
+        plain = parts.scheme == "http" and plain_loopback and is_loopback(url)
+        if (parts.scheme == "https" or plain) and parts.host and not parts.userinfo:
             return url
     raise ProviderDown(f"The identity provider's {what} is not an https URL; tell the operator.")
+
+
+def _is_plain(url: str) -> bool:
+    return (
+        len(url) <= MAX_URL
+        and url.isascii()
+        and url.isprintable()
+        and not any(character in url for character in " \\<>\"'`")
+    )
 
 
 def read_metadata(document: Mapping[str, object], issuer: str) -> ProviderMetadata:

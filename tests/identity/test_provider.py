@@ -58,6 +58,12 @@ def authorization(idp: HostileProvider, **changes: object) -> dict[str, Any]:
         {"jwks_uri": "file:///etc/passwd"},
         {"authorization_endpoint": "javascript:alert(1)"},
         {"authorization_endpoint": "https://x\n.example"},
+        {"authorization_endpoint": "https://x.example/'><script>"},
+        {"authorization_endpoint": "https://good.example\\@evil.example/"},
+        {"token_endpoint": "https://[::1"},
+        {"token_endpoint": "https://x:y/"},
+        {"token_endpoint": "https://[v1.x]/"},
+        {"token_endpoint": "https:///token"},
         {"device_authorization_endpoint": "http://192.0.2.1/device"},
     ],
 )
@@ -76,7 +82,9 @@ async def test_the_issuer_counts_to_the_last_slash(idp: HostileProvider) -> None
     await service.close()
 
 
-@pytest.mark.parametrize("issuer", ["http://idp.example", "ftp://127.0.0.1", "idp", ""])
+@pytest.mark.parametrize(
+    "issuer", ["http://idp.example", "ftp://127.0.0.1", "idp", "", "http://[::1"]
+)
 def test_an_issuer_must_be_https(issuer: str) -> None:
     with pytest.raises(ProviderDown, match="not an https URL"):
         LoginService(ProviderSettings(issuer, "bastion"))

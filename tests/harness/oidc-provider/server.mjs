@@ -1,6 +1,6 @@
 // The certified provider on loopback, with its development login and consent pages.
 // Settings come by environment: PORT CLIENT_SECRET ALGORITHM REDIRECT_URIS.
-// SIGHUP makes it sign with a new key from then on, as a rotation does.
+// It makes a new signing key whenever it starts.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
@@ -61,6 +61,4 @@ function newProvider() {
   });
 }
 
-let handle = newProvider().callback();
-process.on('SIGHUP', () => { handle = newProvider().callback(); });
-createServer((request, response) => handle(request, response)).listen(Number(PORT), '127.0.0.1');
+createServer(newProvider().callback()).listen(Number(PORT), '127.0.0.1');
