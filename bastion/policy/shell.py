@@ -20,7 +20,7 @@ from bastion.policy.shell_tree import IncompleteError, UnreadableError
 from bastion.policy.shell_walk import Walker
 
 MAX_TEXT: Final = 16 * 1024
-"""Characters: parsing and matching are linear, but a person must be able to read what they approve."""
+"""Characters: parsing is linear, but a person must be able to read what they approve."""
 
 _PLAIN: Final = re.compile(r"[\t\n\x20-\x7e]*")
 
@@ -34,7 +34,7 @@ def read(command: str, dialect: Dialect = Dialect.BASH) -> Reading:
         list_commands(walker, command[: 4 * MAX_TEXT], Place())
     else:
         try:
-            walker.read_text(command, Place())
+            walker.read_text(command, Place(posix=dialect is Dialect.SH))
         except RecursionError:
             walker.cannot_tell(OpaqueKind.LIMIT, "the command is nested too deeply")
             _list_flat(walker, command)

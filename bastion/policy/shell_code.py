@@ -107,15 +107,20 @@ _LUA: Final = names(
     """
 )
 _HARMLESS: Final[dict[str, frozenset[str]]] = {
-    "python": _PYTHON, "perl": _PERL, "ruby": _RUBY, "node": _NODE, "php": _PHP, "lua": _LUA,
-}  # fmt: skip
+    "python": _PYTHON,
+    "perl": _PERL,
+    "ruby": _RUBY,
+    "node": _NODE,
+    "php": _PHP,
+    "lua": _LUA,
+}
 _LIVE_STRINGS: Final[dict[str, re.Pattern[str]]] = {
     # Interpolation that runs code inside a string.
     "perl": re.compile(r"^\".*(?:@\{|\$\{)", re.DOTALL),
     "ruby": re.compile(r"^\".*#[{$@]", re.DOTALL),
     "php": re.compile(r"^\".*(?:\$\{|\{\$)", re.DOTALL),
     "python": re.compile(r"\{[^}]*[(.\[]"),
-}  # fmt: skip
+}
 _BARE: Final[dict[str, re.Pattern[str]]] = {
     # Written without a name, these run or open something.
     "perl": re.compile(r"<[^>\s=]*>|\(\?\??\{|&\s*[{$\"]|->\s*[({$]|-[a-zA-Z]\s"),

@@ -11,8 +11,9 @@ _POSIX: Final[tuple[tuple[str, str], ...]] = (
     (r"\$'", "a POSIX shell ends this string elsewhere"),
     (r"(?<!\$)\(\(", "a POSIX shell may run what stands inside (( ))"),
     (r"\[\[[^\]]*[|&<>()]", "a POSIX shell runs or opens what stands inside [[ ]]"),
+    (r"\{\w+\}[<>]", "a POSIX shell takes {name} for a word"),
     (r"\bfunction\s|\$\[|<\(|>\(", "a POSIX shell does not know this"),
-)  # fmt: skip
+)
 
 _ZSH: Final[tuple[tuple[str, str], ...]] = (
     (r"(?:^|[\s;&|(])=[A-Za-z(]", "zsh expands =name and =(command)"),
@@ -21,8 +22,14 @@ _ZSH: Final[tuple[tuple[str, str], ...]] = (
     (r"\$\{[^}]*:[a-zA-Z&]|\$\w+:[a-zA-Z&]", "zsh modifiers"),
     (r"\balias\s+-[gs]", "global and suffix aliases"),
     (r"\[\[[^]]*\[", "zsh evaluates subscripts inside [["),
-    (r"\b(?:repeat|foreach|end|r|zle|bindkey|print|autoload|zmodload|emulate|setopt|unsetopt|sched|vared|functions|aliases|nocorrect|noglob|zcompile|compdef|zstyle|coproc|select)\b",
-     "a word that zsh reads in its own way"),
+    (
+        (
+            r"\b(?:repeat|foreach|end|r|zle|bindkey|print|autoload|zmodload|emulate|setopt"
+            r"|unsetopt|sched|vared|functions|aliases|nocorrect|noglob|zcompile|compdef"
+            r"|zstyle|coproc|select)\b"
+        ),
+        "a word that zsh reads in its own way",
+    ),
     (r"\*\*|\^|~(?![/\s]|$)|<\d*-\d*>", "zsh globs"),
     (r"(?:^|[\s;&|])(?:if|while|for)\b[^;\n]*\{", "zsh's short forms of loops"),
     (r"&!|&\||>\||>>\||<>|>&!|>!", "operators of zsh"),
@@ -32,7 +39,7 @@ _ZSH: Final[tuple[tuple[str, str], ...]] = (
     (r"!", "history expansion and negation differ"),
     (r"%\w*\(", "prompt expansion"),
     (r"\$[A-Za-z_]\w*\[|\$\d\[", "zsh reads a subscript after a plain variable"),
-)  # fmt: skip
+)
 
 
 def differences(dialect: Dialect, command: str) -> list[str]:

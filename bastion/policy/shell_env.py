@@ -111,7 +111,8 @@ def suspicious(reader: Reader, word: RawWord, place: Place) -> None:
 
 
 _NUMBERS: Final = re.compile(
-    r"\s*(?:wc|date|nproc|expr|seq|id|getconf|tput|pgrep|grep -c|ps|df|du|free|uptime|stat|basename|echo)\b"
+    r"\s*(?:wc|date|nproc|expr|seq|id|getconf|tput|pgrep|grep "
+    r"-c|ps|df|du|free|uptime|stat|basename|echo)\b"
 )
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
 _COMPARES: Final = frozenset({"-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R"})
@@ -134,7 +135,7 @@ def _is_trusted(reader: Reader, part: Part) -> bool:
 
 
 def _prints_number(part: Substitution) -> bool:
-    """Tell by the last program whether a substitution prints a number, or text of the line's own."""
+    """Tell by its last program whether a substitution prints a number, or words of this line."""
     items = part.body.items
     last = items[-1] if items else None
     while isinstance(last, Pipeline):

@@ -12,32 +12,54 @@ from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell_state import Call, Reader, literal, names, text_of
 from bastion.policy.shell_wrappers import Wrapper, peel
 
-_EDITORS: Final = names("""vim vi view nvim rvim rview vimdiff gvim evim ex vim.tiny vim.basic nvi elvis emacs emacsclient nano pico
-    joe jed mcedit micro kak hx helix ed red ne mg zile crontab-edit vipw vigr visudo sudoedit editor
-    sensible-editor select-editor""")
+_EDITORS: Final = names(
+    """
+    vim vi view nvim rvim rview vimdiff gvim evim ex vim.tiny vim.basic nvi elvis emacs
+    emacsclient nano pico joe jed mcedit micro kak hx helix ed red ne mg zile crontab-edit vipw
+    vigr visudo sudoedit editor sensible-editor select-editor
+    """
+)
 _PAGERS: Final = names(
     "less more most pg lv man pinfo info sensible-pager pager zless zmore bzless xzless"
 )
-_INTERACTIVE: Final = names("""gdb lldb mc ranger nnn lf vifm ncdu ftp sftp lftp ncftp telnet rlogin rsh mosh minicom picocom cu tip
-    mutt mail mailx alpine pine elm irssi weechat w3m lynx links elinks tclsh wish dc fzf gnuplot  debugfs
-    fdisk gdisk cfdisk parted sfdisk aptitude dselect iftop atop htop nmtui whiptail dialog zsh-newuser-install
-    loginctl-attach machinectl virsh msfconsole scanmem crash volatility rtorrent mysqlsh pgcli mycli litecli
-    redis-shell ranger byobu login su-shell agetty getty openvt ptpython bpython radare2 r2 tshark-shell
-    xdg-user-dir run-mailcap see edit compose nsupdate smbclient rpcclient sqlplus gimp scrot zathura
-    slsh ginsh ispell aspell talk write-shell expect-shell""")
-_BUILDERS: Final = names("""make gmake bmake pmake ninja cmake ctest meson scons waf bazel rake just task tup ant mvn gradle gradlew sbt lein
-    tox nox pytest cabal stack mix rebar3 bundler composer vagrant packer puppet chef-client chef-solo salt-call
-    ansible-playbook ansible ansible-pull ansible-test cloud-init easy_install pipx poetry pipenv npx yarn pnpm bunx
-    latex pdflatex xelatex lualatex luatex pdftex tex xetex latexmk run-parts anacron batch atd ssh-copy-id mandb
-    msgfilter cpan cpanm gem-exec debuild dpkg-buildpackage rpmbuild rpmspec pre-commit husky
-    watchman nodemon supervisord pm2 forever foreman overmind goreman honcho invoke fab dbx gtester
-    ghostscript gs pexec pdsh pssh clush salt knife cdist rundeck capistrano cap
-    installkernel update-initramfs kernel-install""")
+_INTERACTIVE: Final = names(
+    """
+    gdb lldb mc ranger nnn lf vifm ncdu ftp sftp lftp ncftp telnet rlogin rsh mosh minicom
+    picocom cu tip mutt mail mailx alpine pine elm irssi weechat w3m lynx links elinks tclsh
+    wish dc fzf gnuplot debugfs fdisk gdisk cfdisk parted sfdisk aptitude dselect iftop atop
+    htop nmtui whiptail dialog zsh-newuser-install loginctl-attach machinectl virsh msfconsole
+    scanmem crash volatility rtorrent mysqlsh pgcli mycli litecli redis-shell ranger byobu login
+    su-shell agetty getty openvt ptpython bpython radare2 r2 tshark-shell xdg-user-dir
+    run-mailcap see edit compose nsupdate smbclient rpcclient sqlplus gimp scrot zathura slsh
+    ginsh ispell aspell talk write-shell expect-shell
+    """
+)
+_BUILDERS: Final = names(
+    """
+    make gmake bmake pmake ninja cmake ctest meson scons waf bazel rake just task tup ant mvn
+    gradle gradlew sbt lein tox nox pytest cabal stack mix rebar3 bundler composer vagrant
+    packer puppet chef-client chef-solo salt-call ansible-playbook ansible ansible-pull
+    ansible-test cloud-init easy_install pipx poetry pipenv npx yarn pnpm bunx latex pdflatex
+    xelatex lualatex luatex pdftex tex xetex latexmk run-parts anacron batch atd ssh-copy-id
+    mandb msgfilter cpan cpanm gem-exec debuild dpkg-buildpackage rpmbuild rpmspec pre-commit
+    husky watchman nodemon supervisord pm2 forever foreman overmind goreman honcho invoke fab
+    dbx gtester ghostscript gs pexec pdsh pssh clush salt knife cdist rundeck capistrano cap
+    installkernel update-initramfs kernel-install
+    """
+)
 
 _RUN_OPTION: Final[dict[str, tuple[str, ...]]] = {
     # Options whose value is a command line.
-    "tar": ("--to-command", "--use-compress-program", "--info-script", "--new-volume-script", "--rsh-command",
-            "--rmt-command", "-I", "-F"),
+    "tar": (
+        "--to-command",
+        "--use-compress-program",
+        "--info-script",
+        "--new-volume-script",
+        "--rsh-command",
+        "--rmt-command",
+        "-I",
+        "-F",
+    ),
     "bsdtar": ("--use-compress-program",),
     "cpio": ("--rsh-command", "--rmt-command"),
     "sort": ("--compress-program",),
@@ -45,49 +67,156 @@ _RUN_OPTION: Final[dict[str, tuple[str, ...]]] = {
     "ag": ("--pager",),
     "man": ("-P", "--pager", "-H", "--html", "-T"),
     "rsync": ("-e", "--rsh", "--rsync-path"),
-    "scp": ("-S",), "sftp": ("-S", "-D"),
+    "scp": ("-S",),
+    "sftp": ("-S", "-D"),
     "tcpdump": ("-z",),
-    "split": ("--filter",), "csplit": (),
-    "nc": ("-e", "-c", "--exec", "--sh-exec"), "ncat": ("-e", "-c", "--exec", "--sh-exec", "--lua-exec"),
-    "netcat": ("-e", "-c"), "nc.traditional": ("-e", "-c"),
+    "split": ("--filter",),
+    "csplit": (),
+    "nc": ("-e", "-c", "--exec", "--sh-exec"),
+    "ncat": ("-e", "-c", "--exec", "--sh-exec", "--lua-exec"),
+    "netcat": ("-e", "-c"),
+    "nc.traditional": ("-e", "-c"),
     "dmsetup": ("--exec",),
-    "gcc": ("-wrapper",), "cc": ("-wrapper",), "g++": ("-wrapper",), "c99": ("-wrapper",), "c89": ("-wrapper",),
+    "gcc": ("-wrapper",),
+    "cc": ("-wrapper",),
+    "g++": ("-wrapper",),
+    "c99": ("-wrapper",),
+    "c89": ("-wrapper",),
     "zip": ("-TT", "--unzip-command"),
     "wget": ("--use-askpass",),
-    "pax": (), "ctags": (), "watchexec": (),
+    "pax": (),
+    "ctags": (),
+    "watchexec": (),
     "git-shell": (),
-    "bconsole": (), "logrotate": (), "wc": (), "ionice": (),
-    "pg_dump": (), "vlc": (),
+    "bconsole": (),
+    "logrotate": (),
+    "wc": (),
+    "ionice": (),
+    "pg_dump": (),
+    "vlc": (),
     "nsexec": ("-c",),
-    "systemd-resolve": (), "sar": (),
-    "xterm": ("-e",), "uxterm": ("-e",), "konsole": ("-e",), "gnome-terminal": ("-e",), "urxvt": ("-e",), "rxvt": ("-e",),
-    "x-terminal-emulator": ("-e",), "alacritty": ("-e",), "kitty": ("-e",), "mysqldump": (), "chromium": ("--renderer-cmd-prefix",),
-    "7z": (), "svn": ("--diff-cmd", "--diff3-cmd", "--editor-cmd"), "hg": (), "cvs": ("-e",),
-    "mtr": (), "distccd": (), "lessecho": (), "inotifywait": (), "incron": (), "crm": (), "nix-shell": ("--run", "--command"),
-    "guix": (), "direnv": (), "vagrant-ssh": ("-c",), "gcloud": ("--command",), "aws-vault": (), "machinectl": (),
-    "proot": (), "lxc-attach": (), "pdsh": (), "update-alternatives": ("--install",), "enscript": ("-I",),
-    "pandoc": ("-F", "--filter", "-L", "--lua-filter"), "openvpn": ("--up", "--down", "--tls-verify", "--ipchange"),
-    "sshfs": ("-o",), "socat-run": (), "borg": ("--rsh",), "restic": ("--password-command",), "dbclient": (),
-    "pidstat": ("-e",), "perf": (), "timedatectl": (), "ab": (), "dpkg": ("--pre-invoke", "--post-invoke", "--status-logger"),
-    "pppd": ("connect", "disconnect", "pty", "init"), "ip": (), "fd": ("-x", "-X", "--exec", "--exec-batch"), "fdfind": ("-x", "-X", "--exec", "--exec-batch"),
-    "runc": (), "qemu-system-x86_64": (), "msgfilter": (), "genisoimage": (), "fzf": ("--preview", "--bind"), "gtester": (),
-    "iconv": (), "cupsfilter": (), "lp": (), "entr": (), "trap": (), "mosh": ("--server", "--client", "--ssh"),
-    "mosquitto": (), "sshuttle": ("-e", "--ssh-cmd"), "duplicity": ("--ssh-options", "--rsync-options"), "rdiff-backup": ("--remote-schema",),
-}  # fmt: skip
+    "systemd-resolve": (),
+    "sar": (),
+    "xterm": ("-e",),
+    "uxterm": ("-e",),
+    "konsole": ("-e",),
+    "gnome-terminal": ("-e",),
+    "urxvt": ("-e",),
+    "rxvt": ("-e",),
+    "x-terminal-emulator": ("-e",),
+    "alacritty": ("-e",),
+    "kitty": ("-e",),
+    "mysqldump": (),
+    "chromium": ("--renderer-cmd-prefix",),
+    "7z": (),
+    "svn": ("--diff-cmd", "--diff3-cmd", "--editor-cmd"),
+    "hg": (),
+    "cvs": ("-e",),
+    "mtr": (),
+    "distccd": (),
+    "lessecho": (),
+    "inotifywait": (),
+    "incron": (),
+    "crm": (),
+    "nix-shell": ("--run", "--command"),
+    "guix": (),
+    "direnv": (),
+    "vagrant-ssh": ("-c",),
+    "gcloud": ("--command",),
+    "aws-vault": (),
+    "machinectl": (),
+    "proot": (),
+    "lxc-attach": (),
+    "pdsh": (),
+    "update-alternatives": ("--install",),
+    "enscript": ("-I",),
+    "pandoc": ("-F", "--filter", "-L", "--lua-filter"),
+    "openvpn": ("--up", "--down", "--tls-verify", "--ipchange"),
+    "sshfs": ("-o",),
+    "socat-run": (),
+    "borg": ("--rsh",),
+    "restic": ("--password-command",),
+    "dbclient": (),
+    "pidstat": ("-e",),
+    "perf": (),
+    "timedatectl": (),
+    "ab": (),
+    "dpkg": ("--pre-invoke", "--post-invoke", "--status-logger"),
+    "pppd": ("connect", "disconnect", "pty", "init"),
+    "ip": (),
+    "fd": ("-x", "-X", "--exec", "--exec-batch"),
+    "fdfind": ("-x", "-X", "--exec", "--exec-batch"),
+    "runc": (),
+    "qemu-system-x86_64": (),
+    "msgfilter": (),
+    "genisoimage": (),
+    "fzf": ("--preview", "--bind"),
+    "gtester": (),
+    "iconv": (),
+    "cupsfilter": (),
+    "lp": (),
+    "entr": (),
+    "trap": (),
+    "mosh": ("--server", "--client", "--ssh"),
+    "mosquitto": (),
+    "sshuttle": ("-e", "--ssh-cmd"),
+    "duplicity": ("--ssh-options", "--rsync-options"),
+    "rdiff-backup": ("--remote-schema",),
+}
 _LOADS_OPTION: Final[dict[str, tuple[str, ...]]] = {
     # Options whose value is a configuration or a library that may run anything.
-    "apt": ("-o", "--option", "-c", "--config-file"), "apt-get": ("-o", "--option", "-c", "--config-file"),
-    "aptitude": ("-o",), "apt-cache": ("-o", "-c"), "curl": ("-K", "--config", "--engine"), "wget": ("--config", "-e", "--execute"),
-    "openssl": ("-engine", "-provider", "-provider-path", "-config"), "mysql": ("--plugin-dir", "--defaults-file", "--init-command"),
-    "sqlite3": ("-init", "--init"), "nmap": ("--script", "--datadir", "--servicedb"), "sysctl": ("-w", "--write", "-p", "--system", "--load"),
-    "dnf": ("--setopt", "-c"), "yum": ("--setopt", "-c"), "java": ("-javaagent", "-agentpath", "-agentlib", "-jar", "-cp", "-classpath"),
-    "tmux": ("-f",), "screen": ("-c",), "gpg": ("--options", "--exec-path"), "readelf": (), "ldconfig": ("-f", "-C", "-n", "-r"),
-    "pkg-config": (), "logrotate": ("-s", "-f"), "visudo": ("-f",), "bind9": (), "sendmail": ("-C", "-be"), "exim": ("-C", "-be", "-D"),
-    "exim4": ("-C", "-be", "-D"), "tcpdump": (), "ssh-keygen": ("-D",), "ssh-add": ("-s",), "ssh-agent": ("-P",), "cmp": (),
-    "qemu": (), "xmllint": (), "git-lfs": (), "gdb": ("-x", "-ex"), "jq": ("-L",), "npm": ("--script-shell",), "file": (),
-    "nginx": ("-c", "-g"), "httpd": ("-f", "-c", "-C"), "apache2": ("-f", "-c", "-C"), "gimp": ("-b",), "dvips": (), "varnishd": ("-C",),
-    "gcc": ("-fplugin", "-B", "-specs"), "ld": ("-plugin",), "as": (), "strip": (), "mount": (), "docker": (), "systemctl": (),
-}  # fmt: skip
+    "apt": ("-o", "--option", "-c", "--config-file"),
+    "apt-get": ("-o", "--option", "-c", "--config-file"),
+    "aptitude": ("-o",),
+    "apt-cache": ("-o", "-c"),
+    "curl": ("-K", "--config", "--engine"),
+    "wget": ("--config", "-e", "--execute"),
+    "openssl": ("-engine", "-provider", "-provider-path", "-config"),
+    "mysql": ("--plugin-dir", "--defaults-file", "--init-command"),
+    "sqlite3": ("-init", "--init"),
+    "nmap": ("--script", "--datadir", "--servicedb"),
+    "sysctl": ("-w", "--write", "-p", "--system", "--load"),
+    "dnf": ("--setopt", "-c"),
+    "yum": ("--setopt", "-c"),
+    "java": ("-javaagent", "-agentpath", "-agentlib", "-jar", "-cp", "-classpath"),
+    "tmux": ("-f",),
+    "screen": ("-c",),
+    "gpg": ("--options", "--exec-path"),
+    "readelf": (),
+    "ldconfig": ("-f", "-C", "-n", "-r"),
+    "pkg-config": (),
+    "logrotate": ("-s", "-f"),
+    "visudo": ("-f",),
+    "bind9": (),
+    "sendmail": ("-C", "-be"),
+    "exim": ("-C", "-be", "-D"),
+    "exim4": ("-C", "-be", "-D"),
+    "tcpdump": (),
+    "ssh-keygen": ("-D",),
+    "ssh-add": ("-s",),
+    "ssh-agent": ("-P",),
+    "cmp": (),
+    "qemu": (),
+    "xmllint": (),
+    "git-lfs": (),
+    "gdb": ("-x", "-ex"),
+    "jq": ("-L",),
+    "npm": ("--script-shell",),
+    "file": (),
+    "nginx": ("-c", "-g"),
+    "httpd": ("-f", "-c", "-C"),
+    "apache2": ("-f", "-c", "-C"),
+    "gimp": ("-b",),
+    "dvips": (),
+    "varnishd": ("-C",),
+    "gcc": ("-fplugin", "-B", "-specs"),
+    "ld": ("-plugin",),
+    "as": (),
+    "strip": (),
+    "mount": (),
+    "docker": (),
+    "systemctl": (),
+}
 
 
 def read(reader: Reader, call: Call) -> None:
@@ -119,12 +248,21 @@ def _shows(reader: Reader, call: Call) -> None:
     if "--no-pager" in texts:
         return
     starts = {
-        "journalctl": True, "busctl": True, "systemctl": not texts, "dmesg": "-H" in texts or "--human" in texts,
-        "loginctl": any(text.endswith("-status") for text in texts), "timedatectl": "list-timezones" in texts,
-        "top": not any(re.match(r"-[a-zA-Z]*b", text) for text in texts), "git": "help" in texts[:2] or "--help" in texts,
-        "apt": "changelog" in texts, "apt-get": "changelog" in texts, "aws": "help" in texts, "gcloud": "help" in texts,
-        "bundle": "help" in texts, "bundler": "help" in texts,
-    }.get(call.program, False)  # fmt: skip
+        "journalctl": True,
+        "busctl": True,
+        "systemctl": not texts,
+        "dmesg": "-H" in texts or "--human" in texts,
+        "loginctl": any(text.endswith("-status") for text in texts),
+        "timedatectl": "list-timezones" in texts,
+        "top": not any(re.match(r"-[a-zA-Z]*b", text) for text in texts),
+        "git": "help" in texts[:2] or "--help" in texts,
+        "apt": "changelog" in texts,
+        "apt-get": "changelog" in texts,
+        "aws": "help" in texts,
+        "gcloud": "help" in texts,
+        "bundle": "help" in texts,
+        "bundler": "help" in texts,
+    }.get(call.program, False)
     if starts:
         reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} starts a pager", call.program)
 
@@ -134,7 +272,8 @@ def _local_package(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
     installs = any(
         re.match(
-            r"(-[a-zA-Z]*[iUFR]|--(install|upgrade|freshen|unpack|dangerous|devmode|reinstall|eval|define|pipe))",
+            r"(-[a-zA-Z]*[iUFR]|--(install|upgrade|freshen|unpack|dangerous|devmode"
+            r"|reinstall|eval|define|pipe))",
             t,
         )
         for t in texts
@@ -280,22 +419,34 @@ def _pager(reader: Reader, call: Call) -> None:
 # --- git --------------------------------------------------------------------------------------
 
 _GIT: Final = Wrapper(
-    "cC", "pPhv", "git-dir work-tree namespace super-prefix config-env exec-path attr-source list-cmds",
-    "version help html-path man-path info-path paginate no-pager bare no-replace-objects literal-pathspecs "
+    "cC",
+    "pPhv",
+    "git-dir work-tree namespace super-prefix config-env exec-path attr-source list-cmds",
+    "version help html-path man-path info-path paginate no-pager bare no-replace-objects "
+    "literal-pathspecs "
     "glob-pathspecs noglob-pathspecs icase-pathspecs no-optional-locks no-advice no-lazy-fetch",
-)  # fmt: skip
-_GIT_PLAIN: Final = names("""add am apply archive blame branch bundle cat-file check-ignore checkout cherry cherry-pick clean clone
-    commit commit-tree count-objects describe diff diff-tree fetch format-patch fsck gc grep hash-object help
-    init log ls-files ls-remote ls-tree merge merge-base mv name-rev notes prune pull push range-diff reflog
-    remote repack reset restore rev-list rev-parse revert rm shortlog show show-branch show-ref sparse-checkout
-    stash status switch symbolic-ref tag update-index update-ref verify-commit verify-tag version whatchanged
-    worktree write-tree upload-pack receive-pack upload-archive lfs config rebase submodule bisect difftool
-    mergetool filter-branch filter-repo instaweb send-email credential daemon""")
+)
+_GIT_PLAIN: Final = names(
+    """
+    add am apply archive blame branch bundle cat-file check-ignore checkout cherry cherry-pick
+    clean clone commit commit-tree count-objects describe diff diff-tree fetch format-patch fsck
+    gc grep hash-object help init log ls-files ls-remote ls-tree merge merge-base mv name-rev
+    notes prune pull push range-diff reflog remote repack reset restore rev-list rev-parse
+    revert rm shortlog show show-branch show-ref sparse-checkout stash status switch
+    symbolic-ref tag update-index update-ref verify-commit verify-tag version whatchanged
+    worktree write-tree upload-pack receive-pack upload-archive lfs config rebase submodule
+    bisect difftool mergetool filter-branch filter-repo instaweb send-email credential daemon
+    """
+)
 _GIT_SETTING: Final = re.compile(
-    r"(user\.(name|email|signingkey)|color\..*|commit\.gpgsign|tag\.gpgsign|core\.(quotepath|autocrlf|filemode|ignorecase|longpaths|"
-    r"abbrev|precomposeunicode|compression)|advice\..*|http\.(postbuffer|lowspeed\w*|extraheader)|pull\.(rebase|ff)|push\.default|"
-    r"init\.defaultbranch|gc\.auto|protocol\.version|safe\.directory|log\.\w+|diff\.(renames|noprefix|algorithm|mnemonicprefix)|status\.\w+|fetch\.\w+|"
-    r"merge\.(ff|conflictstyle)|rebase\.\w+|grep\.\w+|format\.pretty|branch\..*|remote\.\w+\.url|core\.pager=(cat)?$)",
+    r"(user\.(name|email|signingkey)|color\..*|commit\.gpgsign|tag\.gpgsign"
+    r"|core\.(quotepath|autocrlf|filemode|ignorecase|longpaths|"
+    r"abbrev|precomposeunicode|compression)|advice\..*|http\.(postbuffer|lowspeed\w*"
+    r"|extraheader)|pull\.(rebase|ff)|push\.default|"
+    r"init\.defaultbranch|gc\.auto|protocol\.version|safe\.directory|log\.\w+"
+    r"|diff\.(renames|noprefix|algorithm|mnemonicprefix)|status\.\w+|fetch\.\w+|"
+    r"merge\.(ff|conflictstyle)|rebase\.\w+|grep\.\w+|format\.pretty|branch\..*"
+    r"|remote\.\w+\.url|core\.pager=(cat)?$)",
     re.IGNORECASE,
 )
 
@@ -346,12 +497,28 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
                 word.text.partition("::")[2].replace("%S", ""), call.place.within("git ext::")
             )
     options: dict[str, tuple[str, ...]] = {
-        "rebase": ("-x", "--exec"), "clone": ("-u", "--upload-pack"), "fetch": ("--upload-pack",), "pull": ("--upload-pack",),
-        "ls-remote": ("--upload-pack", "--exec"), "push": ("--receive-pack", "--exec"), "archive": ("--exec",),
-        "grep": ("-O", "--open-files-in-pager"), "difftool": ("-x", "--extcmd"), "send-email": ("--smtp-server", "--to-cmd", "--cc-cmd"),
-        "filter-branch": ("--tree-filter", "--index-filter", "--env-filter", "--msg-filter", "--commit-filter",
-                          "--parent-filter", "--tag-name-filter", "--setup"), "instaweb": ("-d", "-b", "--httpd", "--browser"),
-    }  # fmt: skip
+        "rebase": ("-x", "--exec"),
+        "clone": ("-u", "--upload-pack"),
+        "fetch": ("--upload-pack",),
+        "pull": ("--upload-pack",),
+        "ls-remote": ("--upload-pack", "--exec"),
+        "push": ("--receive-pack", "--exec"),
+        "archive": ("--exec",),
+        "grep": ("-O", "--open-files-in-pager"),
+        "difftool": ("-x", "--extcmd"),
+        "send-email": ("--smtp-server", "--to-cmd", "--cc-cmd"),
+        "filter-branch": (
+            "--tree-filter",
+            "--index-filter",
+            "--env-filter",
+            "--msg-filter",
+            "--commit-filter",
+            "--parent-filter",
+            "--tag-name-filter",
+            "--setup",
+        ),
+        "instaweb": ("-d", "-b", "--httpd", "--browser"),
+    }
     for value in _values(inner, options.get(verb, ())):
         shell_shells.run_word(reader, named, value)
     if verb in ("clone", "init"):
@@ -375,18 +542,34 @@ def _git_asks(reader: Reader, verb: str, texts: list[str]) -> None:
     """Say where git runs an editor, a tool, or what a file or setting tells."""
     joined = " ".join(texts)
     asks = {
-        "commit": not re.search(r"(^| )(-[a-zA-Z]*[mFC]|--(message|file|no-edit|reuse-message|fixup|dry-run))", joined)
+        "commit": not re.search(
+            r"(^| )(-[a-zA-Z]*[mFC]|--(message|file|no-edit|reuse-message|fixup|dry-run))", joined
+        )
         or re.search(r"(^| )(-e|--edit|-[a-z]*p\b|--patch|--interactive)( |$)", joined) is not None,
         "rebase": re.search(r"(^| )(-[a-z]*i|--interactive|--edit-todo)", joined) is not None,
-        "mergetool": True, "difftool": True, "instaweb": True, "send-email": True, "daemon": True, "credential": True,
-        "filter-branch": True, "filter-repo": True, "add": re.search(r"(^| )(-[a-z]*[iep]\b|--(patch|interactive|edit))", joined) is not None,
-        "tag": re.search(r"(^| )-[as]\b", joined) is not None and not re.search(r"-[a-z]*m|--message", joined),
-        "branch": "--edit-description" in texts, "notes": bool({"edit", "add"} & set(texts)) and "-m" not in texts,
-        "config": bool(texts) and not re.search(r"--(get|list|show)|(^| )(-l|list|get)\b", joined) and not (len(texts) == 1 or _GIT_SETTING.match(texts[-2] if len(texts) > 1 else "")),
-    }.get(verb, False)  # fmt: skip
+        "mergetool": True,
+        "difftool": True,
+        "instaweb": True,
+        "send-email": True,
+        "daemon": True,
+        "credential": True,
+        "filter-branch": True,
+        "filter-repo": True,
+        "add": re.search(r"(^| )(-[a-z]*[iep]\b|--(patch|interactive|edit))", joined) is not None,
+        "tag": re.search(r"(^| )-[as]\b", joined) is not None
+        and not re.search(r"-[a-z]*m|--message", joined),
+        "branch": "--edit-description" in texts,
+        "notes": bool({"edit", "add"} & set(texts)) and "-m" not in texts,
+        "config": bool(texts)
+        and not re.search(r"--(get|list|show)|(^| )(-l|list|get)\b", joined)
+        and not (len(texts) == 1 or _GIT_SETTING.match(texts[-2] if len(texts) > 1 else "")),
+    }.get(verb, False)
     if asks:
-        reader.cannot_tell(OpaqueKind.INTERACTIVE if verb != "config" else OpaqueKind.ENVIRONMENT,
-                           f"git {verb} may run an editor, a tool or what a setting says", verb)  # fmt: skip
+        reader.cannot_tell(
+            OpaqueKind.INTERACTIVE if verb != "config" else OpaqueKind.ENVIRONMENT,
+            f"git {verb} may run an editor, a tool or what a setting says",
+            verb,
+        )
 
 
 # --- single programs --------------------------------------------------------------------------
@@ -431,9 +614,41 @@ def _crontab(reader: Reader, call: Call) -> None:
 
 def _package(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
-    verbs = {"install", "i", "ci", "run", "run-script", "exec", "test", "start", "build", "wheel", "x", "add", "rebuild", "publish",
-             "download", "link", "restart", "stop", "explore", "edit", "create", "init", "generate", "bench", "get", "tool",
-             "update", "upgrade", "doc", "cert", "push", "fix", "vet"}  # fmt: skip
+    verbs = {
+        "install",
+        "i",
+        "ci",
+        "run",
+        "run-script",
+        "exec",
+        "test",
+        "start",
+        "build",
+        "wheel",
+        "x",
+        "add",
+        "rebuild",
+        "publish",
+        "download",
+        "link",
+        "restart",
+        "stop",
+        "explore",
+        "edit",
+        "create",
+        "init",
+        "generate",
+        "bench",
+        "get",
+        "tool",
+        "update",
+        "upgrade",
+        "doc",
+        "cert",
+        "push",
+        "fix",
+        "vet",
+    }
     found = verbs & set([text for text in texts if text[:1] != "-"][:1])
     if found or any(word.text is None for word in call.operands[:1]):
         reader.cannot_tell(
@@ -451,14 +666,15 @@ def _package(reader: Reader, call: Call) -> None:
 
 
 def _database(reader: Reader, call: Call) -> None:
-    """A client with `-c`/`-e` text or a file runs SQL; without, it reads commands, shell escapes too."""
+    """A client with `-c`/`-e` text runs SQL; without, it reads commands, shell escapes too."""
     values = _values(call, ("-c", "--command", "-e", "--execute", "--eval", "-cmd"))
     texts = [text_of(value) for value in values]
     if call.program.startswith("sqlite"):
         texts += [text_of(word) for word in call.operands[1:]]
     for text in texts:
         escape = re.search(
-            r"(?:\\!|\bsystem\b|\.shell|\.system|\bprogram\b|\\g\s*\||\\o\s*\||\\copy.*program)\s*(.*)",
+            r"(?:\\!|\bsystem\b|\.shell|\.system|\bprogram\b|\\g\s*\||\\o\s*\|"
+            r"|\\copy.*program)\s*(.*)",
             text,
             re.IGNORECASE | re.DOTALL,
         )
@@ -559,7 +775,7 @@ def _loads_operand(reader: Reader, call: Call) -> None:
 
 
 def _kube(reader: Reader, call: Call) -> None:
-    if call.operands and text_of(call.operands[0]) in ("edit",):
+    if call.operands and text_of(call.operands[0]) == "edit":
         reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl edit starts an editor", "")
 
 
@@ -604,14 +820,63 @@ def _dash_dash(reader: Reader, call: Call) -> None:
 
 
 _OWN: Final[dict[str, Callable[[Reader, Call], None]]] = {
-    "git": _git, "tar": _tar, "gtar": _tar, "bsdtar": _tar, "zip": _zip, "crontab": _crontab, "at": _crontab,
-    **dict.fromkeys(("npm", "pip", "pip3", "gem", "bundle", "go", "cargo", "brew-run", "uv", "conda", "mamba", "rustup", "dotnet"), _package),
-    **dict.fromkeys(("psql", "mysql", "mariadb", "sqlite3", "sqlite", "mongosh", "mongo", "clickhouse-client"), _database),
-    "sysctl": _sysctl, **dict.fromkeys(("gcc", "cc", "g++", "c99", "c89"), _compiler),
+    "git": _git,
+    "tar": _tar,
+    "gtar": _tar,
+    "bsdtar": _tar,
+    "zip": _zip,
+    "crontab": _crontab,
+    "at": _crontab,
+    **dict.fromkeys(
+        (
+            "npm",
+            "pip",
+            "pip3",
+            "gem",
+            "bundle",
+            "go",
+            "cargo",
+            "brew-run",
+            "uv",
+            "conda",
+            "mamba",
+            "rustup",
+            "dotnet",
+        ),
+        _package,
+    ),
+    **dict.fromkeys(
+        ("psql", "mysql", "mariadb", "sqlite3", "sqlite", "mongosh", "mongo", "clickhouse-client"),
+        _database,
+    ),
+    "sysctl": _sysctl,
+    **dict.fromkeys(("gcc", "cc", "g++", "c99", "c89"), _compiler),
     **dict.fromkeys(("dpkg", "rpm", "snap", "apt", "apt-get", "yum", "dnf"), _local_package),
-    "gdb": _gdb, "lldb": _gdb, "socat": _socat, "openssl": _openssl, "scp": _scp, "sftp": _scp, "rsync": _scp,
-    "systemctl": _service, "service": _service, "insmod": _loads_operand, "kexec": _loads_operand, "rundll": _loads_operand,
-    "fd": _fd, "fdfind": _fd, "debugfs": _debugfs, "lxc-attach": _lxc, "perf": _dash_dash, "aws-vault": _dash_dash, "direnv": _dash_dash,
-    "vagrant": _dash_dash, "machinectl": _dash_dash, "nix": _dash_dash, "poetry": _dash_dash, "pipenv": _dash_dash, "rvm": _dash_dash,
-    "virtualenv": _loads_operand, "ip": _dash_dash,
-}  # fmt: skip
+    "gdb": _gdb,
+    "lldb": _gdb,
+    "socat": _socat,
+    "openssl": _openssl,
+    "scp": _scp,
+    "sftp": _scp,
+    "rsync": _scp,
+    "systemctl": _service,
+    "service": _service,
+    "insmod": _loads_operand,
+    "kexec": _loads_operand,
+    "rundll": _loads_operand,
+    "fd": _fd,
+    "fdfind": _fd,
+    "debugfs": _debugfs,
+    "lxc-attach": _lxc,
+    "perf": _dash_dash,
+    "aws-vault": _dash_dash,
+    "direnv": _dash_dash,
+    "vagrant": _dash_dash,
+    "machinectl": _dash_dash,
+    "nix": _dash_dash,
+    "poetry": _dash_dash,
+    "pipenv": _dash_dash,
+    "rvm": _dash_dash,
+    "virtualenv": _loads_operand,
+    "ip": _dash_dash,
+}

@@ -131,10 +131,11 @@ def _formatted(template: str, operands: list[str]) -> Feed:
 
 
 def _downloads(node: object, tainted: set[str]) -> bool:
-    return any(_fetches(each, tainted) for each in _descendants(node))
+    return any(fetches(each, tainted) for each in _descendants(node))
 
 
-def _fetches(item: object, tainted: set[str]) -> bool:
+def fetches(item: object, tainted: set[str]) -> bool:
+    """Tell whether this very command, variable or word brings something from the network."""
     if isinstance(item, Simple):
         words = [word for word in item.words if isinstance(word, RawWord)]
         names = [(literal_of(word.parts) or "").rpartition("/")[2] for word in words]
@@ -145,7 +146,7 @@ def _fetches(item: object, tainted: set[str]) -> bool:
 
 
 def _part_downloads(part: Part, tainted: set[str]) -> bool:
-    return any(_fetches(each, tainted) for each in _descendants(part))
+    return any(fetches(each, tainted) for each in _descendants(part))
 
 
 def _descendants(item: object) -> Iterator[object]:

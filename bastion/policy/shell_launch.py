@@ -44,9 +44,14 @@ def wrapper(reader: Reader, call: Call) -> None:
 
 
 def start(
-    reader: Reader, call: Call, command: list[Word], *, bare: str = "", join: bool = False,
+    reader: Reader,
+    call: Call,
+    command: list[Word],
+    *,
+    bare: str = "",
+    join: bool = False,
     extra: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Read the command that a program starts with these words."""
     place = call.place.within(call.program)
     if not command:
@@ -135,8 +140,13 @@ def _exec(reader: Reader, call: Call, peeled: Peeled) -> bool:
 def _listing(reader: Reader, call: Call, peeled: Peeled) -> bool:
     """These act on a running process when given `-p`."""
     return peeled.option("p", "pid") is not None and call.program in (
-        "taskset", "chrt", "ionice", "prlimit", "choom", "schedtool",
-    )  # fmt: skip
+        "taskset",
+        "chrt",
+        "ionice",
+        "prlimit",
+        "choom",
+        "schedtool",
+    )
 
 
 def _flock(reader: Reader, call: Call, peeled: Peeled) -> bool:
@@ -208,20 +218,36 @@ def _strace(reader: Reader, call: Call, peeled: Peeled) -> bool:
 
 
 _SPECIAL: Final[dict[str, Callable[[Reader, Call, Peeled], bool]]] = {
-    "sudo": _sudo, "doas": _sudo, "env": _env, "command": _command, "exec": _exec, "jobs": _jobs,
-    "taskset": _listing, "chrt": _listing, "ionice": _listing, "prlimit": _listing,
-    "choom": _listing, "flock": _flock, "chroot": _chroot, "capsh": _capsh,
-    "start-stop-daemon": _start_stop, "ld.so": _linker, "watch": _runs_joined, "strace": _strace,
+    "sudo": _sudo,
+    "doas": _sudo,
+    "env": _env,
+    "command": _command,
+    "exec": _exec,
+    "jobs": _jobs,
+    "taskset": _listing,
+    "chrt": _listing,
+    "ionice": _listing,
+    "prlimit": _listing,
+    "choom": _listing,
+    "flock": _flock,
+    "chroot": _chroot,
+    "capsh": _capsh,
+    "start-stop-daemon": _start_stop,
+    "ld.so": _linker,
+    "watch": _runs_joined,
+    "strace": _strace,
     "ltrace": _strace,
-}  # fmt: skip
+}
 
 
 # --- su and its family ------------------------------------------------------------------------
 
 _SU: Final = Wrapper(
-    "cgGswTu", "lmpfPhV-", "command session-command group supp-group shell whitelist-environment user",
+    "cgGswTu",
+    "lmpfPhV-",
+    "command session-command group supp-group shell whitelist-environment user",
     "login fast preserve-environment pty help version no-pty",
-)  # fmt: skip
+)
 
 
 def switch_user(reader: Reader, call: Call) -> None:
@@ -254,8 +280,12 @@ def switch_user(reader: Reader, call: Call) -> None:
 
 def script(reader: Reader, call: Call) -> None:
     """Read script(1): `-c` text, or a shell; on BSD the words after the file."""
-    table = Wrapper("cEmoOIBTt", "aefqrkV", "command echo log-in log-out log-io log-timing logging-format output-limit timing",
-                    "append return flush force quiet help version")  # fmt: skip
+    table = Wrapper(
+        "cEmoOIBTt",
+        "aefqrkV",
+        "command echo log-in log-out log-io log-timing logging-format output-limit timing",
+        "append return flush force quiet help version",
+    )
     peeled = peel(table, call.operands)
     rest = peeled.command
     text = peeled.option("c", "command")
@@ -276,9 +306,11 @@ def script(reader: Reader, call: Call) -> None:
 # --- many commands from one -------------------------------------------------------------------
 
 _XARGS: Final = Wrapper(
-    "aEdILnPs", "0oprtxieS", "arg-file delimiter eof replace max-lines max-args max-procs max-chars process-slot-var",
+    "aEdILnPs",
+    "0oprtxieS",
+    "arg-file delimiter eof replace max-lines max-args max-procs max-chars process-slot-var",
     "null interactive no-run-if-empty verbose exit show-limits open-tty help version",
-)  # fmt: skip
+)
 
 
 def xargs(reader: Reader, call: Call) -> None:
@@ -314,58 +346,62 @@ def _with_input(word: Word, mark: str) -> Word:
     return Word(None, word.raw, "input", text.partition(mark)[0])
 
 
+_FIND_TESTS: Final = re.compile(
+    r"-(i?name|i?path|i?regex|newer\w*|mtime|mmin|size|user|group|type|perm|maxdepth|mindepth|printf"
+    r"|i?wholename|i?lname|[ac]min|[ac]time|inum|samefile|regextype)"
+)
+_FIND_FILES: Final = frozenset({"-fprint", "-fprintf", "-fls", "-fprint0", "-files0-from"})
+
+
 def find(reader: Reader, call: Call) -> None:
     """Read find: `-exec` and its kin, `-delete`, and files it writes."""
     words = call.operands
-    starts: list[Word] = []
-    for word in words:
-        if text_of(word)[:1] in ("-", "(", "!") and word.text is not None:
-            if word.text not in ("-H", "-L", "-P"):
-                break
-        else:
-            starts.append(word)
+    starts = _find_starts(words)
     for word in starts:
         reader.opens(word, Access.METADATA, "find")
-    index = 0
+        _find_dynamic(reader, word)
+    index = len(starts)
     while index < len(words):
         text = text_of(words[index])
         if text in ("-exec", "-execdir", "-ok", "-okdir"):
-            end = index + 1
-            while (
-                end < len(words)
-                and text_of(words[end]) not in (";", "\\;")
-                and not (words[end].text == "+" and text_of(words[end - 1]) == "{}")
-            ):
-                end += 1
+            end = _find_end(words, index + 1)
             _find_exec(reader, call, words[index + 1 : end], starts, text)
             index = end
         elif text == "-delete":
             within = replace(call.place.within("find -delete"), extra_operands=False)
             roots = starts or [literal(".")]
             reader.run([literal("rm"), literal("-r"), *(_found(root) for root in roots)], within)
-        elif text in (
-            "-fprint",
-            "-fprintf",
-            "-fls",
-            "-fprint0",
-            "-files0-from",
-        ) and index + 1 < len(words):
+        elif text in _FIND_FILES and index + 1 < len(words):
             access = Access.READ if text == "-files0-from" else Access.WRITE
             reader.opens(words[index + 1], access, "find")
-        elif (
-            words[index].text is None
-            and words[index] not in starts
-            and words[index].dynamic != "glob"
-        ):
-            before = text_of(words[index - 1]) if index else ""
-            if not re.fullmatch(
-                r"-(i?name|i?path|i?regex|newer\w*|mtime|mmin|size|user|group|type|perm|maxdepth|mindepth|printf|iwholename|wholename|lname|ilname|[ac]min|[ac]time|inum|samefile|regextype)",
-                before,
-            ):
-                reader.cannot_tell(
-                    OpaqueKind.COMMAND, "an expression of find is not literal", words[index].raw
-                )
+        elif not _FIND_TESTS.fullmatch(text_of(words[index - 1])):
+            _find_dynamic(reader, words[index])
         index += 1
+
+
+def _find_dynamic(reader: Reader, word: Word) -> None:
+    """A word that is not literal may be `-delete`, or `-exec` with all that follows."""
+    if word.text is None and word.dynamic not in ("glob", "tilde") and not word.prefix:
+        reader.cannot_tell(OpaqueKind.COMMAND, "an expression of find is not literal", word.raw)
+
+
+def _find_starts(words: list[Word]) -> list[Word]:
+    starts: list[Word] = []
+    for word in words:
+        known = word.text if word.text is not None else word.prefix
+        if known[:1] in ("-", "(", "!") and known not in ("-H", "-L", "-P"):
+            break
+        starts.append(word)
+    return starts
+
+
+def _find_end(words: list[Word], index: int) -> int:
+    """Find the `;` or `{} +` that ends an `-exec`."""
+    while index < len(words) and words[index].text not in (";", "\\;"):
+        if words[index].text == "+" and words[index - 1].text == "{}":
+            break
+        index += 1
+    return index
 
 
 def _found(root: Word) -> Word:
@@ -393,7 +429,7 @@ def _find_exec(
     for word in command:
         if word.text is not None and "{}" in word.text:
             before = word.text.partition("{}")[0]
-            words.append(Word(None, word.raw, "found", before + prefix if not before else before))
+            words.append(Word(None, word.raw, "found", before or prefix))
         else:
             words.append(word)
     inner = replace(call, program=f"find {how}", place=replace(call.place, feed=call.place.feed))
@@ -409,7 +445,8 @@ def parallel(reader: Reader, call: Call) -> None:
         words.append(word)
     while words and text_of(words[0]).startswith("-"):
         takes = re.fullmatch(
-            r"-[jPNnLSIaDsX]|--(jobs|max-args|colsep|delay|timeout|sshlogin|arg-file|joblog|results|tmpdir|retries|halt|load|memfree|nice)",
+            r"-[jPNnLSIaDsX]|--(jobs|max-args|colsep|delay|timeout|sshlogin|arg-file"
+            r"|joblog|results|tmpdir|retries|halt|load|memfree|nice)",
             text_of(words[0]),
         )
         words = words[2 if takes else 1 :]
@@ -435,10 +472,11 @@ _SSH: Final = Wrapper("bBcDeEFiIJlLmoOpPQRSwW", "46AaCfGgKkMNnqsTtVvXxYy")
 
 def ssh(reader: Reader, call: Call) -> None:
     """Read ssh: its words are joined and given to a shell on the other host."""
-    rest, host = call.operands, None
+    rest, host, flags = call.operands, None, set[str]()
     while rest:
         peeled = peel(_SSH, rest)
         _ssh_options(reader, call, peeled)
+        flags |= {name for name, _ in peeled.options}
         rest = peeled.command
         if host is not None or not rest:
             break
@@ -450,24 +488,23 @@ def ssh(reader: Reader, call: Call) -> None:
     if (host.text is None and host.dynamic != "tilde") or (host.text or "").startswith("-"):
         reader.cannot_tell(OpaqueKind.COMMAND, "ssh to a host that is not literal", host.raw)
     named = replace(call, program=f"ssh {text_of(host)}")
-    if not rest:
-        if not {"N", "V", "G", "Q", "O"} & {name for name, _ in peeled.options}:
-            shell_shells.run_feed(reader, replace(call, program="ssh (a shell)"), call.place.feed)
-        return
-    text = joined(rest)
-    if text is not None:
-        reader.read_text(text, replace(call.place.within(named.program)))
-    else:
-        for word in rest:
-            if word.text is None:
-                shell_shells.run_word(reader, named, word)
-        reader.read_text(" ".join(text_of(word) for word in rest), call.place.within(named.program))
+    if rest:
+        _ssh_command(reader, named, rest)
+    elif not flags & set("NVGQO"):
+        shell_shells.run_feed(reader, replace(call, program="ssh (a shell)"), call.place.feed)
+
+
+def _ssh_command(reader: Reader, call: Call, words: list[Word]) -> None:
+    for word in words if joined(words) is None else []:
+        if word.text is None:
+            shell_shells.run_word(reader, call, word)
+    reader.read_text(" ".join(text_of(word) for word in words), call.place.within(call.program))
 
 
 _SSH_RUNS: Final = names(
     "proxycommand localcommand knownhostscommand pkcs11provider remotecommand match include "
-                             "securitykeyprovider xauthlocation controlpath"
-)  # fmt: skip
+    "securitykeyprovider xauthlocation controlpath"
+)
 
 
 def _ssh_options(reader: Reader, call: Call, peeled: Peeled) -> None:
@@ -504,14 +541,21 @@ def ssh_setting(reader: Reader, call: Call, value: Word) -> None:
 
 
 _CONTAINER: Final = Wrapper(
-    "euwlavpcnHfsLh", "ditqTPRx",
-    "env user workdir detach-keys env-file container namespace context cluster kubeconfig host config log-level "
-    "filename pod-running-timeout index name volume publish network entrypoint label hostname mount restart "
-    "platform memory cpus add-host device cap-add cap-drop security-opt ulimit tmpfs link expose ip mac-address "
-    "pull gpus shm-size pid ipc uts userns cgroup-parent log-driver log-opt stop-signal runtime dns expose "
-    "image overrides file project-name profile project-directory server token as request-timeout health-cmd",
-    "interactive tty detach privileged rm init read-only quiet stdin no-deps build no-TTY publish-all tls it",
-)  # fmt: skip
+    "euwlavpcnHfsLh",
+    "ditqTPRx",
+    "env user workdir detach-keys env-file container namespace context cluster "
+    "kubeconfig host config log-level "
+    "filename pod-running-timeout index name volume publish network entrypoint label "
+    "hostname mount restart "
+    "platform memory cpus add-host device cap-add cap-drop security-opt ulimit tmpfs "
+    "link expose ip mac-address "
+    "pull gpus shm-size pid ipc uts userns cgroup-parent log-driver log-opt stop-signal "
+    "runtime dns expose "
+    "image overrides file project-name profile project-directory server token as "
+    "request-timeout health-cmd",
+    "interactive tty detach privileged rm init read-only quiet stdin no-deps build "
+    "no-TTY publish-all tls it",
+)
 _ENGINES: Final = names(
     "docker podman kubectl oc nerdctl crictl docker-compose k3s lxc incus nomad ctr microk8s"
 )
@@ -559,10 +603,44 @@ def terminal(reader: Reader, call: Call) -> None:
     if call.program == "screen":
         _screen(reader, call, texts)
         return
-    reads = {"ls", "list-sessions", "has-session", "has", "list-windows", "lsw", "list-panes", "lsp", "info",
-             "kill-session", "kill-server", "display-message", "capture-pane", "-V", "show-options", "show"}  # fmt: skip
-    runs = {"new-session", "new", "new-window", "neww", "split-window", "splitw", "run-shell", "run", "if-shell", "if",
-            "respawn-pane", "respawnp", "respawn-window", "respawnw", "popup", "display-popup", "pipe-pane", "pipep"}  # fmt: skip
+    reads = {
+        "ls",
+        "list-sessions",
+        "has-session",
+        "has",
+        "list-windows",
+        "lsw",
+        "list-panes",
+        "lsp",
+        "info",
+        "kill-session",
+        "kill-server",
+        "display-message",
+        "capture-pane",
+        "-V",
+        "show-options",
+        "show",
+    }
+    runs = {
+        "new-session",
+        "new",
+        "new-window",
+        "neww",
+        "split-window",
+        "splitw",
+        "run-shell",
+        "run",
+        "if-shell",
+        "if",
+        "respawn-pane",
+        "respawnp",
+        "respawn-window",
+        "respawnw",
+        "popup",
+        "display-popup",
+        "pipe-pane",
+        "pipep",
+    }
     if any(text in reads for text in texts) and not any(text in runs for text in texts):
         return
     if any(word.text is None for word in call.operands):
@@ -584,7 +662,7 @@ def _screen(reader: Reader, call: Call, texts: list[str]) -> None:
     if any(re.fullmatch(r"-(ls|list|wipe|v|version|help)", text) for text in texts):
         return
     if "exec" in texts:
-        start(reader, call, [word for word in call.operands[texts.index("exec") + 1 :]])
+        start(reader, call, call.operands[texts.index("exec") + 1 :])
         return
     peeled = peel(Wrapper("cehpsStTL", "aAdmDfinlOqrRUwxX"), call.operands)
     if peeled.command and peeled.option("X") is None:
@@ -594,8 +672,22 @@ def _screen(reader: Reader, call: Call, texts: list[str]) -> None:
 
 
 LAUNCHERS: Final[dict[str, Callable[[Reader, Call], None]]] = {
-    **dict.fromkeys(WRAPPERS, wrapper), **dict.fromkeys(_ENGINES, container),
-    "su": switch_user, "runuser": switch_user, "sg": switch_user, "newgrp": switch_user,
-    "ksu": switch_user, "script": script, "scriptlive": script, "xargs": xargs, "find": find,
-    "gfind": find, "parallel": parallel, "ssh": ssh, "slogin": ssh, "tmux": terminal, "screen": terminal, "tmate": terminal,
-}  # fmt: skip
+    **dict.fromkeys(WRAPPERS, wrapper),
+    **dict.fromkeys(_ENGINES, container),
+    "su": switch_user,
+    "runuser": switch_user,
+    "sg": switch_user,
+    "newgrp": switch_user,
+    "ksu": switch_user,
+    "script": script,
+    "scriptlive": script,
+    "xargs": xargs,
+    "find": find,
+    "gfind": find,
+    "parallel": parallel,
+    "ssh": ssh,
+    "slogin": ssh,
+    "tmux": terminal,
+    "screen": terminal,
+    "tmate": terminal,
+}

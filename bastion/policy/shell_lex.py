@@ -1,7 +1,7 @@
 """Words of a command line: quotes, escapes and expansions, with bash(1) as the grammar.
 
-The lexer is strict: what it does not know it refuses (`UnreadableError`), and what it reads but would
-not swear to it notes. Both end in an opaque reading, never in a guess.
+The lexer is strict: what it does not know it refuses (`UnreadableError`), and what it reads but
+would not swear to it notes. Both end in an opaque reading, never in a guess.
 """
 
 from __future__ import annotations
@@ -35,9 +35,20 @@ _ANSI: Final = re.compile(
     re.DOTALL,
 )
 _ANSI_LETTERS: Final = {
-    "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t",
-    "v": "\v", "\\": "\\", "'": "'", '"': '"', "?": "?",
-}  # fmt: skip
+    "a": "\a",
+    "b": "\b",
+    "e": "\x1b",
+    "E": "\x1b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+    "\\": "\\",
+    "'": "'",
+    '"': '"',
+    "?": "?",
+}
 
 
 def ansi_c(body: str) -> str:
@@ -342,8 +353,11 @@ class Lexer:
         if match.group(1) and not (match.group(1) == "#" and not operator):
             operator = match.group(1) + operator
         if operator.lstrip("!").startswith("@P"):
-            self.note(OpaqueKind.CODE, "a value is expanded as a prompt, which runs what it holds",
-                      self.text[start : self.pos])  # fmt: skip
+            self.note(
+                OpaqueKind.CODE,
+                "a value is expanded as a prompt, which runs what it holds",
+                self.text[start : self.pos],
+            )
         return Parameter(name, operator, parts, quoted)
 
     def _braced_name(self) -> re.Match[str]:

@@ -1,6 +1,6 @@
 """The grammar of commands: a strict recursive descent over bash(1)'s SHELL GRAMMAR.
 
-What it does not know raises `UnreadableError`; text that the shell would ask more of, `IncompleteError`.
+What it does not know raises `UnreadableError`; what the shell would ask more of, `IncompleteError`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Parser(Lexer):
         self._pending: list[Heredoc] = []
         self._nested = 0
         self.heredoc_spans: list[tuple[int, int]] = []
-        """Where the bodies of here-documents stand, delimiters too: the second parser misreads some."""
+        """Where here-documents stand, delimiters too: the second parser misreads some."""
 
     def program(self) -> Sequence:
         """Parse the whole text."""
@@ -251,7 +251,7 @@ class Parser(Lexer):
                 self.pos += 4
                 self._blank()
                 for option in ("-p", "--"):
-                    if re.compile(option + r"(?=\s)").match(self.text, self.pos):
+                    if re.compile(option + r"(?=[\s<>|&;()]|$)").match(self.text, self.pos):
                         self.pos += 2
                         self._blank()
                 if self._ends_command():
@@ -419,6 +419,8 @@ class Parser(Lexer):
         return node
 
     def _case_arm(self, node: Compound) -> None:
+        if self.pos >= len(self.text):
+            raise IncompleteError("esac is missing")
         if self.peek() == "(":
             self.pos += 1
         while True:
@@ -644,7 +646,7 @@ class Parser(Lexer):
             if not isinstance(part, Literal):
                 raise UnreadableError("a here-document ends at an expansion", OpaqueKind.DIALECT)
             text += part.text
-        quoted = any(mark in word.raw for mark in "'\"\\")
+        quoted = any(mark in word.raw.replace("\\\n", "") for mark in "'\"\\")
         if "\n" in text or "$" in word.raw:
             raise UnreadableError("a here-document's delimiter is not plain", OpaqueKind.DIALECT)
         return text, quoted

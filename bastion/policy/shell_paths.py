@@ -9,77 +9,134 @@ from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell_state import Call, Reader, names, text_of
 from bastion.policy.shell_wrappers import Wrapper, peel
 
-CLOSED: Final = names("""echo printf test [ [[ true false : ls dir vdir basename dirname which type whereis whatis apropos kill
-    killall pkill pgrep sleep seq pwd id whoami groups who w last lastb ps uptime uname hostname hostnamectl
-    locate mlocate plocate logger notify-send wall write mesg tty expr factor yes let return break continue
-    exit shift cd pushd popd dirs jobs fg bg wait ulimit umask times caller command builtin getopts read
-    mapfile readarray export declare typeset local readonly unset alias unalias set shopt hash enable help
-    history fc complete compgen compopt bind trap disown suspend logout stat mkdir rmdir mkfifo mknod touch
-    chmod chown chgrp chattr lsattr getfacl df du free lsblk mount umount mountpoint findmnt sync lscpu lsmod
-    lsusb lspci dmesg ip ifconfig route ping ping6 traceroute mtr dig nslookup host getent systemctl service
-    loginctl timedatectl localectl docker podman kubectl oc helm apt apt-get apt-cache dpkg dpkg-query rpm yum
-    dnf brew snap flatpak useradd usermod userdel groupadd groupmod groupdel passwd gpasswd chage adduser deluser
-    shutdown reboot halt poweroff init telinit iptables ip6tables nft ufw firewall-cmd crontab at batch
-    tmux screen nproc arch cal ncal date tput stty clear reset sleep usleep nice renice ionice readlink realpath
-    pathchk mktemp rm unlink shred eject lsof fuser ss netstat vmstat iostat mpstat sar pidof top htop
-    git hg svn gh glab terraform aws gcloud az jq-filter journalctl man info tldr go cargo rustc npm yarn pnpm
-    pip pip3 gem bundle composer java javac mvn gradle node-version psql mysql redis-cli mongosh sqlite-version
-    swapon swapoff blkid losetup hdparm smartctl modprobe rmmod insmod sysctl ldconfig updatedb chpasswd
-    xdg-open zipinfo-name ag ack rg-pattern sudo doas env xargs find nohup time timeout""")
-"""Programs whose operands are not opened for their content (some by a reader of their own below)."""
+CLOSED: Final = names(
+    """
+    echo printf test [ [[ true false : ls dir vdir basename dirname which type whereis whatis
+    apropos kill killall pkill pgrep sleep seq pwd id whoami groups who w last lastb ps uptime
+    uname hostname hostnamectl locate mlocate plocate logger notify-send wall write mesg tty
+    expr factor yes let return break continue exit shift cd pushd popd dirs jobs fg bg wait
+    ulimit umask times caller command builtin getopts read mapfile readarray export declare
+    typeset local readonly unset alias unalias set shopt hash enable help history fc complete
+    compgen compopt bind trap disown suspend logout stat mkdir rmdir mkfifo mknod touch chmod
+    chown chgrp chattr lsattr getfacl df du free lsblk mount umount mountpoint findmnt sync
+    lscpu lsmod lsusb lspci dmesg ip ifconfig route ping ping6 traceroute mtr dig nslookup host
+    getent systemctl service loginctl timedatectl localectl docker podman kubectl oc helm apt
+    apt-get apt-cache dpkg dpkg-query rpm yum dnf brew snap flatpak useradd usermod userdel
+    groupadd groupmod groupdel passwd gpasswd chage adduser deluser shutdown reboot halt
+    poweroff init telinit iptables ip6tables nft ufw firewall-cmd crontab at batch tmux screen
+    nproc arch cal ncal date tput stty clear reset sleep usleep nice renice ionice readlink
+    realpath pathchk mktemp rm unlink shred eject lsof fuser ss netstat vmstat iostat mpstat sar
+    pidof top htop git hg svn gh glab terraform aws gcloud az jq-filter journalctl man info tldr
+    go cargo rustc npm yarn pnpm pip pip3 gem bundle composer java javac mvn gradle node-version
+    psql mysql redis-cli mongosh sqlite-version swapon swapoff blkid losetup hdparm smartctl
+    modprobe rmmod insmod sysctl ldconfig updatedb chpasswd xdg-open zipinfo-name ag ack
+    rg-pattern sudo doas env xargs find nohup time timeout
+    """
+)
+"""Programs whose operands are not opened for their content, or by a reader of their own."""
 
 _METADATA: Final = names(
-    "stat chmod chown chgrp chattr touch mkdir rmdir rm unlink shred ls dir vdir du realpath readlink"
+    "stat chmod chown chgrp chattr touch mkdir rmdir rm unlink shred ls dir vdir du "
+    "realpath readlink"
 )
 _WRITERS: Final = names("rm unlink shred truncate tee sponge chattr touch fallocate")
 _COPIERS: Final = names("cp mv install ln rsync scp link gcp gmv gln")
 
 _PATTERN_FIRST: Final[dict[str, Wrapper]] = {
     "grep": Wrapper(
-        "efmABCdD", "EFGPiwxzsvVbnHhoqaILlcrRyTZU",
+        "efmABCdD",
+        "EFGPiwxzsvVbnHhoqaILlcrRyTZU",
         "regexp file max-count after-context before-context context color colour binary-files "
         "directories devices exclude exclude-from exclude-dir include label group-separator",
-        "extended-regexp fixed-strings basic-regexp perl-regexp ignore-case no-ignore-case word-regexp "
-        "line-regexp null-data no-messages invert-match version help byte-offset line-number line-buffered "
+        "extended-regexp fixed-strings basic-regexp perl-regexp ignore-case "
+        "no-ignore-case word-regexp "
+        "line-regexp null-data no-messages invert-match version help byte-offset "
+        "line-number line-buffered "
         "with-filename no-filename only-matching quiet silent text recursive dereference-recursive "
         "files-without-match files-with-matches count initial-tab null unix-byte-offsets binary",
     ),
     "rg": Wrapper(
-        "efmABCgtTjMdErE", "iSswxvcnNlLoFUPHhzaq0.puV",
-        "regexp file max-count after-context before-context context glob iglob type type-not threads "
-        "max-columns max-depth encoding replace pre pre-glob sort sortr colors color engine ignore-file "
-        "path-separator context-separator field-context-separator type-add max-filesize hostname-bin",
-        "ignore-case smart-case case-sensitive word-regexp line-regexp invert-match count line-number "
-        "no-line-number files-with-matches files-without-match only-matching fixed-strings multiline pcre2 "
-        "with-filename no-filename search-zip text quiet hidden no-ignore files json stats heading no-heading "
+        "efmABCgtTjMdErE",
+        "iSswxvcnNlLoFUPHhzaq0.puV",
+        "regexp file max-count after-context before-context context glob iglob type "
+        "type-not threads "
+        "max-columns max-depth encoding replace pre pre-glob sort sortr colors color "
+        "engine ignore-file "
+        "path-separator context-separator field-context-separator type-add max-filesize "
+        "hostname-bin",
+        "ignore-case smart-case case-sensitive word-regexp line-regexp invert-match "
+        "count line-number "
+        "no-line-number files-with-matches files-without-match only-matching "
+        "fixed-strings multiline pcre2 "
+        "with-filename no-filename search-zip text quiet hidden no-ignore files json "
+        "stats heading no-heading "
         "follow unrestricted pretty version help vimgrep trim",
     ),
-    "sed": Wrapper("efl", "nErsuzi", "expression file line-length", "quiet silent regexp-extended separate "
-                   "unbuffered null-data in-place posix debug sandbox follow-symlinks help version"),
-    "awk": Wrapper("FvfmWieEblD", "CVhcgLnNOPrsStMIk", "field-separator assign file include load source exec",
-                   "re-interval posix traditional version help csv bignum sandbox lint"),
-    "jq": Wrapper("fL", "nRrjascCMSeh", "from-file indent library-path",
-                  "null-input raw-input slurp compact-output raw-output join-output ascii-output sort-keys "
-                  "color-output monochrome-output tab unbuffered stream seq exit-status args jsonargs help version "
-                  "raw-output0"),
-}  # fmt: skip
-for _alias, _of in {"egrep": "grep", "fgrep": "grep", "zgrep": "grep", "bzgrep": "grep",
-                    "xzgrep": "grep", "zegrep": "grep", "pcregrep": "grep", "gawk": "awk", "mawk": "awk",
-                    "nawk": "awk", "original-awk": "awk", "gsed": "sed", "ssed": "sed", "zfgrep": "grep",
-                    "ggrep": "grep", "yq": "jq", "gojq": "jq", "jaq": "jq", "rga": "rg",
-                    "ugrep": "grep"}.items():  # fmt: skip
+    "sed": Wrapper(
+        "efl",
+        "nErsuzi",
+        "expression file line-length",
+        "quiet silent regexp-extended separate "
+        "unbuffered null-data in-place posix debug sandbox follow-symlinks help version",
+    ),
+    "awk": Wrapper(
+        "FvfmWieEblD",
+        "CVhcgLnNOPrsStMIk",
+        "field-separator assign file include load source exec",
+        "re-interval posix traditional version help csv bignum sandbox lint",
+    ),
+    "jq": Wrapper(
+        "fL",
+        "nRrjascCMSeh",
+        "from-file indent library-path",
+        "null-input raw-input slurp compact-output raw-output join-output ascii-output sort-keys "
+        "color-output monochrome-output tab unbuffered stream seq exit-status args "
+        "jsonargs help version "
+        "raw-output0",
+    ),
+}
+for _alias, _of in {
+    "egrep": "grep",
+    "fgrep": "grep",
+    "zgrep": "grep",
+    "bzgrep": "grep",
+    "xzgrep": "grep",
+    "zegrep": "grep",
+    "pcregrep": "grep",
+    "gawk": "awk",
+    "mawk": "awk",
+    "nawk": "awk",
+    "original-awk": "awk",
+    "gsed": "sed",
+    "ssed": "sed",
+    "zfgrep": "grep",
+    "ggrep": "grep",
+    "yq": "jq",
+    "gojq": "jq",
+    "jaq": "jq",
+    "rga": "rg",
+    "ugrep": "grep",
+}.items():
     _PATTERN_FIRST[_alias] = _PATTERN_FIRST[_of]
 
 _STARTUP: Final = re.compile(
-    r"(?:^|/)(?:\.bashrc|\.bash_(?:profile|login|logout|aliases|completion)|\.profile|\.login|\.cshrc|\.tcshrc|\.kshrc"
-    r"|\.mkshrc|\.z(?:shrc|shenv|profile|login|logout)|\.inputrc|\.vimrc|\.gvimrc|\.exrc|\.emacs|\.nanorc"
-    r"|\.screenrc|\.tmux\.conf|\.gitconfig|\.lesskey|\.psqlrc|\.mylogin\.cnf|\.my\.cnf|\.pythonrc|\.pam_environment"
-    r"|\.xinitrc|\.xsession|\.xprofile|\.forward|\.procmailrc|\.netrc|\.curlrc|\.wgetrc|\.rhosts|\.shosts|\.npmrc"
-    r"|\.gdbinit|\.irbrc|\.perldb|\.sqliterc|\.mailrc|\.ssh/.+|authorized_keys2?|\.git/(?:hooks/.+|config)"
+    r"(?:^|/)(?:\.bashrc|\.bash_(?:profile|login|logout|aliases|completion)|\.profile"
+    r"|\.login|\.cshrc|\.tcshrc|\.kshrc"
+    r"|\.mkshrc|\.z(?:shrc|shenv|profile|login|logout)|\.inputrc|\.vimrc|\.gvimrc|\.exrc"
+    r"|\.emacs|\.nanorc"
+    r"|\.screenrc|\.tmux\.conf|\.gitconfig|\.lesskey|\.psqlrc|\.mylogin\.cnf|\.my\.cnf"
+    r"|\.pythonrc|\.pam_environment"
+    r"|\.xinitrc|\.xsession|\.xprofile|\.forward|\.procmailrc|\.netrc|\.curlrc|\.wgetrc"
+    r"|\.rhosts|\.shosts|\.npmrc"
+    r"|\.gdbinit|\.irbrc|\.perldb|\.sqliterc|\.mailrc|\.ssh/.+|authorized_keys2?"
+    r"|\.git/(?:hooks/.+|config)"
     r"|\.config/(?:fish|git|nvim|systemd|autostart|pip|environment\.d)/.+)$"
-    r"|^/etc/(?:profile(?:\.d/.+)?|bash\.bashrc|bashrc|zsh/.+|zshenv|environment|inputrc|ld\.so\..+|cron.*|sudoers.*|init\.d/.+"
-    r"|rc\.local|systemd/.+|pam\.d/.+|ssh/.+|apt/apt\.conf.*|gitconfig|skel/.+|shells|passwd|udev/.+|update-motd\.d/.+)$"
-    r"|^/(?:var/spool/(?:cron|at)|usr/lib/systemd|lib/systemd)/.+$|^/proc/(?:sys/|self/|\d+/).+|^/dev/(?:mem|kmem|port)$"
+    r"|^/etc/(?:profile(?:\.d/.+)?|bash\.bashrc|bashrc|zsh/.+|zshenv|environment|inputrc"
+    r"|ld\.so\..+|cron.*|sudoers.*|init\.d/.+"
+    r"|rc\.local|systemd/.+|pam\.d/.+|ssh/.+|apt/apt\.conf.*|gitconfig|skel/.+|shells"
+    r"|passwd|udev/.+|update-motd\.d/.+)$"
+    r"|^/(?:var/spool/(?:cron|at)|usr/lib/systemd|lib/systemd)/.+$|^/proc/(?:sys/|self/"
+    r"|\d+/).+|^/dev/(?:mem|kmem|port)$"
 )
 
 
@@ -284,6 +341,11 @@ def _nothing(reader: Reader, call: Call) -> None:
 
 
 _SPECIAL: Final = {
-    **dict.fromkeys(_COPIERS, _copy), "dd": _dd, "curl": _curl, "date": _date, "git": _git,
-    "true": _nothing, "false": _nothing,
-}  # fmt: skip
+    **dict.fromkeys(_COPIERS, _copy),
+    "dd": _dd,
+    "curl": _curl,
+    "date": _date,
+    "git": _git,
+    "true": _nothing,
+    "false": _nothing,
+}

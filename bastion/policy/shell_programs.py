@@ -10,10 +10,11 @@ from typing import Final
 from bastion.policy import shell_code, shell_escapes, shell_launch, shell_paths, shell_shells
 from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell_state import Call, Reader, literal, normalise, text_of
-from bastion.policy.shell_wrappers import Wrapper, peel
+from bastion.policy.shell_wrappers import Peeled, Wrapper, peel
 
 _SYSTEM_FOLDERS: Final = re.compile(
-    r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+|/usr/(?:libexec|lib)/.+"
+    r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+"
+    r"|/usr/(?:libexec|lib)/.+"
 )
 _METACHARACTERS: Final = re.compile(r"[|&;()<>\s$`'\"*?{}]")
 _VERSIONS: Final = frozenset({"--help", "--version", "-version", "-V"})
@@ -24,24 +25,70 @@ _QUIET: Final = frozenset(
 """What other programs of ours ask of a target: known, and gated by their own readers."""
 
 _VERSIONED: Final = re.compile(
-    r"(python|pypy|perl|ruby|node|php|lua|tclsh|wish|irb|gcc|g\+\+|pip|ksh|bash)[-0-9][0-9.]*(?:-dbg|w)?"
+    r"(python|pypy|perl|ruby|node|php|lua|tclsh|wish|irb|gcc|g\+\+|pip|ksh"
+    r"|bash)[-0-9][0-9.]*(?:-dbg|w)?"
 )
 _CODE: Final[dict[str, tuple[str, str]]] = {
     # program: language, letters whose value is code
-    "python": ("python", "c"), "pypy": ("python", "c"), "perl": ("perl", "eE"), "ruby": ("ruby", "e"),
-    "node": ("node", "ep"), "nodejs": ("node", "ep"), "php": ("php", "rBRE"), "lua": ("lua", "e"),
-    "luajit": ("lua", "e"), "jruby": ("ruby", "e"), "php-cli": ("php", "rBRE"), "bun": ("node", "ep"),
-    "deno": ("node", ""), "tclsh": ("tcl", ""), "wish": ("tcl", ""), "expect": ("tcl", "c"), "Rscript": ("r", "e"),
-    "R": ("r", "e"), "julia": ("julia", "eE"), "guile": ("scheme", "c"), "racket": ("scheme", "e"), "ghc": ("haskell", "e"),
-    "osascript": ("applescript", "e"), "jrunscript": ("node", "e"), "jjs": ("node", ""), "jshell": ("java", ""),
-    "octave": ("octave", ""), "groovy": ("groovy", "e"), "scala": ("scala", "e"), "elixir": ("elixir", "e"),
-    "erl": ("erlang", ""), "clojure": ("clojure", "e"), "sbcl": ("lisp", ""), "clisp": ("lisp", "x"), "gst": ("smalltalk", ""),
-    "rlang": ("r", "e"), "bpftrace": ("bpftrace", "e"), "gnuplot": ("gnuplot", "e"), "maxima": ("maxima", ""),
-    "swift": ("swift", "e"), "crystal": ("crystal", ""), "iex": ("elixir", "e"), "irb": ("ruby", "e"), "pry": ("ruby", "e"),
-    "ghci": ("haskell", "e"), "ipython": ("python", "c"), "raku": ("perl", "e"), "tasksh": ("task", ""),
-    "pdb": ("python", "c"), "ts-node": ("node", "ep"), "tsx": ("node", "ep"), "qjs": ("node", "e"), "d8": ("node", "e"),
-    "rhino": ("node", "e"), "micropython": ("python", "c"), "m4": ("m4", ""), "ocaml": ("ocaml", "e"), "dotnet-script": ("c", ""),
-}  # fmt: skip
+    "python": ("python", "c"),
+    "pypy": ("python", "c"),
+    "perl": ("perl", "eE"),
+    "ruby": ("ruby", "e"),
+    "node": ("node", "ep"),
+    "nodejs": ("node", "ep"),
+    "php": ("php", "rBRE"),
+    "lua": ("lua", "e"),
+    "luajit": ("lua", "e"),
+    "jruby": ("ruby", "e"),
+    "php-cli": ("php", "rBRE"),
+    "bun": ("node", "ep"),
+    "deno": ("node", ""),
+    "tclsh": ("tcl", ""),
+    "wish": ("tcl", ""),
+    "expect": ("tcl", "c"),
+    "Rscript": ("r", "e"),
+    "R": ("r", "e"),
+    "julia": ("julia", "eE"),
+    "guile": ("scheme", "c"),
+    "racket": ("scheme", "e"),
+    "ghc": ("haskell", "e"),
+    "osascript": ("applescript", "e"),
+    "jrunscript": ("node", "e"),
+    "jjs": ("node", ""),
+    "jshell": ("java", ""),
+    "octave": ("octave", ""),
+    "groovy": ("groovy", "e"),
+    "scala": ("scala", "e"),
+    "elixir": ("elixir", "e"),
+    "erl": ("erlang", ""),
+    "clojure": ("clojure", "e"),
+    "sbcl": ("lisp", ""),
+    "clisp": ("lisp", "x"),
+    "gst": ("smalltalk", ""),
+    "rlang": ("r", "e"),
+    "bpftrace": ("bpftrace", "e"),
+    "gnuplot": ("gnuplot", "e"),
+    "maxima": ("maxima", ""),
+    "swift": ("swift", "e"),
+    "crystal": ("crystal", ""),
+    "iex": ("elixir", "e"),
+    "irb": ("ruby", "e"),
+    "pry": ("ruby", "e"),
+    "ghci": ("haskell", "e"),
+    "ipython": ("python", "c"),
+    "raku": ("perl", "e"),
+    "tasksh": ("task", ""),
+    "pdb": ("python", "c"),
+    "ts-node": ("node", "ep"),
+    "tsx": ("node", "ep"),
+    "qjs": ("node", "e"),
+    "d8": ("node", "e"),
+    "rhino": ("node", "e"),
+    "micropython": ("python", "c"),
+    "m4": ("m4", ""),
+    "ocaml": ("ocaml", "e"),
+    "dotnet-script": ("c", ""),
+}
 _HARMLESS_MODULES: Final = frozenset(
     {
         "json.tool",
@@ -62,10 +109,15 @@ _BUNDLED: Final[dict[str, Wrapper]] = {
     "python": Wrapper("cmWXQ", "bBdEhiIOPqRsSuvVxt?"),
     "perl": Wrapper("eEMmIFCx", "acfgGhlnpsStTuUvVwWX0123456789"),
     "ruby": Wrapper("eIrCEFKxTW", "acdhlnpsSUvwyi0"),
-    "node": Wrapper("eprC", "icvh", "eval print require import conditions env-file loader", "check interactive version help input-type"),
+    "node": Wrapper(
+        "eprC",
+        "icvh",
+        "eval print require import conditions env-file loader",
+        "check interactive version help input-type",
+    ),
     "php": Wrapper("rBREFfdczStg", "aCehHilmnqsvw"),
     "lua": Wrapper("elW", "iEv"),
-}  # fmt: skip
+}
 
 
 def read(reader: Reader, call: Call) -> None:
@@ -127,10 +179,9 @@ def _judge_name(reader: Reader, text: str) -> None:
         reader.cannot_tell(
             OpaqueKind.COMMAND, "the program's name holds characters of the shell", text
         )
-    elif "/" in text:
-        if not _SYSTEM_FOLDERS.fullmatch(normalise(text)):
-            reader.cannot_tell(OpaqueKind.SCRIPT, f"{text} is run, whatever it holds", text)
-            reader.opens_text(text, Access.READ, "")
+    elif "/" in text and not _SYSTEM_FOLDERS.fullmatch(normalise(text)):
+        reader.cannot_tell(OpaqueKind.SCRIPT, f"{text} is run, whatever it holds", text)
+        reader.opens_text(text, Access.READ, "")
 
 
 def _applet(reader: Reader, call: Call) -> None:
@@ -149,29 +200,7 @@ def _interpreter(reader: Reader, call: Call) -> None:
     language, letters = _CODE[call.program]
     table = _BUNDLED.get(language, Wrapper(letters, "", "eval execute", ""))
     peeled = peel(table, call.operands)
-    named = replace(call, program=call.program)
-    ran = False
-    for name, value in peeled.options:
-        if name in (*letters, "eval", "execute", "print"):
-            ran = True
-            if value is None:
-                reader.cannot_tell(
-                    OpaqueKind.CODE, f"{call.program} runs text that is not literal", ""
-                )
-            else:
-                shell_shells.run_word(reader, named, value, language)
-        elif (
-            name in ("i", "a")
-            and language in ("python", "node", "php")
-            and call.program not in ("perl", "ruby")
-        ):
-            reader.cannot_tell(
-                OpaqueKind.INTERACTIVE, f"{call.program} reads commands", call.program
-            )
-        elif _loads(language, name, value):
-            reader.cannot_tell(
-                OpaqueKind.CODE, f"{call.program} loads code", text_of(value) if value else name
-            )
+    ran = _interpreter_options(reader, call, peeled)
     if any(name == "m" for name, _ in peeled.options) and language == "python":
         _module(reader, call, peeled.option("m"), peeled.command)
         return
@@ -179,16 +208,34 @@ def _interpreter(reader: Reader, call: Call) -> None:
         reader.cannot_tell(
             OpaqueKind.CODE, f"an option of {call.program} is not known", peeled.unknown[0]
         )
+    asks = {name for name, _ in peeled.options} & _ASKS_VERSION
     if ran:
         _code_operands(reader, call, language, peeled.command)
-    elif {name for name, _ in peeled.options} & _ASKS_VERSION:
-        return
     elif peeled.command:
         shell_shells.run_script(reader, call, peeled.command[0], language)
     elif call.extra_operands:
         reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs files named at run time", "")
-    else:
+    elif not asks or (language == "python" and asks == {"v"}):
         shell_shells.run_feed(reader, call, call.place.feed, language)
+
+
+def _interpreter_options(reader: Reader, call: Call, peeled: Peeled) -> bool:
+    """Read code given by options; tell whether there was any."""
+    language, letters = _CODE[call.program]
+    ran = False
+    for name, value in peeled.options:
+        if name in (*letters, "eval", "execute", "print"):
+            ran = True
+            shell_shells.run_word(reader, call, value or Word(None, name, "missing"), language)
+        elif name in ("i", "a") and language in ("python", "node", "php"):
+            reader.cannot_tell(
+                OpaqueKind.INTERACTIVE, f"{call.program} reads commands", call.program
+            )
+        elif _loads(language, name, value):
+            reader.cannot_tell(
+                OpaqueKind.CODE, f"{call.program} loads code", text_of(value) if value else name
+            )
+    return ran
 
 
 def _loads(language: str, name: str, value: Word | None) -> bool:
@@ -214,7 +261,8 @@ def _loads(language: str, name: str, value: Word | None) -> bool:
             name != "d"
             or value is None
             or not re.fullmatch(
-                r"(memory_limit|display_errors|error_reporting|date\.timezone|max_execution_time)=\w+",
+                r"(memory_limit|display_errors|error_reporting|date\.timezone"
+                r"|max_execution_time)=\w+",
                 value.text or "?",
             )
         )
@@ -303,4 +351,4 @@ def _plain_substitution(word: Word) -> bool:
 _OWN: Final[dict[str, Callable[[Reader, Call], None]]] = {
     **dict.fromkeys(("awk", "gawk", "mawk", "nawk", "original-awk", "goawk"), _awk),
     **dict.fromkeys(("sed", "gsed", "ssed"), _sed),
-}  # fmt: skip
+}

@@ -1,7 +1,7 @@
 """The second opinion: tree-sitter-bash reads the same text, in linear time, whatever its nesting.
 
 What it sees and the strict parser does not is listed all the same, so that a deny can match it,
-and the disagreement makes the reading opaque. Where the strict parser gives up, this is all there is.
+and the disagreement makes the reading opaque. Where the strict parser gives up, this is all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bastion.policy.shell_words import expand, expand_one
 _LANGUAGE: Final = tree_sitter.Language(tree_sitter_bash.language())
 _PARSER: Final = tree_sitter.Parser(_LANGUAGE)
 
-MAX_LISTED: Final = 500
+MAX_LISTED: Final = 5000
 """Commands listed from a text that the strict parser refused; the reading is opaque anyway."""
 
 _OVERLOOKED: Final = re.compile(
@@ -123,7 +123,7 @@ def _nodes(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
 
 
 def _escaped(node: tree_sitter.Node) -> bool:
-    """Tell whether this is `\\$(…)` in a here-document, which the second parser takes for a command."""
+    """Tell whether this is `\\$(…)` in a here-document, which the second parser misreads."""
     parent, text = node.parent, node.text or b""
     if parent is None or parent.type != "heredoc_body" or not text.startswith((b"$", b"`")):
         return False

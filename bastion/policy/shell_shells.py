@@ -35,9 +35,15 @@ _FOREIGN: Final = names(
     """
 )
 _DIALECTS: Final = {
-    "sh": Dialect.SH, "dash": Dialect.SH, "ash": Dialect.SH, "posh": Dialect.SH,
-    "yash": Dialect.SH, "hush": Dialect.SH, "zsh": Dialect.ZSH, "rzsh": Dialect.ZSH,
-}  # fmt: skip
+    "sh": Dialect.SH,
+    "dash": Dialect.SH,
+    "ash": Dialect.SH,
+    "posh": Dialect.SH,
+    "yash": Dialect.SH,
+    "hush": Dialect.SH,
+    "zsh": Dialect.ZSH,
+    "rzsh": Dialect.ZSH,
+}
 _VALUE_OPTIONS: Final = frozenset({"--rcfile", "--init-file", "--emulate"})
 _PLAIN_LONG: Final = names(
     """
@@ -64,10 +70,14 @@ def run_feed(reader: Reader, call: Call, feed: Feed, language: str = "shell") ->
     """Read code that arrives on standard input, from a file or as an argument."""
     name = call.program
     if feed.kind == "text":
-        within = replace(call.place.within(name), feed=UNKNOWN)
+        # What came by standard input is used up; other code still reads from it.
+        left = UNKNOWN if feed is call.place.feed else call.place.feed
+        within = replace(call.place.within(name), feed=left)
         if language == "shell":
-            _judge_dialect(reader, name.split()[0], feed.text)
-            reader.read_text(feed.text, within)
+            dialect = _DIALECTS.get(name.split()[0], Dialect.BASH)
+            for reason in shell_dialects.differences(dialect, feed.text):
+                reader.cannot_tell(OpaqueKind.DIALECT, reason, feed.text)
+            reader.read_text(feed.text, replace(within, posix=dialect is Dialect.SH))
         elif language == "awk":
             shell_code.read_awk(reader, feed.text, within)
         elif language == "sed":
@@ -83,12 +93,6 @@ def run_feed(reader: Reader, call: Call, feed: Feed, language: str = "shell") ->
         reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{name} reads commands from its input", name)
     else:
         reader.cannot_tell(OpaqueKind.CODE, f"{name} runs text that is not literal", name)
-
-
-def _judge_dialect(reader: Reader, program: str, text: str) -> None:
-    dialect = _DIALECTS.get(program, Dialect.BASH)
-    for reason in shell_dialects.differences(dialect, text):
-        reader.cannot_tell(OpaqueKind.DIALECT, reason, text)
 
 
 def run_word(reader: Reader, call: Call, word: Word, language: str = "shell") -> None:
@@ -389,10 +393,8 @@ def _set_changes(texts: list[str]) -> bool:
             after_option = False
         elif re.fullmatch(r"[-+][euxvfbmCao]+", text):
             after_option = "o" in text
-        elif text[:1] in ("-", "+") and len(text) > 1:
-            return True
         else:
-            return False
+            return text[:1] in ("-", "+") and len(text) > 1
     return False
 
 
@@ -449,17 +451,55 @@ def zsh_only(reader: Reader, call: Call) -> None:
 
 
 BUILTINS: Final[dict[str, Callable[[Reader, Call], None]]] = {
-    "cd": change_directory, "chdir": change_directory, "pushd": change_directory,
-    "popd": change_directory, "eval": evaluate, ".": source, "source": source, "trap": trap, "alias": alias,
-    "unalias": unalias, "unset": unset, "export": declare, "declare": declare, "typeset": declare,
-    "local": declare, "readonly": declare, "read": assign_names, "getopts": assign_names,
-    "mapfile": map_file, "readarray": map_file, "complete": callbacks, "compgen": callbacks,
-    "compopt": callbacks, "printf": print_formatted, "test": test_builtin, "[": test_builtin,
-    "let": let, "hash": changes_shell, "enable": changes_shell, "bind": changes_shell,
-    "shopt": changes_shell, "set": changes_shell, "setopt": changes_shell, "unsetopt": changes_shell,
-    "emulate": changes_shell, "zmodload": changes_shell, "autoload": changes_shell,
-    "functions": changes_shell, "zle": changes_shell, "bindkey": changes_shell,
-    "compdef": changes_shell, "fc": history, "history": history, "r": history,
-    "repeat": zsh_only, "foreach": zsh_only, "vared": zsh_only, "sched": zsh_only,
-    "zcompile": zsh_only, "zstyle": zsh_only, "print": zsh_only,
-}  # fmt: skip
+    "cd": change_directory,
+    "chdir": change_directory,
+    "pushd": change_directory,
+    "popd": change_directory,
+    "eval": evaluate,
+    ".": source,
+    "source": source,
+    "trap": trap,
+    "alias": alias,
+    "unalias": unalias,
+    "unset": unset,
+    "export": declare,
+    "declare": declare,
+    "typeset": declare,
+    "local": declare,
+    "readonly": declare,
+    "read": assign_names,
+    "getopts": assign_names,
+    "mapfile": map_file,
+    "readarray": map_file,
+    "complete": callbacks,
+    "compgen": callbacks,
+    "compopt": callbacks,
+    "printf": print_formatted,
+    "test": test_builtin,
+    "[": test_builtin,
+    "let": let,
+    "hash": changes_shell,
+    "enable": changes_shell,
+    "bind": changes_shell,
+    "shopt": changes_shell,
+    "set": changes_shell,
+    "setopt": changes_shell,
+    "unsetopt": changes_shell,
+    "emulate": changes_shell,
+    "zmodload": changes_shell,
+    "autoload": changes_shell,
+    "functions": changes_shell,
+    "zle": changes_shell,
+    "bindkey": changes_shell,
+    "compdef": changes_shell,
+    "fc": history,
+    "history": history,
+    "r": history,
+    "repeat": zsh_only,
+    "foreach": zsh_only,
+    "vared": zsh_only,
+    "sched": zsh_only,
+    "zcompile": zsh_only,
+    "zstyle": zsh_only,
+    "print": zsh_only,
+}

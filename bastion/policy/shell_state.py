@@ -12,7 +12,7 @@ from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, SimpleComm
 from bastion.policy.shell_tree import Part
 
 MAX_COMMANDS: Final = 2000
-"""Commands one line may hold; every one of them is matched against every rule."""
+"""Different commands one line may hold; every one of them is matched against every rule."""
 
 
 def names(text: str) -> frozenset[str]:
@@ -46,6 +46,8 @@ class Place:
     feed: Feed = CHANNEL
     shown: bool = True
     extra_operands: bool = False
+    posix: bool = False
+    """The shell may be one that expands no braces: words are read both ways."""
     assignments: tuple[tuple[str, Word], ...] = ()
     sources: tuple[tuple[str, list[Part]], ...] = ()
     """The parts of its words, by source text: a shell may be given a download this way."""
@@ -121,7 +123,7 @@ class Reader(ABC):
     """Collects findings. `shell_walk.Walker` fills in the two abstract methods."""
 
     def __init__(self) -> None:
-        self.commands: list[SimpleCommand] = []
+        self.commands: dict[SimpleCommand, None] = {}
         self.paths: dict[PathUse, None] = {}
         self.opaque: dict[Opaque, None] = {}
         self.downloads: dict[str, None] = {}
@@ -150,10 +152,10 @@ class Reader(ABC):
 
     def add_command(self, command: SimpleCommand) -> None:
         """List one command, within the cap."""
-        if len(self.commands) >= MAX_COMMANDS:
+        if len(self.commands) >= MAX_COMMANDS and command not in self.commands:
             self.cannot_tell(OpaqueKind.LIMIT, "the line holds too many commands")
             return
-        self.commands.append(command)
+        self.commands[command] = None
 
     # --- paths ----------------------------------------------------------------------------
 
@@ -172,9 +174,14 @@ class Reader(ABC):
         self.paths[PathUse(prefix, access, program, word.dynamic, redirection)] = None
 
     def opens_text(
-        self, text: str, access: Access, program: str, *, dynamic: str = "",
+        self,
+        text: str,
+        access: Access,
+        program: str,
+        *,
+        dynamic: str = "",
         redirection: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """List the file named `text` in every directory it may be meant in."""
         if not text or "\0" in text:
             return

@@ -50,6 +50,7 @@ class Walker(Reader):
         self._texts = 0
         self._level = 0
         self._text = ""
+        self._fetching = False
 
     def read_text(self, text: str, place: Place) -> None:
         """Read a text that a shell would run: both parsers see it."""
@@ -185,7 +186,8 @@ class Walker(Reader):
         before = self.state.directories
         feed = place.feed
         if part.opener == ">(":
-            feed = Feed("download") if feed.kind == "download" else Feed("unknown")
+            fetched = self._fetching or feed.kind == "download"
+            feed = Feed("download") if fetched else Feed("unknown")
         self._walk(part.body, replace(place, feed=feed, shown=part.opener == ">("))
         self.state.directories = before
 
@@ -217,16 +219,16 @@ class Walker(Reader):
             return replace(place, feed=feed) if redirect.fd in ("", "0") else place
         if redirect.fd.startswith("{"):
             shell_env.assigned(self, redirect.fd.strip("{}"), None, place)
-        duplicates = operator in ("<&", ">&") and re.fullmatch(r"[0-9]*-?", word.text or "x")
+        duplicates = operator in ("<&", ">&") and bool(re.fullmatch(r"[0-9]*-?", word.text or "x"))
         if not duplicates:
             if operator in ("<", "<>", "<&"):
                 self.opens(word, Access.READ, "", redirection=True)
             if operator not in ("<", "<&"):
                 self.opens(word, Access.WRITE, "", redirection=True)
         if operator in ("<", "<>", "<&") and redirect.fd in ("", "0"):
-            return replace(place, feed=self._opened(word, target, duplicates is not None))
+            return replace(place, feed=self._opened(word, target, duplicates))
         if redirect.fd in ("", "1") and operator not in ("<", "<>", "<&"):
-            return replace(place, shown=duplicates is not None and place.shown)
+            return replace(place, shown=duplicates and place.shown)
         return place
 
     def _opened(self, word: Word, target: RawWord, duplicates: bool) -> Feed:
@@ -246,7 +248,9 @@ class Walker(Reader):
     # --- simple commands ------------------------------------------------------------------
 
     def _simple(self, node: Simple, place: Place) -> None:
+        outer, self._fetching = self._fetching, shell_feed.fetches(node, self.state.tainted)
         inner = self._redirects(node.redirects, place)
+        self._fetching = outer
         words: list[Word] = []
         sources: list[tuple[str, list[Part]]] = []
         for source in node.words:
@@ -264,6 +268,9 @@ class Walker(Reader):
             return
         inner = replace(inner, assignments=tuple(assignments), sources=tuple(sources))
         self.run(words, inner)
+        plain = [expand_one(word) for word in node.words if isinstance(word, RawWord)]
+        if place.posix and len(plain) != len(words):
+            self.run(plain, inner)
 
     def _expansions(self, source: RawWord, place: Place) -> None:
         shell_env.suspicious(self, source, place)
