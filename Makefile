@@ -14,7 +14,7 @@ STAMP := .installed-$(shell cat requirements-dev.txt pyproject.toml | cksum | tr
 # program:package. The demo needs the first two alone.
 DEMO_PROGRAMS := sshd:openssh-server ssh:openssh-client
 TEST_PROGRAMS := $(DEMO_PROGRAMS) rsync:rsync git:git tmux:tmux zsh:zsh \
-	node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver
+	node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver xauth:xauth
 
 .PHONY: demo test check fix serve bench corpora lock
 .DELETE_ON_ERROR:

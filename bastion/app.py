@@ -83,6 +83,7 @@ class PolicyInForce:
 
 async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> None:
     """Run the bastion until SIGTERM or SIGINT; `ready` is called when it accepts connections."""
+    os.umask(0o077)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,46 +105,22 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Running]:
+async def running(config: Config, clock: Callable[[], float] = time.time) -> AsyncIterator[Running]:
     """The bastion, listening, for as long as the context lasts."""
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
-    os.umask(0o077)
     async with contextlib.AsyncExitStack() as stack:
         state = StateDirectory(config.state)
         state.acquire()
         stack.callback(state.release)
-        audit = AuditLog(state.audit)
-        stack.callback(lambda: audit.close(time.time()))
-        policy = PolicyInForce(config.policy, audit)
-        ledger = Ledger(state.database)
-        stack.callback(ledger.close)
-        ledger.close_leftovers(time.time())
-        login = await _login_service(config, stack)
-        services = Services(
-            clock=time.time,
-            policy=policy,
-            targets=config.targets,
-            authority=Authority.create(state.ca),
-            login=login,
-            ledger=ledger,
-            audit=audit,
-            recordings=Recordings(state.recordings, floor_bytes=config.limits.free_space),
-            approvals=Approvals(ledger, audit, time.time),
-            first_use=FirstUse(config.state / "first_use_hosts"),
-            admission=Admission(_admission(config)),
-            host_key=_host_key(config.state / "ssh_host_ed25519_key"),
-            names=_names(config),
-            ciphers=config.listen.ciphers,
-            max_lifetime=config.max_lifetime,
-            x11_authority_path=str(config.state / "Xauthority"),
-            limits=_limits(config),
-        )
+        services = await _services(config, state, clock, stack)
+        policy = services.policy
+        assert isinstance(policy, PolicyInForce)
         sessions = Sessions(services)
         control = ControlService(
             state.control_socket,
             services.approvals,
-            ledger,
-            audit,
+            services.ledger,
+            services.audit,
             _operators(config),
             sessions,
         )
@@ -154,9 +131,42 @@ async def running(config: Config) -> AsyncIterator[Running]:
         stack.push_async_callback(listener.stop)
         watching = asyncio.get_running_loop().create_task(policy.watch())
         stack.callback(watching.cancel)
-        audit.append("bastion-started", time.time(), policy=str(config.policy))
+        services.audit.append("bastion-started", clock(), policy=str(config.policy))
         yield Running(services, sessions)
-        audit.append("bastion-stopping", time.time())
+        services.audit.append("bastion-stopping", clock())
+
+
+async def _services(
+    config: Config,
+    state: StateDirectory,
+    clock: Callable[[], float],
+    stack: contextlib.AsyncExitStack,
+) -> Services:
+    audit = AuditLog(state.audit)
+    stack.callback(lambda: audit.close(clock()))
+    policy = PolicyInForce(config.policy, audit)
+    ledger = Ledger(state.database)
+    stack.callback(ledger.close)
+    ledger.close_leftovers(clock())
+    return Services(
+        clock=clock,
+        policy=policy,
+        targets=config.targets,
+        authority=Authority.create(state.ca, ceiling_seconds=int(config.max_lifetime)),
+        login=await _login_service(config, stack),
+        ledger=ledger,
+        audit=audit,
+        recordings=Recordings(state.recordings, floor_bytes=config.limits.free_space),
+        approvals=Approvals(ledger, audit, clock),
+        first_use=FirstUse(state.path / "first_use_hosts"),
+        admission=Admission(_admission(config)),
+        host_key=_host_key(state.path / "ssh_host_ed25519_key"),
+        names=_names(config),
+        ciphers=config.listen.ciphers,
+        max_lifetime=config.max_lifetime,
+        x11_authority_path=str(state.path / "Xauthority"),
+        limits=_limits(config),
+    )
 
 
 async def _login_service(config: Config, stack: contextlib.AsyncExitStack) -> LoginService | None:

@@ -134,8 +134,15 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         grant = grant_for(
             services.policy(), self._session.identity, self._place.target, self._place.login
         )
-        if grant is not None and not grant.pty:
-            self._session.note("pty-refused", channel=self._id)
+        if not self._session.permits("permit-pty") or (grant is not None and not grant.pty):
+            self._session.note(
+                "verdict",
+                channel=self._id,
+                request="pty",
+                action=Action.DENY.value,
+                rule="no-pty",
+                reason="A terminal is not granted here.",
+            )
             return False
         term = "".join(c for c in term_type if c.isalnum() or c in "-+._")[:TERM_LIMIT]
         self._terminal = _Pty(term, term_size, dict(term_modes))
@@ -184,6 +191,8 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         except BastionError as error:
             self._refused = self._refused or str(error)
             return True
+        if self._x11 is not None and self._chan is not None:
+            self._x11.display = self._chan.get_x11_display() or ""
         self._dialler = Dialler(session, place, self._environment(), self._tty(), self._x11)
         if self._agent:
             self._dialler.agent_path = self._connection.get_agent_path() or ""

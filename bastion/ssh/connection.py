@@ -77,7 +77,9 @@ class BastionConnection(asyncssh.SSHServerConnection):
             return None
         self._offered: object = verified
         self._key_options = {}
-        self._cert_options = dict.fromkeys(verified.facts.extensions, True)
+        self._cert_options = (
+            None  # its extensions are enforced in `permits`, where a refusal is told
+        )
         return cert.key
 
     async def _validate_client_public_key(

@@ -12,6 +12,7 @@ from bastion.model import (
     ForwardKind,
     ForwardRequest,
     Request,
+    Secret,
     ShellRequest,
     SubsystemRequest,
 )
@@ -82,12 +83,12 @@ class Dialler:
         connection: TargetConnection,
         request: Request,
         drive: Drive,
-        secrets: tuple[object, ...],
+        secrets: tuple[Secret, ...],
     ) -> None:
         assert connection.connection is not None
 
         def factory() -> TargetSession:
-            side = TargetSession(drive, connection, lambda: drive.attach(side, secrets))  # type: ignore[arg-type]
+            side = TargetSession(drive, connection, lambda: drive.attach(side, secrets))
             self._target = side
             return side
 

@@ -189,10 +189,15 @@ class Drive:
         self.end(EndReason.CLIENT_LEFT, "")
 
     def client_stalled(self, stalled: bool) -> None:
-        """Back-pressure: the client does not read, so the target is not read either."""
+        """Back-pressure: the client does not read, so the target is not read either.
+
+        Where the gate itself answers (packets), neither is the client: it could ask for ever.
+        """
         self._client_stalled = stalled
         if self._target is not None:
             self._target.hold(stalled)
+        if not self._record.text:
+            self._hold_client()
 
     def target_stalled(self, stalled: bool) -> None:
         """Back-pressure: the target does not read, so the client is not read either."""
@@ -327,7 +332,8 @@ class Drive:
 
     def _hold_client(self) -> None:
         dialling = self._dialling is not None and self._target is None
-        self._client.hold(self._client_held or self._target_stalled or dialling)
+        answers_unread = self._client_stalled and not self._record.text
+        self._client.hold(self._client_held or self._target_stalled or dialling or answers_unread)
 
     # --- the client's side --------------------------------------------------------------------
 

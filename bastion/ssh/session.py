@@ -13,10 +13,10 @@ import asyncssh
 
 from bastion.errors import BastionError, DialError, SecretUnavailable, StoreError
 from bastion.events import EndReason
-from bastion.model import Identity, Request, Secret, Target
+from bastion.model import ForwardKind, ForwardRequest, Identity, Request, Secret, Target
 from bastion.policy.access import environment_allowed
 from bastion.policy.decide import decide
-from bastion.policy.rules import Verdict
+from bastion.policy.rules import Action, Verdict
 from bastion.secrets.held import held
 from bastion.ssh.drive import Drive
 from bastion.ssh.services import Services
@@ -33,6 +33,12 @@ SESSION_EXTENSIONS = frozenset(
     }
 )
 """What the target may let the bastion do; what the person may do is the gate's to say."""
+
+
+_EXTENSIONS = {
+    ForwardKind.AGENT: "permit-agent-forwarding",
+    ForwardKind.X11: "permit-X11-forwarding",
+}
 
 
 class Line(Protocol):
@@ -81,8 +87,18 @@ class Session:
 
     def verdict(self, place: Place, request: Request) -> Verdict:
         """Decide by the policy in force now; this identity never changes."""
+        if isinstance(request, ForwardRequest):
+            extension = _EXTENSIONS.get(request.kind, "permit-port-forwarding")
+            if not self.permits(extension):
+                reason = f"Your certificate does not carry {extension}."
+                return Verdict(Action.DENY, "certificate", reason, "Log in again for another one.")
         policy = self.services.policy()
         return decide(policy, self.identity, place.target, place.login, request)
+
+    def permits(self, extension: str) -> bool:
+        """Whether the certificate allows a standard extension; a login at the prompt has none."""
+        certificate = self.identity.certificate
+        return certificate is None or extension in certificate.extensions
 
     def wants_environment(self, place: Place, name: str) -> bool:
         """Whether a variable of the client may reach the target."""
@@ -152,11 +168,14 @@ class Session:
         if credential.kind == "password":
             return Proof(password=secret), (secret,)
         try:
-            return Proof(key=asyncssh.import_private_key(secret.reveal())), (secret,)
+            key = asyncssh.import_private_key(secret.reveal())
         except asyncssh.KeyImportError as error:
             raise SecretUnavailable(
                 f"{credential.reference} does not hold an unencrypted private key."
             ) from error
+        # A terminal shows a newline as two bytes, and a key has many.
+        as_shown = Secret(secret.reveal().replace(b"\n", b"\r\n"))
+        return Proof(key=key), (secret, as_shown)
 
     def _accept_first(self, target: Target, key: str) -> bool:
         trusted, new = self.services.first_use.accept(target.name, key)

@@ -64,6 +64,17 @@ class Ran:
     stderr: str
 
 
+@dataclass
+class Clock:
+    """The bastion's clock, which a test may advance."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        """Seconds since the epoch, and what the test made of them."""
+        return time.time() + self.ahead
+
+
 @dataclass(eq=False)
 class Bastion:
     """A running bastion with one target, `web1`."""
@@ -73,6 +84,7 @@ class Bastion:
     services: Services
     sessions: Sessions
     target: Sshd
+    clock: Clock
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
@@ -192,6 +204,8 @@ async def bastion(
     opaque: str = "approve",
     config: str = "",
     target: str = "",
+    target_extra: str = "",
+    authorized_keys: Sequence[str] = (),
     sshd_extra: Sequence[str] = (),
     oidc: str = "",
 ) -> AsyncIterator[Bastion]:
@@ -203,20 +217,23 @@ async def bastion(
         key.public.export_public_key().decode().strip()
         for key in authority.keys("session", time.time())
     ]
-    options = SshdOptions(user_authorities=trusted, extra=sshd_extra)
+    options = SshdOptions(
+        user_authorities=trusted, authorized_keys=authorized_keys, extra=sshd_extra
+    )
     async with sshd(directory / "sshd", options) as server:
         port = _free_port()
         text = policy.replace("LOGIN", server.login).replace("SESSION", session)
         (directory / "policy.yaml").write_text(text.replace("OPAQUE", opaque))
-        target_lines = target or f'host_key: "{server.host_key}"'
+        target_lines = (target or f'host_key: "{server.host_key}"') + target_extra
         (directory / "bastion.yaml").write_text(
             f"listen: {{ssh: '127.0.0.1:{port}', names: [bastion, 127.0.0.1]}}\n"
             f"state: {state}\npolicy: {directory}/policy.yaml\n{oidc}"
             f"targets:\n  web1:\n    address: '{server.address}'\n    {target_lines}\n{config}"
         )
-        async with app.running(load_config(directory / "bastion.yaml")) as parts:
+        clock = Clock()
+        async with app.running(load_config(directory / "bastion.yaml"), clock) as parts:
             services = parts.services
-            running = Bastion(directory, port, services, parts.sessions, server)
+            running = Bastion(directory, port, services, parts.sessions, server, clock)
             host_ca = services.authority.keys("host", time.time())[0].public
             line = host_ca.export_public_key().decode().strip()
             (directory / "known_hosts").write_text(f"@cert-authority * {line}\n")
