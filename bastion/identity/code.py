@@ -104,9 +104,7 @@ class CodeFlow:
         """The login of a page; UnknownLogin when there is none any more."""
         login = self._by_id.get(login_id)
         if login is None or login.expires_at <= self._clock() or login.result.done():
-            raise UnknownLogin(
-                "This login is over or was never begun; start again in the terminal."
-            )
+            raise UnknownLogin(_OVER)
         return login
 
     def form_token(self, login: CodeLogin, cookie: str) -> str:
@@ -144,9 +142,7 @@ class CodeFlow:
         """
         login = self._by_state.pop(unverified.get("state", ""), None)
         if login is None or login.result.done() or login.expires_at <= self._clock():
-            raise UnknownLogin(
-                "This login is over or was never begun; start again in the terminal."
-            )
+            raise UnknownLogin(_OVER)
         try:
             claims = await self._finish(login, unverified, cookie)
         except IdentityError as error:
