@@ -65,6 +65,8 @@ class _Scanner:
 
     def _literal(self, word: Word, text: str, after: Word | None) -> None:
         if text == "--":
+            if self._perhaps_ended:
+                self.scan.operands.append(Operand(word, sure=False))
             self._ended = self._pending != "maybe"
             self._perhaps_ended = True
             self._pending = ""
