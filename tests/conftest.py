@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import asyncssh
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness.sshd import Sshd, SshdOptions, sshd
+
+# ansible, asciinema and ssh-audit are found whether or not the environment is activated.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+# How long an example takes says what else this machine does. In CI every run tries the same ones.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture
