@@ -171,9 +171,21 @@ def list_paths(reader: Reader, call: Call) -> None:
             reader.opens(Word(None, "", "input"), Access.READ, program)
 
 
+_OUTPUT: Final = re.compile(r"-[a-zA-Z]*[oO]|--(?:output|output-document|output-file|out|outfile)")
+_OUTPUT_ATTACHED: Final = re.compile(
+    r"-[oO](?=.)|--(?:output|output-document|output-file|outfile)="
+)
+
+
 def _operands(reader: Reader, call: Call, access: Access) -> None:
+    output = False
     for word in call.operands:
-        _one(reader, call, word, access)
+        _one(reader, call, word, Access.WRITE if output else access)
+        text = text_of(word)
+        output = _OUTPUT.fullmatch(text) is not None
+        attached = _OUTPUT_ATTACHED.match(text)
+        if attached:
+            reader.opens_text(text[attached.end() :], Access.WRITE, call.program)
 
 
 def _one(reader: Reader, call: Call, word: Word, access: Access) -> None:

@@ -124,6 +124,8 @@ def _nodes(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
 
 def _escaped(node: tree_sitter.Node) -> bool:
     """Tell whether this is `\\$(…)` in a here-document, which the second parser misreads."""
+    if node.type not in ("command_substitution", "simple_expansion"):
+        return False
     parent, text = node.parent, node.text or b""
     if parent is None or parent.type != "heredoc_body" or not text.startswith((b"$", b"`")):
         return False

@@ -220,6 +220,8 @@ class Walker(Reader):
         if redirect.fd.startswith("{"):
             shell_env.assigned(self, redirect.fd.strip("{}"), None, place)
         duplicates = operator in ("<&", ">&") and bool(re.fullmatch(r"[0-9]*-?", word.text or "x"))
+        if operator == ">&" and not duplicates:
+            self._expanded_twice(word, place)
         if not duplicates:
             if operator in ("<", "<>", "<&"):
                 self.opens(word, Access.READ, "", redirection=True)
@@ -230,6 +232,13 @@ class Walker(Reader):
         if redirect.fd in ("", "1") and operator not in ("<", "<>", "<&"):
             return replace(place, shown=duplicates and place.shown)
         return place
+
+    def _expanded_twice(self, word: Word, place: Place) -> None:
+        """Bash expands the word of `>&word` a second time when it turns out to be no number."""
+        if word.text is None:
+            self.cannot_tell(OpaqueKind.CODE, "bash expands this word twice", word.raw)
+        elif re.search(r"[$`]", word.text):
+            shell_env.expansions(self, word.text, place)
 
     def _opened(self, word: Word, target: RawWord, duplicates: bool) -> Feed:
         if duplicates:
