@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import shell_launch, shell_shells
-from bastion.policy.facts import Access, OpaqueKind, Word
+from bastion.policy import shell_git, shell_launch, shell_remote, shell_shells
+from bastion.policy.facts import Access, OpaqueKind
+from bastion.policy.shell_options import option_values
 from bastion.policy.shell_state import Call, Reader, literal, names, text_of
 from bastion.policy.shell_wrappers import Wrapper, peel
 
@@ -295,63 +296,21 @@ def _sysctl(reader: Reader, call: Call) -> None:
 
 
 def _compiler(reader: Reader, call: Call) -> None:
-    for value in _values(call, ("-wrapper",)):
+    for value in option_values(call, ("-wrapper",)):
         reader.run(
             [literal(text) for text in text_of(value).split(",") if text] or [literal("gcc")],
             call.place.within(call.program),
         )
 
 
-def _values(call: Call, names: tuple[str, ...]) -> list[Word]:
-    """Give the values of options however they are written: apart, attached, abbreviated."""
-    found: list[Word] = []
-    words = call.operands
-    for index, word in enumerate(words):
-        text = word.text if word.text is not None else word.prefix
-        if text == "--":
-            break
-        for name in names:
-            value = _value(words, index, text, name)
-            if value is not None:
-                found.append(value)
-                break
-    return found
-
-
-def _value(words: list[Word], index: int, text: str, name: str) -> Word | None:
-    following = words[index + 1] if index + 1 < len(words) else literal("")
-    word = words[index]
-    if text == name and word.text is not None:
-        return following
-    given, equals, value = text.partition("=")
-    if name.startswith("--"):
-        if not (len(given) > 4 and name.startswith(given)):
-            return None
-        if equals:
-            return (
-                Word(value, value)
-                if word.text is not None
-                else Word(None, word.raw, word.dynamic, value)
-            )
-        return following
-    letter = name[1:]
-    if len(letter) == 1 and name[0] == "-" and text[:1] == "-" and text[1:2] != "-":
-        bundle = re.match(rf"-[a-zA-Z0-9]*?{re.escape(letter)}(.*)", text, re.DOTALL)
-        if bundle:
-            return Word(bundle.group(1), bundle.group(1)) if bundle.group(1) else following
-    elif equals and given == name:
-        return Word(value, value)
-    return None
-
-
 def _run_options(reader: Reader, call: Call) -> None:
-    for value in _values(call, _RUN_OPTION.get(call.program, ())):
+    for value in option_values(call, _RUN_OPTION.get(call.program, ())):
         if value.raw == "" and value.text == "":
             continue
         if call.program == "man" and call.argv[1:2] and text_of(call.argv[1]).startswith("-T"):
             continue
         shell_shells.run_word(reader, replace(call, program=f"{call.program} option"), value)
-    for value in _values(call, _LOADS_OPTION.get(call.program, ())):
+    for value in option_values(call, _LOADS_OPTION.get(call.program, ())):
         reader.cannot_tell(
             OpaqueKind.ENVIRONMENT,
             f"an option of {call.program} may run or load anything",
@@ -366,7 +325,7 @@ def _eval_options(reader: Reader, call: Call) -> None:
         for piece in re.split(r"[=:;]", text)[1:]:
             if re.search(r"[a-z]", piece):
                 reader.read_text(piece.strip(), call.place.within(call.program))
-    for word in _values(call, ("-a", "--args", "--eval", "-e", "-x")):
+    for word in option_values(call, ("-a", "--args", "--eval", "-e", "-x")):
         reader.read_text(text_of(word), call.place.within(call.program))
 
 
@@ -409,167 +368,13 @@ def _pager(reader: Reader, call: Call) -> None:
     if call.place.shown or any(text.startswith("+") for text in texts):
         reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} can run commands", call.program)
     for value in (
-        _values(call, ("-k", "--lesskey-file", "--lesskey-src", "--lesskey-content", "-o", "-O"))
+        option_values(
+            call, ("-k", "--lesskey-file", "--lesskey-src", "--lesskey-content", "-o", "-O")
+        )
         if call.program == "less"
         else ()
     ):
         reader.opens(value, Access.WRITE, "less")
-
-
-# --- git --------------------------------------------------------------------------------------
-
-_GIT: Final = Wrapper(
-    "cC",
-    "pPhv",
-    "git-dir work-tree namespace super-prefix config-env exec-path attr-source list-cmds",
-    "version help html-path man-path info-path paginate no-pager bare no-replace-objects "
-    "literal-pathspecs "
-    "glob-pathspecs noglob-pathspecs icase-pathspecs no-optional-locks no-advice no-lazy-fetch",
-)
-_GIT_PLAIN: Final = names(
-    """
-    add am apply archive blame branch bundle cat-file check-ignore checkout cherry cherry-pick
-    clean clone commit commit-tree count-objects describe diff diff-tree fetch format-patch fsck
-    gc grep hash-object help init log ls-files ls-remote ls-tree merge merge-base mv name-rev
-    notes prune pull push range-diff reflog remote repack reset restore rev-list rev-parse
-    revert rm shortlog show show-branch show-ref sparse-checkout stash status switch
-    symbolic-ref tag update-index update-ref verify-commit verify-tag version whatchanged
-    worktree write-tree upload-pack receive-pack upload-archive lfs config rebase submodule
-    bisect difftool mergetool filter-branch filter-repo instaweb send-email credential daemon
-    """
-)
-_GIT_SETTING: Final = re.compile(
-    r"(user\.(name|email|signingkey)|color\..*|commit\.gpgsign|tag\.gpgsign"
-    r"|core\.(quotepath|autocrlf|filemode|ignorecase|longpaths|"
-    r"abbrev|precomposeunicode|compression)|advice\..*|http\.(postbuffer|lowspeed\w*"
-    r"|extraheader)|pull\.(rebase|ff)|push\.default|"
-    r"init\.defaultbranch|gc\.auto|protocol\.version|safe\.directory|log\.\w+"
-    r"|diff\.(renames|noprefix|algorithm|mnemonicprefix)|status\.\w+|fetch\.\w+|"
-    r"merge\.(ff|conflictstyle)|rebase\.\w+|grep\.\w+|format\.pretty|branch\..*"
-    r"|remote\.\w+\.url|core\.pager=(cat)?$)",
-    re.IGNORECASE,
-)
-
-
-def _git(reader: Reader, call: Call) -> None:
-    peeled = peel(_GIT, call.operands)
-    for name, value in peeled.options:
-        if name in ("c", "config-env") and value is not None:
-            _git_setting(reader, call, value)
-        elif name in ("exec-path", "git-dir", "work-tree") and value is not None:
-            reader.cannot_tell(
-                OpaqueKind.ENVIRONMENT, f"git --{name} may run other programs", text_of(value)
-            )
-        elif name == "C" and value is not None:
-            shell_launch.moved(reader, value)
-        elif name == "p" and call.place.shown:
-            reader.cannot_tell(OpaqueKind.INTERACTIVE, "git starts a pager", "git -p")
-    for option in peeled.unknown:
-        reader.cannot_tell(OpaqueKind.COMMAND, "an option of git is not known", option)
-    if not peeled.command:
-        return
-    verb, rest = peeled.command[0], peeled.command[1:]
-    if verb.text is None or verb.text not in _GIT_PLAIN:
-        reader.cannot_tell(
-            OpaqueKind.COMMAND, "git may know this word as an alias or a program", text_of(verb)
-        )
-    _git_verb(reader, call, verb.text or "", rest)
-
-
-def _git_setting(reader: Reader, call: Call, value: Word) -> None:
-    text = text_of(value)
-    if value.text is not None and _GIT_SETTING.match(text):
-        return
-    setting = text.partition("=")[2]
-    reader.cannot_tell(OpaqueKind.ENVIRONMENT, "a git setting may run anything", text)
-    if setting:
-        reader.read_text(setting.lstrip("!"), call.place.within("git -c"))
-
-
-def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
-    texts = [text_of(word) for word in rest]
-    named = replace(call, program=f"git {verb}")
-    inner = replace(call, argv=[call.argv[0], *rest])
-    for word in rest:
-        if word.text and re.match(r"(ext|fd)::", word.text):
-            reader.cannot_tell(OpaqueKind.CODE, "git runs a program as a transport", word.text)
-            reader.read_text(
-                word.text.partition("::")[2].replace("%S", ""), call.place.within("git ext::")
-            )
-    options: dict[str, tuple[str, ...]] = {
-        "rebase": ("-x", "--exec"),
-        "clone": ("-u", "--upload-pack"),
-        "fetch": ("--upload-pack",),
-        "pull": ("--upload-pack",),
-        "ls-remote": ("--upload-pack", "--exec"),
-        "push": ("--receive-pack", "--exec"),
-        "archive": ("--exec",),
-        "grep": ("-O", "--open-files-in-pager"),
-        "difftool": ("-x", "--extcmd"),
-        "send-email": ("--smtp-server", "--to-cmd", "--cc-cmd"),
-        "filter-branch": (
-            "--tree-filter",
-            "--index-filter",
-            "--env-filter",
-            "--msg-filter",
-            "--commit-filter",
-            "--parent-filter",
-            "--tag-name-filter",
-            "--setup",
-        ),
-        "instaweb": ("-d", "-b", "--httpd", "--browser"),
-    }
-    for value in _values(inner, options.get(verb, ())):
-        shell_shells.run_word(reader, named, value)
-    if verb in ("clone", "init"):
-        for value in _values(inner, ("-c", "--config", "--template")):
-            _git_setting(reader, call, value)
-    if verb == "bisect" and texts[:1] == ["run"]:
-        shell_launch.start(reader, replace(call, program="git bisect run"), rest[1:])
-    elif verb == "submodule" and "foreach" in texts:
-        command = [
-            word
-            for word in rest[texts.index("foreach") + 1 :]
-            if text_of(word) not in ("--recursive", "-q")
-        ]
-        shell_launch.start(
-            reader, replace(call, program="git submodule foreach"), command, join=True
-        )
-    _git_asks(reader, verb, texts)
-
-
-def _git_asks(reader: Reader, verb: str, texts: list[str]) -> None:
-    """Say where git runs an editor, a tool, or what a file or setting tells."""
-    joined = " ".join(texts)
-    asks = {
-        "commit": not re.search(
-            r"(^| )(-[a-zA-Z]*[mFC]|--(message|file|no-edit|reuse-message|fixup|dry-run))", joined
-        )
-        or re.search(r"(^| )(-e|--edit|-[a-z]*p\b|--patch|--interactive)( |$)", joined) is not None,
-        "rebase": re.search(r"(^| )(-[a-z]*i|--interactive|--edit-todo)", joined) is not None,
-        "mergetool": True,
-        "difftool": True,
-        "instaweb": True,
-        "send-email": True,
-        "daemon": True,
-        "credential": True,
-        "filter-branch": True,
-        "filter-repo": True,
-        "add": re.search(r"(^| )(-[a-z]*[iep]\b|--(patch|interactive|edit))", joined) is not None,
-        "tag": re.search(r"(^| )-[as]\b", joined) is not None
-        and not re.search(r"-[a-z]*m|--message", joined),
-        "branch": "--edit-description" in texts,
-        "notes": bool({"edit", "add"} & set(texts)) and "-m" not in texts,
-        "config": bool(texts)
-        and not re.search(r"--(get|list|show)|(^| )(-l|list|get)\b", joined)
-        and not (len(texts) == 1 or _GIT_SETTING.match(texts[-2] if len(texts) > 1 else "")),
-    }.get(verb, False)
-    if asks:
-        reader.cannot_tell(
-            OpaqueKind.INTERACTIVE if verb != "config" else OpaqueKind.ENVIRONMENT,
-            f"git {verb} may run an editor, a tool or what a setting says",
-            verb,
-        )
 
 
 # --- single programs --------------------------------------------------------------------------
@@ -583,7 +388,7 @@ def _tar(reader: Reader, call: Call) -> None:
             reader.cannot_tell(OpaqueKind.CODE, "tar runs text that is not literal", word.raw)
         elif action.startswith("exec="):
             reader.read_text(action[5:], call.place.within("tar"))
-    for directory in _values(call, ("-C", "--directory")):
+    for directory in option_values(call, ("-C", "--directory")):
         shell_launch.moved(reader, directory)
     words = call.operands
     first = text_of(words[0]) if words else ""
@@ -667,7 +472,7 @@ def _package(reader: Reader, call: Call) -> None:
 
 def _database(reader: Reader, call: Call) -> None:
     """A client with `-c`/`-e` text runs SQL; without, it reads commands, shell escapes too."""
-    values = _values(call, ("-c", "--command", "-e", "--execute", "--eval", "-cmd"))
+    values = option_values(call, ("-c", "--command", "-e", "--execute", "--eval", "-cmd"))
     texts = [text_of(value) for value in values]
     if call.program.startswith("sqlite"):
         texts += [text_of(word) for word in call.operands[1:]]
@@ -701,7 +506,7 @@ def _database(reader: Reader, call: Call) -> None:
 
 
 def _gdb(reader: Reader, call: Call) -> None:
-    for value in _values(call, ("-ex", "-iex", "--eval-command", "--ex")):
+    for value in option_values(call, ("-ex", "-iex", "--eval-command", "--ex")):
         text = re.sub(r"^\s*(shell|!|python|call)\s*", "", text_of(value))
         reader.read_text(text, call.place.within("gdb"))
     for index, word in enumerate(call.operands):
@@ -738,9 +543,9 @@ def _openssl(reader: Reader, call: Call) -> None:
 def _scp(reader: Reader, call: Call) -> None:
     if any(text_of(word) in ("--server", "--sender", "-t", "-f") for word in call.operands):
         return
-    for value in _values(call, ("-o",)):
-        shell_launch.ssh_setting(reader, call, value)
-    for value in _values(call, ("-F",)):
+    for value in option_values(call, ("-o",)):
+        shell_remote.ssh_setting(reader, call, value)
+    for value in option_values(call, ("-F",)):
         reader.cannot_tell(
             OpaqueKind.ENVIRONMENT, f"{call.program} is given a configuration", text_of(value)
         )
@@ -788,7 +593,7 @@ def _fd(reader: Reader, call: Call) -> None:
 
 
 def _debugfs(reader: Reader, call: Call) -> None:
-    for value in _values(call, ("-R",)):
+    for value in option_values(call, ("-R",)):
         reader.opens_text(
             text_of(value).split()[-1] if text_of(value).split() else "", Access.READ, call.program
         )
@@ -820,7 +625,7 @@ def _dash_dash(reader: Reader, call: Call) -> None:
 
 
 _OWN: Final[dict[str, Callable[[Reader, Call], None]]] = {
-    "git": _git,
+    "git": shell_git.git,
     "tar": _tar,
     "gtar": _tar,
     "bsdtar": _tar,

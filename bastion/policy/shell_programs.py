@@ -7,7 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import shell_code, shell_escapes, shell_launch, shell_paths, shell_shells
+from bastion.policy import (
+    shell_code,
+    shell_escapes,
+    shell_launch,
+    shell_paths,
+    shell_remote,
+    shell_shells,
+)
 from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell_state import Call, Reader, literal, normalise, text_of
 from bastion.policy.shell_wrappers import Peeled, Wrapper, peel
@@ -149,6 +156,8 @@ def _one(reader: Reader, call: Call) -> None:
         shell_paths.list_paths(reader, call)
     elif program in ("busybox", "toybox", "sbase-box", "ubase-box"):
         _applet(reader, call)
+    elif program in shell_remote.REMOTES:
+        shell_remote.REMOTES[program](reader, call)
     elif program in shell_launch.LAUNCHERS:
         shell_launch.LAUNCHERS[program](reader, call)
     elif program in _OWN:

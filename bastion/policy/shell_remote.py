@@ -1,0 +1,224 @@
+"""Programs that run commands elsewhere: on other hosts, in containers, in other terminals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from bastion.policy import shell_shells
+from bastion.policy.facts import Access, OpaqueKind, Word
+from bastion.policy.shell_launch import start
+from bastion.policy.shell_state import Call, Reader, joined, names, text_of
+from bastion.policy.shell_wrappers import Peeled, Wrapper, peel
+
+_SSH: Final = Wrapper("bBcDeEFiIJlLmoOpPQRSwW", "46AaCfGgKkMNnqsTtVvXxYy")
+
+
+def ssh(reader: Reader, call: Call) -> None:
+    """Read ssh: its words are joined and given to a shell on the other host."""
+    rest, host, flags = call.operands, None, set[str]()
+    while rest:
+        peeled = peel(_SSH, rest)
+        _ssh_options(reader, call, peeled)
+        flags |= {name for name, _ in peeled.options}
+        rest = peeled.command
+        if host is not None or not rest:
+            break
+        host, rest = rest[0], rest[1:]
+        if rest and text_of(rest[0])[:1] != "-":
+            break
+    if host is None:
+        return
+    if (host.text is None and host.dynamic != "tilde") or (host.text or "").startswith("-"):
+        reader.cannot_tell(OpaqueKind.COMMAND, "ssh to a host that is not literal", host.raw)
+    named = replace(call, program=f"ssh {text_of(host)}")
+    if rest:
+        _ssh_command(reader, named, rest)
+    elif not flags & set("NVGQO"):
+        shell_shells.run_feed(reader, replace(call, program="ssh (a shell)"), call.place.feed)
+
+
+def _ssh_command(reader: Reader, call: Call, words: list[Word]) -> None:
+    for word in words if joined(words) is None else []:
+        if word.text is None:
+            shell_shells.run_word(reader, call, word)
+    reader.read_text(" ".join(text_of(word) for word in words), call.place.within(call.program))
+
+
+_SSH_RUNS: Final = names(
+    "proxycommand localcommand knownhostscommand pkcs11provider remotecommand match include "
+    "securitykeyprovider xauthlocation controlpath"
+)
+
+
+def _ssh_options(reader: Reader, call: Call, peeled: Peeled) -> None:
+    for option in peeled.unknown:
+        reader.cannot_tell(OpaqueKind.COMMAND, f"an option of {call.program} is not known", option)
+    for name, value in peeled.options:
+        if name == "o" and value is not None:
+            ssh_setting(reader, call, value)
+        elif name in ("F", "I") and value is not None and value.text not in ("none", "/dev/null"):
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, f"{call.program} is given a configuration", value.raw
+            )
+        elif name in ("S", "W") and call.program != "ssh" and value is not None:
+            start(reader, replace(call, program=f"{call.program} -S"), [value])
+        elif name in ("i", "E") and value is not None:
+            reader.opens(value, Access.READ if name == "i" else Access.WRITE, call.program)
+
+
+def ssh_setting(reader: Reader, call: Call, value: Word) -> None:
+    """Judge one `-o Name=value`."""
+    known = value.text if value.text is not None else value.prefix
+    match = re.match(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)", known, re.DOTALL)
+    if match is None or (value.text is None and not match.group(2) and match.end() == 0):
+        reader.cannot_tell(OpaqueKind.COMMAND, "an option of ssh is not literal", value.raw)
+        return
+    name, setting = match.group(1).lower(), match.group(2)
+    if name in _SSH_RUNS and setting.lower() != "none":
+        if value.text is None:
+            reader.cannot_tell(OpaqueKind.CODE, f"{name} runs text that is not literal", value.raw)
+        elif name.endswith("command"):
+            reader.read_text(setting, call.place.within(name))
+        else:
+            reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"{name} loads something", value.raw)
+
+
+_CONTAINER: Final = Wrapper(
+    "euwlavpcnHfsLh",
+    "ditqTPRx",
+    "env user workdir detach-keys env-file container namespace context cluster "
+    "kubeconfig host config log-level "
+    "filename pod-running-timeout index name volume publish network entrypoint label "
+    "hostname mount restart "
+    "platform memory cpus add-host device cap-add cap-drop security-opt ulimit tmpfs "
+    "link expose ip mac-address "
+    "pull gpus shm-size pid ipc uts userns cgroup-parent log-driver log-opt stop-signal "
+    "runtime dns expose "
+    "image overrides file project-name profile project-directory server token as "
+    "request-timeout health-cmd",
+    "interactive tty detach privileged rm init read-only quiet stdin no-deps build "
+    "no-TTY publish-all tls it",
+)
+_ENGINES: Final = names(
+    "docker podman kubectl oc nerdctl crictl docker-compose k3s lxc incus nomad ctr microk8s"
+)
+
+
+def container(reader: Reader, call: Call) -> None:
+    """Read `docker exec`, `kubectl exec` and their like."""
+    words = call.operands
+    verb = next(
+        (i for i, w in enumerate(words) if w.text in ("exec", "run", "create", "debug")), None
+    )
+    if any(
+        word.text is None and not word.prefix for word in words[: verb if verb is not None else 1]
+    ):
+        reader.cannot_tell(
+            OpaqueKind.COMMAND, f"what {call.program} is asked for is not literal", ""
+        )
+    if call.program in ("kubectl", "oc") and words and words[0].text == "edit":
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl edit starts an editor", "edit")
+    if verb is None or any(
+        word.text in ("delete", "get", "describe", "apply", "rm") for word in words[:verb]
+    ):
+        return
+    peeled = peel(_CONTAINER, words[verb + 1 :])
+    rest = peeled.command[1:]
+    again = (
+        peel(Wrapper("c", "itq", "container namespace", "stdin tty"), rest) if rest else Peeled()
+    )
+    command = again.command
+    verb_text = text_of(words[verb])
+    if text_of(words[0]) == "nomad":
+        command = rest
+    entry = peeled.option("entrypoint")
+    if entry is not None and entry.raw:
+        command = [entry, *command]
+    if command:
+        start(reader, replace(call, program=f"{call.program} {verb_text}"), command)
+    elif verb_text == "exec" and peeled.command:
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} exec without a command", "")
+
+
+def terminal(reader: Reader, call: Call) -> None:
+    """Read tmux and screen: commands for new windows, keys typed into others."""
+    texts = [text_of(word) for word in call.operands]
+    if call.program == "screen":
+        _screen(reader, call, texts)
+        return
+    reads = {
+        "ls",
+        "list-sessions",
+        "has-session",
+        "has",
+        "list-windows",
+        "lsw",
+        "list-panes",
+        "lsp",
+        "info",
+        "kill-session",
+        "kill-server",
+        "display-message",
+        "capture-pane",
+        "-V",
+        "show-options",
+        "show",
+    }
+    runs = {
+        "new-session",
+        "new",
+        "new-window",
+        "neww",
+        "split-window",
+        "splitw",
+        "run-shell",
+        "run",
+        "if-shell",
+        "if",
+        "respawn-pane",
+        "respawnp",
+        "respawn-window",
+        "respawnw",
+        "popup",
+        "display-popup",
+        "pipe-pane",
+        "pipep",
+    }
+    if any(text in reads for text in texts) and not any(text in runs for text in texts):
+        return
+    if any(word.text is None for word in call.operands):
+        reader.cannot_tell(OpaqueKind.CODE, "tmux is given words that are not literal", "tmux")
+    at = next((index for index, text in enumerate(texts) if text in runs), None)
+    tail = (
+        peel(Wrapper("cFnstxyel", "AdDEPXbIOhvkfaCZ"), call.operands[at + 1 :]).command
+        if at is not None
+        else []
+    )
+    text = joined(tail)
+    if text:
+        reader.read_text(text, call.place.within("tmux"))
+    else:
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, "tmux starts or drives a shell", "tmux")
+
+
+def _screen(reader: Reader, call: Call, texts: list[str]) -> None:
+    if any(re.fullmatch(r"-(ls|list|wipe|v|version|help)", text) for text in texts):
+        return
+    if "exec" in texts:
+        start(reader, call, call.operands[texts.index("exec") + 1 :])
+        return
+    peeled = peel(Wrapper("cehpsStTL", "aAdmDfinlOqrRUwxX"), call.operands)
+    if peeled.command and peeled.option("X") is None:
+        start(reader, call, peeled.command)
+    else:
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, "screen starts or drives a shell", "screen")
+
+
+REMOTES: Final[dict[str, Callable[[Reader, Call], None]]] = {
+    **dict.fromkeys(_ENGINES, container),
+    **dict.fromkeys(("ssh", "slogin"), ssh),
+    **dict.fromkeys(("tmux", "screen", "tmate"), terminal),
+}
