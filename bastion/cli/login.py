@@ -46,7 +46,9 @@ class Wish:
 
 @click.command()
 @click.argument("host", envvar="BASTION_HOST")
-@click.option("--port", "-p", default=2222, show_default=True, envvar="BASTION_PORT")
+@click.option(
+    "--port", "-p", default=2222, show_default=True, envvar="BASTION_PORT", help="Its port."
+)
 @click.option(
     "--host-ca",
     metavar="FILE|SHA256:…",
