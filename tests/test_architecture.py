@@ -18,7 +18,18 @@ SOURCES = sorted([*ROOT.glob("bastion/**/*.py"), *ROOT.glob("replay/**/*.py")])
 
 LINES = 400
 LONGER = {
-    # A guide, not a law: a file stands here with the lines it has when splitting it reads worse.
+    # A guide, not a law. One machine stays in one file, and so does one table of programs; these
+    # may be as long as they are, and no longer.
+    "bastion/gate/sftp.py": 450,
+    "bastion/policy/shell_code.py": 450,
+    "bastion/policy/shell_escapes.py": 700,
+    "bastion/policy/shell_launch.py": 500,
+    "bastion/policy/shell_lex.py": 450,
+    "bastion/policy/shell_parse.py": 700,
+    "bastion/policy/shell_shells.py": 550,
+    "bastion/policy/shell_wrappers.py": 450,
+    "bastion/ssh/channel.py": 420,
+    "bastion/ssh/drive.py": 420,
 }
 
 BANNED_WORDS = {"util", "utils", "helper", "helpers", "common", "manager", "info", "process", "do"}
@@ -29,6 +40,11 @@ PRIVATE_ASYNCSSH: set[str] = set()
 
 def shown(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def test_no_file_is_excused_that_is_small():
+    for name in LONGER:
+        assert len((ROOT / name).read_text().splitlines()) > LINES, f"{name} needs no excuse"
 
 
 def tracked() -> list[Path]:
