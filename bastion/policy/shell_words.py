@@ -121,6 +121,8 @@ def _alternatives(atoms: list[Atom], start: int) -> tuple[list[list[Atom]], int]
             if steps is not None:
                 return steps, index + 1
             if _spans(choices[0]):
+                if ("{", False) in choices[0]:
+                    raise UnreadableError("braces within a brace range")
                 return None
             # With neither a comma nor dots before it, this brace closes nothing.
             choices[-1].append(atom)
