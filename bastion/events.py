@@ -122,9 +122,7 @@ class Resolved:
     reason: str = ""
 
 
-Event = (
-    Opened | FromClient | ClientEof | Dialled | FromTarget | TargetEof | TargetExit | Resolved
-)
+Event = Opened | FromClient | ClientEof | Dialled | FromTarget | TargetEof | TargetExit | Resolved
 
 
 # --- effects: out of a gate -------------------------------------------------------------------
