@@ -83,7 +83,7 @@ def text(scene: Scene) -> str:
     ]
     for number, step in enumerate(steps(scene), 1):
         lines += ["", f"{number}. {step.title}", *_written(step)]
-    lines += ["", "ctrl-C ends it all and removes what it wrote.", ""]
+    lines += ["", "ctrl-C ends it all.", ""]
     return "\n".join(lines)
 
 
