@@ -6,6 +6,7 @@ would not swear to it notes. Both end in an opaque reading, never in a guess.
 
 from __future__ import annotations
 
+import abc
 import re
 from typing import Final
 
@@ -69,7 +70,7 @@ def ansi_c(body: str) -> str:
     return _ANSI.sub(decode, body).split("\0", 1)[0]
 
 
-class Lexer:
+class Lexer(abc.ABC):
     """Reads words at `pos`. The grammar of commands is added by `shell_parse.Parser`."""
 
     def __init__(self, text: str, depth: int = 0) -> None:
@@ -79,13 +80,13 @@ class Lexer:
         self.notes: list[Opaque] = []
 
     # Filled in by the parser: a `$(…)` holds whole commands.
+    @abc.abstractmethod
     def substitution_body(self) -> Sequence:
         """Parse commands up to and including `)`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def parse_inner(self, text: str) -> Sequence:
         """Parse a text of its own, as backquotes hold."""
-        raise NotImplementedError
 
     def note(self, kind: OpaqueKind, reason: str, raw: str = "") -> None:
         """Go on reading, but say that this cannot be told."""

@@ -7,6 +7,7 @@ async with nanoidp_server(tmp_path) as idp:
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import html
 import os
@@ -49,7 +50,7 @@ def free_port() -> int:
 
 
 @dataclass
-class RunningProvider:
+class RunningProvider(abc.ABC):
     """A provider that answers. `stop` and `start` make it go away and come back."""
 
     issuer: str
@@ -105,12 +106,13 @@ class RunningProvider:
         """Be `user`, open the verification page and refuse."""
         await self._decide_device(complete_url_or_code, user, agree=False)
 
+    @abc.abstractmethod
     async def _decide_device(self, complete_url_or_code: str, user: str, *, agree: bool) -> None:
-        raise NotImplementedError
+        """Decide as `user` at the verification page."""
 
+    @abc.abstractmethod
     async def log_in(self, browser: httpx2.AsyncClient, url: str, user: str) -> httpx2.Response:
         """Open the authorization URL as `user`, agree; gives the redirect back, not followed."""
-        raise NotImplementedError
 
 
 class Nanoidp(RunningProvider):
