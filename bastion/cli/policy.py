@@ -24,6 +24,7 @@ from bastion.model import (
     Identity,
     Request,
     ShellRequest,
+    SubsystemRequest,
     Target,
     visible,
 )
@@ -132,6 +133,7 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--sftp", metavar="OPERATION", help="A file operation; its paths are the words.")
 @click.option("--forward", metavar="KIND", help="A forward; HOST:PORT is the word.")
 @click.option("--shell", is_flag=True, help="An interactive shell; no words.")
+@click.option("--subsystem", metavar="NAME", help="A subsystem; no words.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.argument("command", nargs=-1)
 def explain(
@@ -147,6 +149,7 @@ def explain(
     sftp: str | None,
     forward: str | None,
     shell: bool,
+    subsystem: str | None,
     as_json: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -169,7 +172,7 @@ def explain(
     place = Target(
         name=target, labels=MappingProxyType(dict(_pairs(labels))), dialect=Dialect(dialect)
     )
-    request = ShellRequest() if shell else _request(command, sftp, forward)
+    request: Request = ShellRequest() if shell else _request(command, sftp, forward, subsystem)
     verdict = decide(found, identity, place, login, request)
     if as_json:
         click.echo(json.dumps(_plain(verdict, identity), indent=2))
@@ -178,7 +181,11 @@ def explain(
     sys.exit(STATUS[verdict.action])
 
 
-def _request(words: tuple[str, ...], sftp: str | None, forward: str | None) -> Request:
+def _request(
+    words: tuple[str, ...], sftp: str | None, forward: str | None, subsystem: str | None
+) -> Request:
+    if subsystem is not None:
+        return SubsystemRequest(subsystem)
     if not words and forward is None:
         raise click.UsageError("give a COMMAND, behind --")
     try:

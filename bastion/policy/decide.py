@@ -56,12 +56,13 @@ from bastion.policy.match import (
     match_file,
     match_forward,
     match_reading,
+    match_session,
     match_use,
 )
 from bastion.policy.rules import Grant, Policy, Verdict
 from bastion.policy.schema import ShellMode
 from bastion.policy.shell import read
-from bastion.policy.show import parse_lines, show_file, show_forward
+from bastion.policy.show import parse_lines, show_file, show_forward, show_session
 
 _HARMLESS_FILES: Final = frozenset({FileOperation.REALPATH, FileOperation.STATVFS})
 """What every file client needs before it can name a path; shows no content."""
@@ -93,9 +94,9 @@ def _decide(
         case ExecRequest():
             return _exec(grants, features, target, request)
         case ShellRequest():
-            return _shell(features, request)
+            return _shell(grants, features, request)
         case SubsystemRequest():
-            return _subsystem(features, request)
+            return _subsystem(grants, features, request)
         case FileRequest():
             return _file(grants, features, request)
         case ForwardRequest():
@@ -231,8 +232,9 @@ def _file_server(grants: Sequence[Grant], features: Features, reading: Reading) 
     if not features.files:
         return not_granted("files", "Copying files is")
     terms = join_terms(grants, lambda grant: grant.session.files)
-    # What is opaque in it are patterns among its paths, and those are the file gate's to match.
-    judgement = judge(replace(terms, approve=()), lambda rule: match_reading(rule, reading))
+    # Which paths need approval, and what patterns among them stand for, is the file gate's to ask.
+    named = tuple(replace(rule, opens=(), opaque=()) for rule in terms.approve)
+    judgement = judge(replace(terms, approve=named), lambda rule: match_reading(rule, reading))
     judgement.note_unclear(terms)
     verdict = judgement.ended()
     return verdict if SEVERITY[verdict.action] else _TRANSFER
@@ -241,7 +243,18 @@ def _file_server(grants: Sequence[Grant], features: Features, reading: Reading) 
 # --- shells, subsystems -----------------------------------------------------------------------
 
 
-def _shell(features: Features, request: ShellRequest) -> Verdict:
+def _session(
+    grants: Sequence[Grant], request: ShellRequest | SubsystemRequest, granted: Verdict
+) -> Verdict:
+    """What the rules say of a shell or subsystem that is granted."""
+    verdict = judge(join_terms(grants, lambda _: True), lambda rule: match_session(rule, request))
+    ended = verdict.ended()
+    return replace(
+        ended if ended.action is not Action.ALLOW else granted, parse=(show_session(request),)
+    )
+
+
+def _shell(grants: Sequence[Grant], features: Features, request: ShellRequest) -> Verdict:
     if features.shell is ShellMode.NONE:
         return not_granted("shell", "An interactive shell is")
     if features.shell is ShellMode.GATED:
@@ -252,20 +265,24 @@ def _shell(features: Features, request: ShellRequest) -> Verdict:
         )
     if request.pty and not features.pty:
         return not_granted("pty", "A terminal is")
-    return Verdict(
-        Action.ALLOW,
-        "shell-ungated",
-        "The policy lets interactive shells through here: recorded, but not gated.",
-    )
+    return _session(grants, request, _UNGATED)
 
 
-def _subsystem(features: Features, request: SubsystemRequest) -> Verdict:
+_UNGATED: Final = Verdict(
+    Action.ALLOW,
+    "shell-ungated",
+    "The policy lets interactive shells through here: recorded, but not gated.",
+)
+_NAMED: Final = Verdict(Action.ALLOW, "subsystem", "The policy names this subsystem.")
+
+
+def _subsystem(grants: Sequence[Grant], features: Features, request: SubsystemRequest) -> Verdict:
     if request.name == "sftp" and features.files:
-        return _TRANSFER
+        return _session(grants, request, _TRANSFER)
     if request.name == "sftp":
         return not_granted("files", "Copying files is")
     if request.name in features.subsystems:
-        return Verdict(Action.ALLOW, "subsystem", "The policy names this subsystem.")
+        return _session(grants, request, _NAMED)
     return not_granted("subsystem", f"The subsystem {visible(request.name, limit=100)} is")
 
 

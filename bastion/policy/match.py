@@ -13,6 +13,8 @@ from bastion.model import (
     FileRequest,
     ForwardKind,
     ForwardRequest,
+    ShellRequest,
+    SubsystemRequest,
     visible,
 )
 from bastion.policy.facts import Access, Opaque, PathUse, Reading, SimpleCommand, Word
@@ -35,7 +37,7 @@ from bastion.policy.schema import (
     PathAccess,
     compile_text,
 )
-from bastion.policy.show import show_command, show_file, show_forward, show_use
+from bastion.policy.show import show_command, show_file, show_forward, show_session, show_use
 
 _SEARCHERS: Final = ("ack", "ag", "egrep", "fgrep", "grep", "rg", "rgrep")
 _COPIERS: Final = ("7z", "cp", "cpio", "ln", "mount", "mv", "pax", "rsync", "scp", "tar", "zip")
@@ -255,7 +257,19 @@ def covers_opaque(rule: Rule, opaque: Opaque, raw: str) -> bool:
     )
 
 
-# --- files, forwards --------------------------------------------------------------------------
+# --- sessions, files, forwards ----------------------------------------------------------------
+
+
+def match_session(rule: Rule, request: ShellRequest | SubsystemRequest) -> Found:
+    """A rule against an interactive shell, or a subsystem by its name."""
+    pattern = rule.session
+    if pattern is None:
+        return NOTHING
+    if isinstance(request, ShellRequest):
+        found = pattern.shell
+    else:
+        found = any(matches_name(request.name, glob) for glob in pattern.subsystem)
+    return Found(Match.YES if found else Match.NO, show_session(request))
 
 
 def match_file(rule: Rule, request: FileRequest) -> Found:

@@ -15,12 +15,14 @@ from bastion.model import (
     FileRequest,
     ForwardKind,
     ForwardRequest,
+    ShellRequest,
+    SubsystemRequest,
     visible,
 )
 from bastion.policy.actions import Action
 from bastion.policy.document import Document, Path, in_file_order
 from bastion.policy.globs import Match
-from bastion.policy.match import Found, match_file, match_forward, match_reading
+from bastion.policy.match import Found, match_file, match_forward, match_reading, match_session
 from bastion.policy.rules import ApprovalTerms, Grant, Policy, Role, Rule
 from bastion.policy.schema import (
     NAME,
@@ -139,6 +141,7 @@ class _Reader:
             text=compile_text(section.text) if section.text is not None else None,
             file=section.file,
             forward=section.forward,
+            session=section.session,
             approval=self._terms(section.approval, (*path, "approval")),
         )
         self._check_rule(rule, path)
@@ -147,10 +150,11 @@ class _Reader:
 
     def _check_rule(self, rule: Rule, path: Path) -> None:
         named = (rule.command, rule.opens, rule.downloads_run, rule.opaque, rule.text)
-        if not any((*named, rule.file, rule.forward)):
+        session = rule.session is not None and (rule.session.shell or rule.session.subsystem)
+        if not any((*named, rule.file, rule.forward, session)):
             self._fault(
                 f"`{rule.name}` names nothing to match: give it command, opens, downloads_run,"
-                " opaque, text, file or forward",
+                " opaque, text, file, forward or session",
                 *path,
                 key=True,
             )
@@ -173,9 +177,10 @@ class _Reader:
                 except ValueError as error:
                     self._fault(str(error), *place)
                     continue
-                shown = example if isinstance(example, str) else example.file or example.forward
                 self.tested.append(
-                    Tested(rule.name, kind, shown or "", found.match, self._document.place(*place))
+                    Tested(
+                        rule.name, kind, _shown(example), found.match, self._document.place(*place)
+                    )
                 )
 
     # --- grants -------------------------------------------------------------------------------
@@ -285,11 +290,25 @@ def _failed(tested: Tested) -> Fault:
 def _apply(rule: Rule, example: str | ExampleSection) -> Found:
     if isinstance(example, str):
         return match_reading(rule, read(example, Dialect.BASH))
-    if example.file is not None and example.forward is None:
+    if len(example.model_dump(exclude_defaults=True)) != 1:
+        raise ValueError(
+            "an example is a command line, or has one of `file`, `forward`, `shell`, `subsystem`"
+        )
+    if example.file is not None:
         return match_file(rule, parse_file(example.file))
-    if example.forward is not None and example.file is None:
+    if example.forward is not None:
         return match_forward(rule, parse_forward(example.forward))
-    raise ValueError("an example is a command line, or has one of `file` and `forward`")
+    if example.subsystem is not None:
+        return match_session(rule, SubsystemRequest(example.subsystem))
+    return match_session(rule, ShellRequest())
+
+
+def _shown(example: str | ExampleSection) -> str:
+    if isinstance(example, str):
+        return example
+    if example.subsystem is not None:
+        return f"subsystem {example.subsystem}"
+    return "shell" if example.shell else example.file or example.forward or ""
 
 
 _WAYS = {FileOperation.READ: Direction.DOWNLOAD, FileOperation.WRITE: Direction.UPLOAD}

@@ -14,6 +14,7 @@ from bastion.policy.schema import (
     ForwardPattern,
     OpaquePattern,
     OpenPattern,
+    SessionPattern,
     SessionSection,
     TargetsSection,
 )
@@ -65,6 +66,7 @@ class Rule:
     """A compiled re2 pattern."""
     file: tuple[FilePattern, ...] = ()
     forward: tuple[ForwardPattern, ...] = ()
+    session: SessionPattern | None = None
     approval: ApprovalTerms | None = None
 
 

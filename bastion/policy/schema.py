@@ -189,6 +189,13 @@ class ForwardPattern(Section):
     to: OneOrMany[Glob] = ("*",)
 
 
+class SessionPattern(Section):
+    """Whole sessions: an interactive shell, subsystems by name (sftp is one). Any is enough."""
+
+    shell: Present = False
+    subsystem: OneOrMany[Glob] = ()
+
+
 class ExampleSection(Section):
     """An example that is not a command line."""
 
@@ -196,6 +203,9 @@ class ExampleSection(Section):
     """`OPERATION PATH [OTHER_PATH]`, for instance `write /etc/motd`."""
     forward: str | None = None
     """`KIND HOST:PORT`, for instance `direct-tcpip db:5432`."""
+    shell: Present = False
+    subsystem: str | None = None
+    """A subsystem's name, for instance `sftp`."""
 
 
 def _shape(value: object) -> str:
@@ -238,6 +248,7 @@ class RuleSection(Section):
     text: Regex | None = None
     file: OneOrMany[FilePattern] = ()
     forward: OneOrMany[ForwardPattern] = ()
+    session: SessionPattern | None = None
     approval: ApprovalSection | None = None
     examples: ExamplesSection
 

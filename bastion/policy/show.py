@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from bastion.model import Direction, FileRequest, ForwardRequest, visible
+from bastion.model import (
+    Direction,
+    FileRequest,
+    ForwardRequest,
+    ShellRequest,
+    SubsystemRequest,
+    visible,
+)
 from bastion.policy.facts import Access, PathUse, Reading, SimpleCommand, Word
 
 MAX_PARSE_LINES: Final = 200
@@ -44,6 +51,13 @@ def show_file(request: FileRequest) -> str:
     other = f" {visible(request.other_path)}" if request.other_path else ""
     way = f" ({request.direction})" if request.direction is not Direction.NONE else ""
     return f"{request.protocol}: {request.operation} {visible(request.path)}{other}{way}"
+
+
+def show_session(request: ShellRequest | SubsystemRequest) -> str:
+    """A shell or a subsystem on one line."""
+    if isinstance(request, SubsystemRequest):
+        return f"subsystem {visible(request.name)}"
+    return "interactive shell" + " on a terminal" * request.pty
 
 
 def show_forward(request: ForwardRequest) -> str:

@@ -54,7 +54,9 @@ APPROVE = POLICY.replace("      approve: [held]\n", "      approve: [held, held-
     file: {path: "**", operation: [read]}
     forward: {kind: [direct-tcpip, direct-streamlocal, tcpip-forward, agent, x11], to: "*"}
     session: {shell: true, subsystem: greet}
-    examples: {match: [cat x, {forward: "direct-tcpip db:1"}], no_match: [ls]}
+    examples:
+      match: [cat x, {forward: "direct-tcpip db:1"}, {shell: true}, {subsystem: greet}]
+      no_match: [ls, {subsystem: sftp}]
 """,
     1,
 )
