@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from bastion.cli.main import bastion
 from bastion.demo.scene import Scene
@@ -39,8 +41,11 @@ def commands(text):
 def test_help_is_as_printed(command, shown):
     words = shlex.split(command)
     assert words[0] == "bastion"
-    real = CliRunner().invoke(bastion, [*words[1:], "--help"], prog_name="bastion")
-    assert (real.exit_code, shown.strip()) == (0, real.output.strip())
+    # Its own process: click keeps what the first caller of a command in this one asked for.
+    program = [sys.executable, "-m", *words, "--help"]
+    wide = {**os.environ, "COLUMNS": "80"}
+    real = subprocess.run(program, capture_output=True, text=True, check=True, env=wide)
+    assert shown.strip() == real.stdout.strip()
 
 
 def test_the_quick_start_shows_what_the_demo_prints():

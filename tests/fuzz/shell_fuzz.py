@@ -189,14 +189,22 @@ def _wrapped(line: str, chance: random.Random) -> str:
     return template.replace("@", quoted).replace("%", line)
 
 
+@contextlib.contextmanager
+def _small_files() -> Iterator[None]:
+    """A line in a loop fills no disk: children inherit the limit. Ours is given back."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def fuzz(count: int, seed: int, *, show: bool = False) -> tuple[Figures, list[str]]:
     """Run lines until `count` of them executed a stub."""
     figures = Figures()
     wrong: list[str] = []
-    # A line in a loop fills no disk; children inherit the limit.
-    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, most))
-    with tempfile.TemporaryDirectory() as folder:
+    with _small_files(), tempfile.TemporaryDirectory() as folder:
         sandbox = Sandbox(Path(folder))
         for line in lines(seed):
             if figures.executing >= count:
