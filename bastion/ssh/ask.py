@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bastion.errors import BastionError, StoreError
-from bastion.events import Ask, Outcome
+from bastion.events import Ask, Outcome, Resolved
 from bastion.model import Request, visible
 from bastion.policy.approvals import Question
 from bastion.policy.rules import ApprovalTerms, Verdict
@@ -99,29 +99,32 @@ async def ask_once(
     request: Request,
     verdict: Verdict,
     tell: Callable[[str], None],
-) -> tuple[Outcome, str]:
+) -> Resolved:
     """Ask about something that has no drive yet (a forward, an agent); cancelling withdraws."""
     terms = verdict.approval or ApprovalTerms()
-    answer: asyncio.Future[tuple[Outcome, str]] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[Resolved] = asyncio.get_running_loop().create_future()
+    clock = session.services.clock
 
     def on_end(outcome: Outcome, names: tuple[str, ...], reason: str) -> None:
         if not answer.done():
-            answer.set_result((outcome, reason))
+            answer.set_result(Resolved(clock(), 0, outcome, names, reason))
 
     approvals = session.services.approvals
     question = _question(session, place, channel, request, verdict, terms)
     try:
         approval = approvals.ask(question, terms, on_end)
     except BastionError as error:
-        return Outcome.WITHDRAWN, str(error)
+        return Resolved(clock(), 0, Outcome.WITHDRAWN, (), str(error))
     tell(waiting_text(approval, verdict, terms))
 
-    def session_ended(_reason: object) -> None:
+    def session_ended(_text: str) -> None:
         answer.cancel()
 
-    session.endings.append(session_ended)
+    not_at_end = session.at_end(session_ended)
     try:
         return await answer
     except asyncio.CancelledError:
-        approvals.withdraw(approval, session.services.clock())
+        approvals.withdraw(approval, clock())
         raise
+    finally:
+        not_at_end()

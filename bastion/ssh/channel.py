@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import asyncssh
 from bastion.errors import BastionError
 from bastion.events import EndReason, Exit, Outcome, Stream
 from bastion.gate.choose import choose
-from bastion.gate.words import refusal
+from bastion.gate.words import refusal, unresolved
 from bastion.model import (
     EXIT_REFUSED,
     ExecRequest,
@@ -28,7 +29,7 @@ from bastion.ssh.connection import BastionConnection
 from bastion.ssh.dialler import X11, Dialler, Terminal
 from bastion.ssh.drive import Drive
 from bastion.ssh.record import Record, request_text
-from bastion.ssh.session import Place, Session, locked
+from bastion.ssh.session import Place, Session, closed_to, deadline_of
 
 TERM_LIMIT = 64
 """Characters of TERM that are kept; it goes into the cast's header and to the target."""
@@ -76,7 +77,9 @@ class ClientEnd:
             return
         if ended.signal:
             self._chan.exit_with_signal(
-                ended.signal, ended.core_dumped, visible(ended.message, limit=200)
+                visible(ended.signal, limit=40),
+                ended.core_dumped,
+                visible(ended.message, limit=200),
             )
         else:
             self._chan.exit(ended.status)
@@ -113,6 +116,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._refused = ""
         self._x11: X11 | None = None
         self._agent = False
+        self._asking: asyncio.Task[object] | None = None
         self._full = False
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -162,7 +166,11 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         return allowed
 
     async def _permit(self, request: ForwardRequest) -> bool:
-        return await permit(self._session, self._place, self._id, request, self.tell)
+        self._asking = asyncio.current_task()
+        try:
+            return await permit(self._session, self._place, self._id, request, self.tell)
+        finally:
+            self._asking = None
 
     # --- the request ----------------------------------------------------------------------------
 
@@ -182,7 +190,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         """Accept the request itself, so that a refusal can be told on stderr with its status."""
         self._request = request
         session, place = self._session, self._place
-        self._refused = locked(session, place.target.name)
+        self._refused = closed_to(session, place)
         try:
             gate, text = choose(
                 request, place.target.dialect, lambda asked: session.verdict(place, asked)
@@ -306,18 +314,11 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         """The client closed the channel, or we did."""
         self._chan = None
         self._unwatch()
+        if self._asking is not None:
+            self._asking.cancel()  # nobody is asked any more for a channel that is gone
         if self._drive is not None:
             self._drive.client_left()
             self._session.drives.discard(self._drive)
-
-
-def deadline_of(session: Session, place: Place) -> float | None:
-    """When the grant's own time on this target is over, seconds since the epoch."""
-    policy = session.services.policy()
-    features = grant_for(policy, session.identity, place.target, place.login)
-    if features is None or features.deadline is None:
-        return None
-    return session.started_at + features.deadline
 
 
 def open_record(
@@ -393,9 +394,16 @@ async def permit(
     )
     services.ledger.verdict(session.id, channel, text, verdict, services.clock())
     if verdict.action is Action.APPROVE:
-        outcome, reason = await ask_once(session, place, channel, request, verdict, tell)
-        session.note("approval", channel=channel, outcome=outcome.value, reason=reason)
-        return outcome is Outcome.GRANTED and session.ended is None
+        answer = await ask_once(session, place, channel, request, verdict, tell)
+        outcome, by = answer.outcome.value, list(answer.by)
+        session.note("approval", channel=channel, outcome=outcome, by=by, reason=answer.reason)
+        if answer.outcome is not Outcome.GRANTED:
+            tell(unresolved(answer, verdict))
+            return False
+        closed = closed_to(session, place)
+        if closed:
+            tell(closed)
+        return not closed
     if verdict.action is Action.DENY:
         tell(refusal(verdict))
     return verdict.action is Action.ALLOW

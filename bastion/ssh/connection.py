@@ -1,16 +1,14 @@
 """asyncssh's server connection, with the checks and the audit that it leaves to us.
 
-The only file that overrides asyncssh's own packet handlers. Three things need it: a certificate is
-judged whole, not by its CA key alone; every message that asks for something leaves an audit line,
-also the unknown ones (invariant 11); and the transport's back-pressure reaches the channels, for
-asyncssh does nothing with it (a client with a huge window and a stalled TCP would fill memory).
+With `bastion.target.bounded` the only place that overrides asyncssh's own packet handlers. Two
+things need it: a certificate is judged whole, not by its CA key alone; and every message that asks
+for something leaves an audit line, also the unknown ones (invariant 11).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import asyncssh
 from asyncssh.constants import (
@@ -18,17 +16,22 @@ from asyncssh.constants import (
     MSG_CHANNEL_OPEN,
     MSG_CHANNEL_REQUEST,
     MSG_GLOBAL_REQUEST,
+    MSG_USERAUTH_REQUEST,
 )
 from asyncssh.packet import SSHPacket
 
 from bastion.identity.certificates import VerifiedCertificate
 from bastion.model import visible
+from bastion.target.bounded import BoundedConnection
 
-REPLY_LIMIT = 4 * 1024 * 1024
-"""Unsent bytes at which a client is not read any more: it asks for answers and takes none."""
-
-NAME_LIMIT = 100
+NAME_LIMIT: Final = 100
 """Characters of a request's name that are kept: a client may send 256 KB of it."""
+
+QUEUE_LIMIT: Final = 100
+"""Requests that may wait on one channel: a client that asks on while people decide is cut off."""
+
+ENVIRONMENT_LIMIT: Final = 64 * 1024
+"""Bytes of environment that a channel keeps: a client may send 256 KB in each of any number."""
 
 _QUIET = frozenset({"keepalive@openssh.com", "window-change"})
 """Asked every few seconds: a window change is in the cast, a keepalive asks for nothing."""
@@ -51,18 +54,18 @@ class Owner(Protocol):
     def note(self, kind: str, **fields: object) -> None:
         """An audit line."""
 
+    def no_room(self) -> str:
+        """Why no further channel may be opened, or ""."""
 
-class BastionConnection(asyncssh.SSHServerConnection):
+
+class BastionConnection(BoundedConnection, asyncssh.SSHServerConnection):
     """One connection of a client; `owner` is the BastionServer made for it."""
 
     _owner: Any
     """An `Owner`."""
-    _transport: asyncio.Transport
 
     def __init__(self, *args: Any, **arguments: Any) -> None:
         super().__init__(*args, **arguments)
-        self._stalled_listeners: set[Callable[[bool], None]] = set()
-        self.stalled = False
         self._proven: object = None
         self._tries = 0
 
@@ -94,13 +97,8 @@ class BastionConnection(asyncssh.SSHServerConnection):
         self, username: str, key_data: bytes, msg: bytes, signature: bytes
     ) -> bool:
         """Accept a key; `proven` is set only after its signature held, never for an offer."""
-        self._tries += 1
         self._proven = None
         self._offered = None
-        if self._tries > self._owner.auth_tries:
-            raise asyncssh.DisconnectError(
-                asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many authentication failures"
-            )
         accepted = await super().validate_public_key(username, key_data, msg, signature)
         if accepted and msg:
             self._proven = self._offered
@@ -110,6 +108,15 @@ class BastionConnection(asyncssh.SSHServerConnection):
     def proven(self) -> object:
         """What the last public-key authentication proved: a VerifiedCertificate, a key, or None."""
         return self._proven
+
+    def _counted_userauth(self, pkttype: int, pktid: int, packet: SSHPacket) -> Any:
+        """Whatever the method: each try costs the provider or us something."""
+        self._tries += 1
+        if not self._auth_complete and self._tries > self._owner.auth_tries:
+            raise asyncssh.DisconnectError(
+                asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many authentication failures"
+            )
+        return super()._process_userauth_request(pkttype, pktid, packet)
 
     # --- every message leaves an event -----------------------------------------------------------
 
@@ -121,40 +128,28 @@ class BastionConnection(asyncssh.SSHServerConnection):
 
     def _audited_channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         self._owner.note("channel-open", type=_peek_name(packet))
-        super()._process_channel_open(pkttype, pktid, packet)
+        self._check_open(pkttype, pktid, packet)
+
+    def _process_channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        full = self._owner.no_room()
+        if full:
+            packet.get_string()
+            number = packet.get_uint32()
+            self.send_channel_open_failure(number, asyncssh.OPEN_RESOURCE_SHORTAGE, full, "")
+        else:
+            super()._process_channel_open(pkttype, pktid, packet)
 
     _packet_handlers: ClassVar[Any] = {  # type: ignore[misc]
-        **asyncssh.SSHServerConnection._packet_handlers,
+        **BoundedConnection._packet_handlers,
         MSG_GLOBAL_REQUEST: _audited_global_request,
         MSG_CHANNEL_OPEN: _audited_channel_open,
+        MSG_USERAUTH_REQUEST: _counted_userauth,
     }
 
-    # --- back-pressure ----------------------------------------------------------------------------
-
-    def watch(self, listener: Callable[[bool], None]) -> Callable[[], None]:
-        """Tell `listener` when the client's connection stops or starts taking bytes."""
-        self._stalled_listeners.add(listener)
-        return lambda: self._stalled_listeners.discard(listener)
-
-    def pause_writing(self) -> None:
-        """The transport's buffer is full."""
-        self._set_stalled(True)
-
-    def resume_writing(self) -> None:
-        """The transport's buffer is empty again."""
-        self._set_stalled(False)
-
-    def _set_stalled(self, stalled: bool) -> None:
-        self.stalled = stalled
-        for listener in tuple(self._stalled_listeners):
-            listener(stalled)
-
-    def data_received(self, data: bytes, datatype: int | None = None) -> None:
-        """Take bytes of the client, unless it does not take ours."""
-        super().data_received(data, datatype)
-        transport = self._transport
-        if transport and self.stalled and transport.get_write_buffer_size() > REPLY_LIMIT:
-            self.abort()
+    @property
+    def channel_count(self) -> int:
+        """Channels that are open or being opened, of every kind."""
+        return len(self._channels)
 
 
 class AuditedChannel(asyncssh.SSHServerChannel[bytes]):
@@ -166,6 +161,8 @@ class AuditedChannel(asyncssh.SSHServerChannel[bytes]):
         name = _peek_name(packet)
         if name not in _QUIET and self._session is not None:
             self._session.requested(name)
+        if len(self._request_queue) >= QUEUE_LIMIT:
+            raise asyncssh.ProtocolError("Too many requests wait on one channel")
         super()._process_request(pkttype, pktid, packet)
 
     def _patient_close(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
@@ -200,6 +197,15 @@ class AuditedChannel(asyncssh.SSHServerChannel[bytes]):
         command = packet.get_string().decode("utf-8", "surrogateescape")
         packet.check_end()
         return bool(self._start_session(command=command))
+
+    def _process_env_request(self, packet: SSHPacket) -> bool:
+        """Kept within bounds; which of it reaches the target is decided later."""
+        self._environment_bytes += len(packet.get_remaining_payload())
+        if self._environment_bytes > ENVIRONMENT_LIMIT:
+            return False
+        return super()._process_env_request(packet)
+
+    _environment_bytes = 0
 
     def _process_x11_req_request(self, packet: SSHPacket) -> bool | None:
         """X11 waits for its verdict before asyncssh makes a listener."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any, Final
 
 import asyncssh
 
@@ -15,11 +18,15 @@ from bastion.model import (
     Secret,
     ShellRequest,
     SubsystemRequest,
+    visible,
 )
-from bastion.ssh.drive import Drive
+from bastion.ssh.drive import Drive, TargetEnd
 from bastion.ssh.session import Place, Session
 from bastion.target.channel import TargetForward, TargetSession, TargetUnixForward
 from bastion.target.dial import TargetConnection
+
+OPEN_SECONDS: Final = 30.0
+"""How long the other side may take to open a channel and accept its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +71,19 @@ class Dialler:
         if self._place.target.host == "":
             raise DialError(f"there is no target {self._place.target.name}.")
         connection, secrets = await self._session.connection_to(self._place, self.agent_path)
-
+        name = self._place.target.name
         try:
             if isinstance(request, ForwardRequest):
                 await self._open_forward(connection, request, drive)
             else:
                 await self._open_session(connection, request, drive, secrets)
+        except TimeoutError:
+            raise DialError(f"target {name} did not open the channel in time.") from None
         except asyncssh.ChannelOpenError as error:
-            name = self._place.target.name
-            raise DialError(f"target {name} refused it: {error.reason}.") from error
+            said = visible(error.reason, limit=200)
+            raise DialError(f"target {name} refused it: {said}.") from error
         except (OSError, asyncssh.Error) as error:
-            raise DialError(f"target {self._place.target.name} broke off.") from error
+            raise DialError(f"target {name} broke off.") from error
         except UnicodeEncodeError as error:
             raise DialError("the command has bytes that are not UTF-8.") from error
 
@@ -86,49 +95,43 @@ class Dialler:
         secrets: tuple[Secret, ...],
     ) -> None:
         assert connection.connection is not None
-
-        def factory() -> TargetSession:
-            side = TargetSession(drive, connection, lambda: drive.attach(side, secrets))
-            self._target = side
-            return side
-
-        terminal, x11 = self._terminal, self._x11
-        await connection.connection.create_session(
-            factory,
-            request.command if isinstance(request, ExecRequest) else None,
-            subsystem=request.name if isinstance(request, SubsystemRequest) else None,
-            env=[f"{name}={value}" for name, value in self._environment.items()],
-            send_env=(),
-            request_pty="force" if terminal else False,
-            term_type=terminal.term if terminal else None,
-            term_size=terminal.size if terminal else (),
-            term_modes=terminal.modes if terminal else {},
-            x11_forwarding=x11 is not None and bool(x11.display),
-            x11_display=x11.display if x11 else None,
-            x11_auth_path=x11.authority_path if x11 else None,
-            x11_single_connection=x11.single if x11 else False,
-            encoding=None,
-        )
         assert isinstance(request, ExecRequest | ShellRequest | SubsystemRequest)
+        side = TargetSession(drive, connection, lambda: drive.attach(side, secrets))
+        self._target = side
+        terminal, x11 = self._terminal, self._x11
+        await _opened(
+            side,
+            connection.connection.create_session(
+                lambda: side,
+                request.command if isinstance(request, ExecRequest) else None,
+                subsystem=request.name if isinstance(request, SubsystemRequest) else None,
+                env=[f"{name}={value}" for name, value in self._environment.items()],
+                send_env=(),
+                request_pty="force" if terminal else False,
+                term_type=terminal.term if terminal else None,
+                term_size=terminal.size if terminal else (),
+                term_modes=terminal.modes if terminal else {},
+                x11_forwarding=x11 is not None and bool(x11.display),
+                x11_display=x11.display if x11 else None,
+                x11_auth_path=x11.authority_path if x11 else None,
+                x11_single_connection=x11.single if x11 else False,
+                encoding=None,
+            ),
+        )
+        if self._terminal is not None and self._terminal is not terminal:
+            side.resize(*self._terminal.size)  # the window changed meanwhile
 
     async def _open_forward(
         self, connection: TargetConnection, request: ForwardRequest, drive: Drive
     ) -> None:
-        assert connection.connection is not None
+        ssh = connection.connection
+        assert ssh is not None
         if request.kind is ForwardKind.DIRECT_STREAMLOCAL:
-
-            def unix_factory() -> TargetUnixForward:
-                side = TargetUnixForward(drive, connection, lambda: drive.attach(side))
-                return side
-
-            await connection.connection.create_unix_connection(unix_factory, request.host)
-            return
-
-        def factory() -> TargetForward:
-            side = TargetForward(drive, connection, lambda: drive.attach(side))
-            return side
-
-        await connection.connection.create_connection(factory, request.host, request.port)
+            unix = TargetUnixForward(drive, connection, lambda: drive.attach(unix))
+            await _opened(unix, ssh.create_unix_connection(lambda: unix, request.host))
+        else:
+            tcp = TargetForward(drive, connection, lambda: drive.attach(tcp))
+            await _opened(tcp, ssh.create_connection(lambda: tcp, request.host, request.port))
 
     # --- what rides on a session channel beside its bytes ---------------------------------------
 
@@ -151,3 +154,19 @@ class Dialler:
         if self._target is not None:
             self._target.send_break(milliseconds)
         return self._target is not None
+
+
+async def _opened(side: TargetEnd, opening: Coroutine[Any, Any, object]) -> None:
+    """Wait until the target has opened the channel.
+
+    Whoever gives up (the channel ended, the time is over) closes it all the same, for a target
+    may already run what was asked. asyncssh leaves a cancelled one open, so it is never cancelled.
+    """
+    task = asyncio.ensure_future(opening)
+    try:
+        async with asyncio.timeout(OPEN_SECONDS):
+            await asyncio.shield(task)
+    except BaseException:
+        side.close()
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        raise

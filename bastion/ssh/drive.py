@@ -178,6 +178,10 @@ class Drive:
         """The target's program ended and all its output was delivered."""
         self.feed(ended)
 
+    def target_lost(self) -> None:
+        """The connection to the target broke off; 255 is what ssh itself gives for that."""
+        self.end(EndReason.TARGET_LEFT, f"the connection to {self.target_name} broke off.", 255)
+
     def resolved(self, ask: int, outcome: Outcome, by: tuple[str, ...], reason: str) -> None:
         """An approval ended."""
         self._open_asks.discard(ask)

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncssh
 
-from bastion.errors import BastionError
+from bastion.errors import BastionError, DialError
 from bastion.events import EndReason, Exit, Stream
 from bastion.gate.relay import RelayGate
 from bastion.gate.words import refusal
@@ -22,13 +22,13 @@ from bastion.model import ForwardKind, ForwardRequest, Request, Target, TargetKi
 from bastion.policy.rules import Action, Verdict
 from bastion.ssh import jump
 from bastion.ssh.ask import Asker
-from bastion.ssh.channel import deadline_of, open_record, permit
+from bastion.ssh.channel import open_record, permit
 from bastion.ssh.connection import BastionConnection
-from bastion.ssh.dialler import Dialler
+from bastion.ssh.dialler import OPEN_SECONDS, Dialler
 from bastion.ssh.drive import Drive
 from bastion.ssh.record import Record
 from bastion.ssh.services import Services
-from bastion.ssh.session import Place, Session, locked
+from bastion.ssh.session import Place, Session, closed_to, deadline_of
 from bastion.target.channel import TargetForward, TargetUnixForward
 from bastion.target.dial import TargetConnection
 
@@ -77,14 +77,16 @@ async def _open_target(origin: Origin, target: Target, request: ForwardRequest) 
         raise _no(
             f"port {request.port} of {target.name} is not open; use `ssh LOGIN@{target.name}`"
         )
-    reason = locked(origin.session, target.name)
+    reason = closed_to(origin.session, Place(target, ""))
     if reason:
         raise _no(reason)
     if not jump.may_reach(origin.session, target):
         _note_refused(origin, request, "no grant")
         raise _no(f"your roles do not reach {target.name}; `ssh bastion` lists what they do")
     origin.session.note("jump", target=target.name)
-    return await jump.inner_connection(origin.services, target, lambda: origin.inner(target))
+    inner = await jump.inner_connection(origin.services, target, lambda: origin.inner(target))
+    inner.ride_on(origin.connection)
+    return inner
 
 
 def _note_refused(origin: Origin, request: ForwardRequest, reason: str) -> None:
@@ -100,6 +102,9 @@ def _note_refused(origin: Origin, request: ForwardRequest, reason: str) -> None:
 async def _open_through(origin: Origin, place: Place, request: ForwardRequest) -> object:
     """A forward through a target, where the policy grants it."""
     session = origin.session
+    closed = closed_to(session, place)
+    if closed:
+        raise _no(closed)
     channel = session.next_channel()
     said: list[str] = []
     if not await permit(session, place, channel, request, said.append):
@@ -229,6 +234,8 @@ async def listen_on_target(origin: Origin, request: ForwardRequest) -> object:
     session = origin.session
     channel = session.next_channel()
     said: list[str] = []
+    if closed_to(session, place):
+        return False
     if not await permit(session, place, channel, request, said.append):
         return False
     try:
@@ -257,7 +264,10 @@ class _AlreadyOpen:
 
     async def dial(self, request: Request, drive: Drive) -> None:
         """Wait until asyncssh has both ends."""
-        await self.started.wait()
+        try:
+            await asyncio.wait_for(self.started.wait(), OPEN_SECONDS)
+        except TimeoutError:
+            raise DialError("the target gave up its connection") from None
         assert self.side is not None
         drive.attach(self.side)
 
@@ -272,8 +282,11 @@ async def _bring_back(
 ) -> Any:
     """Carry one connection that reached the target's listener back to the client, recorded."""
     session = origin.session
-    if session.ended is not None:
-        raise _no("the session has ended")
+    refused = closed_to(session, place)
+    if not refused and len(session.drives) >= origin.services.limits.channels_per_session:
+        refused = "too many channels in this session"
+    if refused:
+        raise _no(refused)
     channel = session.next_channel()
     try:
         record = open_record(session, place, channel, request, text=False)
@@ -287,12 +300,18 @@ async def _bring_back(
     kind = TargetUnixForward if is_unix else TargetForward
     already.side = kind(side.drive, connection, already.started.set)
     session.drives.add(side.drive)
-    if is_unix:
-        await origin.connection.create_unix_connection(lambda: side, request.host)
-    else:
-        await origin.connection.create_connection(
-            lambda: side, request.host, request.port, from_host, from_port
-        )
+    try:
+        async with asyncio.timeout(OPEN_SECONDS):
+            if is_unix:
+                await origin.connection.create_unix_connection(lambda: side, request.host)
+            else:
+                await origin.connection.create_connection(
+                    lambda: side, request.host, request.port, from_host, from_port
+                )
+    except (asyncssh.Error, OSError, TimeoutError) as error:
+        side.drive.end(EndReason.CLIENT_LEFT, "")
+        session.drives.discard(side.drive)
+        raise _no("the client does not take the connection") from error
     return already.side
 
 

@@ -22,7 +22,7 @@ def may_reach(session: Session, target: Target) -> bool:
 
 async def inner_connection(
     services: Services, target: Target, factory: Callable[[], asyncssh.SSHServer]
-) -> object:
+) -> BastionConnection:
     """A server connection that a direct-tcpip channel carries; it shows the target's name."""
     issued = services.authority.sign_host(
         services.host_key.convert_to_public(), [target.name], now=services.clock()

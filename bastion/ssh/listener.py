@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import weakref
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Final
 
 import asyncssh
 
+from bastion.errors import BastionError, StoreError
 from bastion.events import EndReason
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.jump import host_certificate
@@ -18,8 +20,13 @@ from bastion.ssh.server import BastionServer
 from bastion.ssh.services import Services
 from bastion.ssh.session import Sessions
 
+log = logging.getLogger(__name__)
+
 ENFORCE_SECONDS: Final = 0.25
 """How often deadlines, revocations and locks are looked at; invariant 5 allows a second."""
+
+BLIND_SECONDS: Final = 5.0
+"""How long sessions may live on while locks and revocations cannot be read (a busy database)."""
 
 CERTIFICATE_SECONDS: Final = 3600.0
 """How often the bastion's own host certificate is made anew."""
@@ -88,10 +95,24 @@ class Listener:
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(CERTIFICATE_SECONDS)
-            await self._renew()
+            try:
+                await self._renew()
+            except BastionError as error:
+                log.error("the host certificate was not renewed: %s", error)
 
     async def _enforce(self) -> None:
+        """Whatever fails, deadlines are still looked at; who cannot tell locks ends what may be."""
+        loop = asyncio.get_running_loop()
+        seen_at = loop.time()
         while True:
-            self._services.ledger.refresh()
+            try:
+                self._services.ledger.refresh()
+                seen_at = loop.time()
+            except StoreError as error:
+                log.error("locks and revocations cannot be read: %s", error)
+            if loop.time() - seen_at > BLIND_SECONDS:
+                self._sessions.end_all(
+                    EndReason.INTERNAL, "the bastion cannot read its locks and revocations."
+                )
             self._sessions.enforce()
             await asyncio.sleep(ENFORCE_SECONDS)

@@ -33,7 +33,13 @@ class LoginPrompt:
         self._pending: PendingLogin | None = None
         self._waiting: asyncio.Task[VerifiedClaims] | None = None
         self._over = False
+        self._in_round = False
         self.identity: Identity | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the provider may still answer."""
+        return not self._over and (self._waiting is None or not self._waiting.done())
 
     async def begin(self) -> Challenge:
         """Start at the provider and show where to go."""
@@ -47,9 +53,11 @@ class LoginPrompt:
 
     async def go_on(self) -> Challenge:
         """Wait a round: True when logged in, False when it ended, else say that it still waits."""
-        if self._over or self._waiting is None or self._pending is None:
-            return False
+        if self._over or self._waiting is None or self._pending is None or self._in_round:
+            return False  # a client may answer many times at once; each would wait here
+        self._in_round = True
         done, _ = await asyncio.wait({self._waiting}, timeout=ROUND_SECONDS)
+        self._in_round = False
         if not done:
             left = max(0.0, self._pending.expires_at - self._services.clock())
             return ("", f"Still waiting for the login ({left:.0f} s left).\r\n", "", [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 LOGIN_NAME = "login"
 """The user name that logs in and gets a certificate printed."""
+
+LOGIN_CHANNELS = 2
+"""Channels of a connection that only logs in: each may start a login at the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class BastionServer(asyncssh.SSHServer):
         self._session: Session | None = inner
         self._login_key: asyncssh.SSHKey | None = None
         self._handshake: asyncio.TimerHandle | None = None
+        self._not_at_end: Callable[[], None] = lambda: None
         self.auth_tries = services.limits.auth_tries
 
     # --- the connection -------------------------------------------------------------------------
@@ -85,7 +89,7 @@ class BastionServer(asyncssh.SSHServer):
         self._conn = conn
         if self._inner is not None:
             self._address = self._inner.client_address
-            self._inner.endings.append(self._inner_ended)
+            self._not_at_end = self._inner.at_end(self._inner_ended)
             return
         peer = conn.get_extra_info("peername")
         self._address = str(peer[0]) if peer else "unknown"
@@ -98,16 +102,16 @@ class BastionServer(asyncssh.SSHServer):
             return
         self._admitted = True
         self._note("connection", address=self._address)
-        loop = asyncio.get_running_loop()
-        self._handshake = loop.call_later(
-            self._services.limits.handshake_seconds, self._handshake_expired
-        )
+        self._set_handshake_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it out; a session ends with its connection."""
         self._settle(authenticated=False)
+        self._not_at_end()
         if self._prompt is not None:
             self._prompt.cancel()
+        if exc is not None and not isinstance(exc, OSError | asyncssh.ConnectionLost):
+            self.note("connection-fault", reason=_why(exc))
         if self._inner is not None:
             return
         if self._session is not None:
@@ -149,15 +153,23 @@ class BastionServer(asyncssh.SSHServer):
                 tried=self._tried,
             )
 
+    def _set_handshake_timer(self) -> None:
+        seconds = self._services.limits.handshake_seconds
+        loop = asyncio.get_running_loop()
+        self._handshake = loop.call_later(seconds, self._handshake_expired)
+
     def _handshake_expired(self) -> None:
+        """A login at the prompt has its own, longer deadline; when it is over, this one is back."""
+        if self._prompt is not None and self._prompt.waits:
+            self._set_handshake_timer()
+            return
         self._handshake = None
-        if self._prompt is None and self._conn is not None:
+        if self._conn is not None:
             self._note("handshake-expired", address=self._address)
             self._conn.abort()
 
-    def _inner_ended(self, _reason: EndReason) -> None:
-        if self._conn is not None:
-            self._conn.close()
+    def _inner_ended(self, text: str) -> None:
+        self.disconnect(text)
 
     # --- who ------------------------------------------------------------------------------------
 
@@ -259,6 +271,16 @@ class BastionServer(asyncssh.SSHServer):
             certificate=facts,
         )
 
+    def no_room(self) -> str:
+        """Why no further channel may be opened, or "": counted whether or not it asks anything."""
+        limit = self._services.limits.channels_per_session
+        if self._login_key is not None:
+            limit = LOGIN_CHANNELS
+        drives = len(self._session.drives) if self._session is not None else 0
+        if self._conn is None or max(self._conn.channel_count, drives) >= limit:
+            return "too many channels in this session"
+        return ""
+
     # --- what -----------------------------------------------------------------------------------
 
     def session_requested(self) -> Any:
@@ -270,10 +292,6 @@ class BastionServer(asyncssh.SSHServer):
         session = self._session
         if session is None or session.ended is not None:
             return False
-        if len(session.drives) >= self._services.limits.channels_per_session:
-            raise asyncssh.ChannelOpenError(
-                asyncssh.OPEN_RESOURCE_SHORTAGE, "too many channels in this session"
-            )
         name = self._inner_target.name if self._inner_target else self._destination.target
         if not name:
             return channel, MenuChannel(session, self._conn)

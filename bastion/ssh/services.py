@@ -29,7 +29,8 @@ class Limits:
     sessions: int = 2000
     sessions_per_identity: int = 200
     channels_per_session: int = 64
-    auth_tries: int = 12
+    auth_tries: int = 16
+    """Authentication requests of one connection: a key that is offered and signs makes two."""
 
 
 class Clock(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -14,7 +15,7 @@ import asyncssh
 from bastion.errors import BastionError, DialError, SecretUnavailable, StoreError
 from bastion.events import EndReason
 from bastion.model import ForwardKind, ForwardRequest, Identity, Request, Secret, Target
-from bastion.policy.access import environment_allowed
+from bastion.policy.access import environment_allowed, grant_for
 from bastion.policy.decide import decide
 from bastion.policy.rules import Action, Verdict
 from bastion.secrets.held import held
@@ -22,6 +23,8 @@ from bastion.ssh.drive import Drive
 from bastion.ssh.services import Services
 from bastion.store.locks import Lock
 from bastion.target.dial import Proof, TargetConnection, dial
+
+log = logging.getLogger(__name__)
 
 SESSION_EXTENSIONS = frozenset(
     {
@@ -39,6 +42,9 @@ _EXTENSIONS = {
     ForwardKind.AGENT: "permit-agent-forwarding",
     ForwardKind.X11: "permit-X11-forwarding",
 }
+
+
+GRANT_OVER = "the time that your grant gives on this target is over."
 
 
 class Line(Protocol):
@@ -74,16 +80,22 @@ class Session:
     started_at: float
     forget: Callable[[Session, EndReason], None]
     drives: set[Drive] = field(default_factory=set)
-    endings: list[Callable[[EndReason], None]] = field(default_factory=list)
+    endings: set[Callable[[str], None]] = field(default_factory=set)
     ended: EndReason | None = None
     _channels: int = 0
     _dialled: dict[tuple[str, str, str], asyncio.Task[_Dialled]] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _dropping: asyncio.Task[None] | None = None
 
     def next_channel(self) -> str:
         """A new channel's id, unique in this session."""
         self._channels += 1
         return f"c{self._channels}"
+
+    def at_end(self, ending: Callable[[str], None]) -> Callable[[], None]:
+        """Call `ending` with the sentence when the session ends; gives the way out."""
+        self.endings.add(ending)
+        return lambda: self.endings.discard(ending)
 
     def verdict(self, place: Place, request: Request) -> Verdict:
         """Decide by the policy in force now; this identity never changes."""
@@ -137,9 +149,12 @@ class Session:
                 place.login,
                 proof,
                 accept_first=lambda key: self._accept_first(target, key),
+                refused=lambda what: self.note(
+                    "target-asked-for-more", target=target.name, refused=what
+                ),
                 agent_path=agent_path,
             )
-        except SecretUnavailable as error:
+        except (SecretUnavailable, StoreError) as error:
             raise DialError(f"target {target.name} cannot be dialled: {error}") from error
         except DialError as error:
             self.note("dial-failed", target=target.name, login=place.login, reason=str(error))
@@ -175,6 +190,7 @@ class Session:
             ) from error
         # A terminal shows a newline as two bytes, and a key has many.
         as_shown = Secret(secret.reveal().replace(b"\n", b"\r\n"))
+        self._stack.callback(as_shown.drop)
         return Proof(key=key), (secret, as_shown)
 
     def _accept_first(self, target: Target, key: str) -> bool:
@@ -192,14 +208,14 @@ class Session:
         self.ended = reason
         for drive in tuple(self.drives):
             drive.end(reason, text)
-        for ending in self.endings:
-            ending(reason)
+        for ending in tuple(self.endings):
+            ending(text)
         for task in self._dialled.values():
             task.add_done_callback(_close_dialled)
             task.cancel()
-        self.forget(self, reason)
-        asyncio.get_running_loop().create_task(self._stack.aclose())
         self.line.disconnect(text)
+        self._dropping = asyncio.get_running_loop().create_task(self._stack.aclose())
+        self.forget(self, reason)
 
 
 def _is_gone(task: asyncio.Task[_Dialled]) -> bool:
@@ -250,7 +266,6 @@ class Sessions:
         services.ledger.session_started(
             session.id, identity, client_address, client_version, via, at
         )
-        self._live[session.id] = session
         services.audit.append(
             "session-started",
             at,
@@ -264,6 +279,7 @@ class Sessions:
             certificate=identity.certificate.serial if identity.certificate else None,
             expires_at=identity.expires_at,
         )
+        self._live[session.id] = session
         return session
 
     def _check_limits(self, identity: Identity) -> None:
@@ -279,8 +295,11 @@ class Sessions:
             return
         services = self._services
         at = services.clock()
-        services.ledger.session_ended(session.id, reason.value, at)
-        services.audit.append("session-ended", at, session=session.id, reason=reason.value)
+        try:
+            services.audit.append("session-ended", at, session=session.id, reason=reason.value)
+            services.ledger.session_ended(session.id, reason.value, at)
+        except StoreError as error:
+            log.error("the end of session %s could not be written: %s", session.id, error)
 
     def kill(self, session_id: str, reason: str) -> bool:
         """End one session; False where there is none of that id."""
@@ -292,24 +311,29 @@ class Sessions:
 
     def enforce(self) -> None:
         """End what has run out, was revoked or locked. Called a few times a second."""
-        ledger, now = self._services.ledger, self._services.clock()
+        now = self._services.clock()
         for session in self.live():
-            identity = session.identity
-            if identity.expires_at <= now:
-                session.end(
-                    EndReason.DEADLINE,
-                    "your access ended: the certificate or login behind this session has run out. "
-                    "Log in again.",
-                )
-                continue
-            serial = identity.certificate.serial if identity.certificate else None
-            if serial is not None and ledger.is_revoked(serial):
-                session.end(EndReason.REVOKED, "your certificate was revoked.")
-                continue
-            reason = locked(session, "")
-            if reason:
-                session.end(EndReason.LOCKED, reason)
-                continue
+            try:
+                self._enforce(session, now)
+            except Exception:
+                # One session that cannot be judged must not keep the others from being judged.
+                log.exception("session %s cannot be judged, so it ends", session.id)
+                session.end(EndReason.INTERNAL, "the bastion failed on this session; it was ended.")
+
+    def _enforce(self, session: Session, now: float) -> None:
+        identity, ledger = session.identity, self._services.ledger
+        serial = identity.certificate.serial if identity.certificate else None
+        if identity.expires_at <= now:
+            session.end(
+                EndReason.DEADLINE,
+                "your access ended: the certificate or login behind this session has run out. "
+                "Log in again.",
+            )
+        elif serial is not None and ledger.is_revoked(serial):
+            session.end(EndReason.REVOKED, "your certificate was revoked.")
+        elif reason := locked(session, ""):
+            session.end(EndReason.LOCKED, reason)
+        else:
             end_channels(session, now)
 
     def end_matching(self, lock: Lock) -> int:
@@ -343,4 +367,23 @@ def end_channels(session: Session, now: float) -> None:
         if reason:
             drive.end(EndReason.LOCKED, reason)
         elif drive.deadline is not None and drive.deadline <= now:
-            drive.end(EndReason.DEADLINE, "the time that your grant gives on this target is over.")
+            drive.end(EndReason.DEADLINE, GRANT_OVER)
+
+
+def closed_to(session: Session, place: Place) -> str:
+    """Why nothing new may be opened there now, or "": the clock looks only a few times a second."""
+    if session.ended is not None or session.identity.expires_at <= session.services.clock():
+        return "your access ended; log in again."
+    deadline = deadline_of(session, place)
+    if deadline is not None and deadline <= session.services.clock():
+        return GRANT_OVER
+    return locked(session, place.target.name)
+
+
+def deadline_of(session: Session, place: Place) -> float | None:
+    """When the grant's own time on this target is over, seconds since the epoch."""
+    policy = session.services.policy()
+    features = grant_for(policy, session.identity, place.target, place.login)
+    if features is None or features.deadline is None:
+        return None
+    return session.started_at + features.deadline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import asyncssh
@@ -34,8 +35,15 @@ class Sink(Protocol):
     def target_exit(self, ended: TargetExit) -> None:
         """The end; everything before it was delivered."""
 
+    def target_lost(self) -> None:
+        """The connection broke off before the target said how it ended."""
+
     def target_stalled(self, stalled: bool) -> None:
         """The target does not take bytes at the moment."""
+
+
+SILENT = TargetExit(0.0, status=255)
+"""A channel that closes without a status: 255 is what OpenSSH's client makes of it."""
 
 
 class _Side:
@@ -50,12 +58,16 @@ class _Side:
         self._chan: Packets | None = None
         self._unwatch: Callable[[], None] = lambda: None
         self._full = False
-        self._ended = TargetExit(0.0, status=255, message="connection lost")
+        self._ended: TargetExit | None = None
+        self._closed = False
 
     # asyncssh's callbacks
 
     def connection_made(self, chan: Packets) -> None:
-        self._chan = chan
+        if self._closed:
+            chan.close()  # given up before the target had opened it
+        else:
+            self._chan = chan
 
     def session_started(self) -> None:
         self._unwatch = self._connection.watch(lambda _stalled: self._report())
@@ -81,9 +93,10 @@ class _Side:
         self._unwatch()
         self._chan = None
         ended = self._ended
-        self._sink.target_exit(
-            TargetExit(time.time(), ended.status, ended.signal, ended.core_dumped, ended.message)
-        )
+        if ended is None and exc is not None:
+            self._sink.target_lost()
+            return
+        self._sink.target_exit(replace(ended or SILENT, at=time.time()))
 
     # TargetEnd
 
@@ -101,7 +114,8 @@ class _Side:
             self._chan.write_eof()
 
     def close(self) -> None:
-        """End it now."""
+        """End it now, or as soon as it opens."""
+        self._closed = True
         if self._chan is not None:
             self._chan.close()
             self._chan = None

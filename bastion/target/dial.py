@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from typing import Final
 
 import asyncssh
+from asyncssh.packet import SSHPacket
 
 from bastion.errors import DialError
-from bastion.model import HostTrust, Secret, Target
+from bastion.model import HostTrust, Secret, Target, visible
+from bastion.target.bounded import BoundedConnection
 
 CONNECT_SECONDS: Final = 15.0
 LOGIN_SECONDS: Final = 30.0
 KEEPALIVE_SECONDS: Final = 15.0
 """A target that vanishes without a word is noticed after three of these."""
+
+REFUSALS_LIMIT: Final = 100
+"""Channels that a target may try to open unasked before it is cut off: each leaves an audit line,
+and it could write the disk full of them."""
 
 ENCRYPTION: Final = (
     "aes128-gcm@openssh.com",
@@ -40,21 +46,40 @@ class Proof:
     password: Secret | None = None
 
 
+class TargetTransport(BoundedConnection, asyncssh.SSHClientConnection):
+    """asyncssh's connection to a target, which may be hostile."""
+
+    _owner: TargetConnection
+    _opening = ""
+    _refusals = 0
+
+    def _process_channel_open(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
+        kind = SSHPacket(packet.get_remaining_payload()).get_string()
+        self._opening = visible(kind.decode("utf-8", "surrogateescape"), limit=100)
+        super()._process_channel_open(pkttype, pktid, packet)
+
+    def send_channel_open_failure(self, send_chan: int, code: int, reason: str, lang: str) -> None:
+        """A target opens what was forwarded to it, and nothing else."""
+        self._refusals += 1
+        if self._refusals > REFUSALS_LIMIT:
+            raise asyncssh.ProtocolError("Too many channels opened unasked")
+        self._owner.refused(f"channel {self._opening}")
+        super().send_channel_open_failure(send_chan, code, reason, lang)
+
+
 class TargetConnection(asyncssh.SSHClient):
     """One authenticated connection to a target, shared by a session's channels."""
 
-    def __init__(self, accept_first: Callable[[str], bool]) -> None:
+    def __init__(self, accept_first: Callable[[str], bool], refused: Callable[[str], None]) -> None:
         self._accept_first = accept_first
-        self._stalled_listeners: set[Callable[[bool], None]] = set()
-        self.connection: asyncssh.SSHClientConnection | None = None
-        self.stalled = False
+        self.refused = refused
+        self.connection: TargetTransport | None = None
         self.lost = asyncio.Event()
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
-        """Listen to the transport's back-pressure, which asyncssh leaves to whoever cares."""
+        """Keep it."""
+        assert isinstance(conn, TargetTransport)
         self.connection = conn
-        conn.pause_writing = lambda: self._set_stalled(True)  # type: ignore[method-assign]
-        conn.resume_writing = lambda: self._set_stalled(False)  # type: ignore[method-assign]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember that it is gone, so that the next channel dials anew."""
@@ -71,15 +96,15 @@ class TargetConnection(asyncssh.SSHClient):
         if self.connection is not None:
             self.connection.close()
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the target takes no bytes at the moment."""
+        return self.connection is not None and self.connection.stalled
+
     def watch(self, listener: Callable[[bool], None]) -> Callable[[], None]:
         """Tell `listener` when the target stops or starts taking bytes; gives the way out."""
-        self._stalled_listeners.add(listener)
-        return lambda: self._stalled_listeners.discard(listener)
-
-    def _set_stalled(self, stalled: bool) -> None:
-        self.stalled = stalled
-        for listener in tuple(self._stalled_listeners):
-            listener(stalled)
+        assert self.connection is not None
+        return self.connection.watch(listener)
 
 
 async def dial(
@@ -88,44 +113,76 @@ async def dial(
     proof: Proof,
     *,
     accept_first: Callable[[str], bool],
+    refused: Callable[[str], None] = lambda _what: None,
     agent_path: str = "",
 ) -> TargetConnection:
-    """Connect and log in. `accept_first` sees an unknown key as an OpenSSH public-key line."""
-    client = TargetConnection(accept_first if target.trust.first_use else lambda _key: False)
+    """Connect and log in.
+
+    `accept_first` sees an unknown key as an OpenSSH public-key line; `refused` hears what the
+    target asked for that nobody had offered it.
+    """
+    first = accept_first if target.trust.first_use else lambda _key: False
+    client = TargetConnection(first, refused)
+    try:
+        options = await _options(target, login, proof, client, agent_path)
+        await _connect(target, options)
+    except (OSError, asyncssh.Error, ValueError) as error:
+        # Not `from error`: what a library could not read may be part of its error, and be a secret.
+        raise DialError(_sentence(target, login, error)) from None
+    return client
+
+
+async def _options(
+    target: Target, login: str, proof: Proof, client: TargetConnection, agent_path: str
+) -> asyncssh.SSHClientConnectionOptions:
     keys: list[object] = []
     if proof.key is not None:
         keys = [(proof.key, proof.certificate)] if proof.certificate else [proof.key]
-    try:
-        await asyncio.wait_for(
-            asyncssh.connect(
-                target.host,
-                target.port,
-                username=login,
-                client_factory=lambda: client,
-                client_keys=keys or None,
-                password=proof.password.reveal().decode() if proof.password else None,
-                known_hosts=_known_hosts(target.trust),
-                agent_path=None,
-                agent_forwarding=agent_path or False,
-                config=None,
-                gss_host=None,
-                preferred_auth="publickey,password,keyboard-interactive",
-                encryption_algs=list(ENCRYPTION),
-                compression_algs=None,
-                connect_timeout=CONNECT_SECONDS,
-                login_timeout=LOGIN_SECONDS,
-                keepalive_interval=KEEPALIVE_SECONDS,
-            ),
-            CONNECT_SECONDS + LOGIN_SECONDS,
+    options: asyncssh.SSHClientConnectionOptions
+    options = await asyncssh.SSHClientConnectionOptions.construct(
+        None,
+        host=target.host,
+        port=target.port,
+        username=login,
+        client_factory=lambda: client,
+        client_keys=keys or None,
+        password=proof.password.reveal().decode() if proof.password else None,
+        known_hosts=_known_hosts(target.trust),
+        agent_path=None,
+        agent_forwarding=agent_path or False,
+        config=None,
+        gss_host=None,
+        preferred_auth="publickey,password,keyboard-interactive",
+        encryption_algs=list(ENCRYPTION),
+        compression_algs=None,
+        login_timeout=0,  # ours counts from the connection on, below
+        keepalive_interval=KEEPALIVE_SECONDS,
+    )
+    return options
+
+
+async def _connect(target: Target, options: asyncssh.SSHClientConnectionOptions) -> None:
+    """What asyncssh.connect does, for a connection of our own class."""
+    loop = asyncio.get_running_loop()
+    options.waiter = loop.create_future()
+    async with asyncio.timeout(CONNECT_SECONDS):
+        _, connection = await loop.create_connection(
+            lambda: TargetTransport(loop, options, wait="auth"), target.host, target.port
         )
-    except (OSError, asyncssh.Error, ValueError, TimeoutError) as error:
-        raise DialError(_sentence(target, login, error)) from error
-    return client
+    try:
+        async with asyncio.timeout(LOGIN_SECONDS):
+            await options.waiter
+    except BaseException:
+        connection.abort()
+        raise
 
 
 def _known_hosts(trust: HostTrust) -> object:
     if trust.known_hosts:
-        return trust.known_hosts
+        try:
+            return asyncssh.read_known_hosts(trust.known_hosts)
+        except OSError as error:
+            raise ValueError(f"{trust.known_hosts}: {error.strerror}") from error
     pinned = [asyncssh.import_public_key(line) for line in trust.pinned]
     authorities = [asyncssh.import_public_key(line) for line in trust.authorities]
     return (pinned, authorities, [])
@@ -149,8 +206,12 @@ def _sentence(target: Target, login: str, error: Exception) -> str:
         case ConnectionRefusedError():
             return f"{name} refused the connection; its SSH service is not running."
         case asyncssh.DisconnectError():
-            return f"{name} broke off the connection while logging in."
+            said = visible(error.reason, limit=200)
+            return f"{name} broke off the connection while logging in ({said})."
         case OSError():
             return f"{name} cannot be reached ({error.strerror or 'network error'})."
         case _:
-            return f"{name} cannot be dialled: its configuration or answer makes no sense."
+            return (
+                f"{name} cannot be dialled: its configuration here (known_hosts, credential) "
+                "cannot be used; tell the bastion's operator."
+            )
