@@ -18,6 +18,7 @@ from bastion.demo.child import Child, free_port, running
 from bastion.demo.sshd import SshdOptions, sshd
 from bastion.identity.ca import Authority
 from bastion.identity.claims import VerifiedClaims
+from bastion.ssh.options import ENCRYPTION
 
 POLICY = """\
 version: 1
@@ -78,10 +79,14 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         server = await stack.enter_async_context(sshd(directory / "sshd", options))
         key_files = (str(directory / "key"), str(directory / "authorized"))
         yardstick = [sys.executable, "-m", "tests.bench.relay", str(server.port), LOGIN, *key_files]
-        relay = await stack.enter_async_context(running(yardstick, log=directory / "relay.log"))
-        await relay.wait_for("relay on port")
-        found = re.search(r"port (\d+)", relay.said())
-        assert found is not None
+        relays = []
+        for number, ciphers in enumerate(([], [",".join(ENCRYPTION)])):
+            log = directory / f"relay-{number}.log"
+            relay = await stack.enter_async_context(running([*yardstick, *ciphers], log=log))
+            await relay.wait_for("relay on port")
+            found = re.search(r"port (\d+)", relay.said())
+            assert found is not None
+            relays.append(int(found[1]))
         port = free_port()
         config = write_config(directory, port, server.address, server.host_key)
         serve = [sys.executable, "-m", "bastion", "serve", "--config", str(config)]
@@ -89,7 +94,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
         await bastion.wait_for("^ready$")
         yield Stage(
             directory,
-            ways(directory, server.port, int(found[1]), port),
+            ways(directory, server.port, relays, port),
             bastion,
             port,
             state / "recordings",
@@ -118,7 +123,7 @@ def write_config(directory: Path, port: int, address: str, host_key: str) -> Pat
     return config
 
 
-def ways(directory: Path, direct: int, relay: int, bastion: int) -> dict[str, list[str]]:
+def ways(directory: Path, direct: int, relays: list[int], bastion: int) -> dict[str, list[str]]:
     """The ssh command line of every contestant, but for the remote command."""
     plain = ["ssh", "-F", "/dev/null", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
     plain += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
@@ -129,6 +134,7 @@ def ways(directory: Path, direct: int, relay: int, bastion: int) -> dict[str, li
     return {
         "direct": [*plain, "-p", str(direct), *to],
         "ssh -J": [*plain, "-o", f"ProxyCommand={jump}", "-p", str(direct), *to],
-        "relay": [*plain, "-p", str(relay), *to],
+        "relay": [*plain, "-p", str(relays[0]), *to],
+        "GCM relay": [*plain, "-p", str(relays[1]), *to],
         "bastion": [*plain, *certificate, "-p", str(bastion), f"{LOGIN}@web1@127.0.0.1"],
     }
