@@ -87,9 +87,9 @@ class RsyncGate:
     def _open(self, request: Request) -> list[Effect]:
         self._opening = request
         command = judge(self._decide, request)
+        if command[1].action is not Action.ALLOW:  # it speaks for all paths of the line
+            return self._consent.open(request, [command])
         judgements = [judge(self._decide, asked) for asked in self._transfer.requests]
-        if command[1].action is not Action.ALLOW:  # what it may be is seen in the line alone
-            judgements.insert(0, command)
         return self._consent.open(request, judgements)
 
     def _begin(self, effects: list[Effect]) -> list[Effect]:

@@ -8,9 +8,9 @@ from bastion.model import FileRequest
 from bastion.policy.facts import PathUse, Reading, SimpleCommand
 from bastion.policy.globs import Match, matches_name, normalise
 from bastion.policy.match import (
+    covers_path,
     is_at,
     match_operand,
-    match_path,
     match_pattern,
     match_use,
     spans,
@@ -102,4 +102,4 @@ def allows_use(rule: Rule, use: PathUse) -> bool:
 def allows_file(rule: Rule, request: FileRequest) -> bool:
     """Whether the rule surely covers the operation, with all of its paths."""
     paths = [path for path in (request.path, request.other_path) if path] or [""]
-    return all(match_path(rule, request, path) is Match.YES for path in paths)
+    return all(covers_path(rule, request, path) for path in paths)

@@ -36,7 +36,7 @@ from bastion.policy.access import reachable as reachable
 from bastion.policy.actions import Action
 from bastion.policy.allow import allows_command, allows_file, allows_line, allows_use, starts
 from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, Reading, SimpleCommand
-from bastion.policy.files import read_transfer
+from bastion.policy.files import RsyncServer, ScpServer, read_transfer
 from bastion.policy.globs import Match
 from bastion.policy.judgement import (
     SEVERITY,
@@ -134,8 +134,8 @@ def _told(opaque: Opaque) -> str:
 def _exec_verdict(
     grants: Sequence[Grant], features: Features, reading: Reading, request: ExecRequest
 ) -> Verdict:
-    if read_transfer(reading) is not None:
-        return _file_server(grants, features, reading)
+    if (transfer := read_transfer(reading)) is not None:
+        return _file_server(grants, features, reading, transfer)
     if not features.exec:
         return not_granted("exec", "Running commands is")
     if request.pty and not features.pty:
@@ -228,13 +228,23 @@ def _hidden_transfers(reading: Reading) -> list[Opaque]:
     ]
 
 
-def _file_server(grants: Sequence[Grant], features: Features, reading: Reading) -> Verdict:
+def _file_server(
+    grants: Sequence[Grant],
+    features: Features,
+    reading: Reading,
+    transfer: ScpServer | RsyncServer,
+) -> Verdict:
     if not features.files:
         return not_granted("files", "Copying files is")
     terms = join_terms(grants, lambda grant: grant.session.files)
     # Which paths need approval, and what patterns among them stand for, is the file gate's to ask.
     named = tuple(replace(rule, opens=(), opaque=()) for rule in terms.approve)
     judgement = judge(replace(terms, approve=named), lambda rule: match_reading(rule, reading))
+    if isinstance(transfer, RsyncServer):  # no file of it is asked about later
+        for request in transfer.requests:
+            verdict = _file(grants, features, request)
+            judgement.note(verdict, [verdict.approval])
+            judgement.doubts += verdict.opaque
     judgement.note_unclear(terms)
     verdict = judgement.ended()
     return verdict if SEVERITY[verdict.action] else _TRANSFER

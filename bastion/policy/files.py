@@ -75,11 +75,9 @@ def read_transfer(reading: Reading) -> ScpServer | RsyncServer | None:
 
 def _lone_command(reading: Reading) -> SimpleCommand | None:
     """The line's only command, if the line holds nothing beside its words."""
-    # To the shell reader `-e.iLsfxCIvu` may be rsync's remote shell; what may follow `-e` is below.
-    commands = [one for one in reading.commands if one.via != ("rsync option",)]
-    if len(commands) != 1 or any(use.redirection for use in reading.paths):
+    if len(reading.commands) != 1 or any(use.redirection for use in reading.paths):
         return None
-    command = commands[0]
+    command = reading.commands[0]
     plain = not (command.via or command.assignments or command.extra_operands)
     if not plain or command.directories != ("",) or not command.argv:
         return None

@@ -24,6 +24,7 @@ from bastion.policy.operands import (
     is_found,
     match_places,
     match_word,
+    places_below,
     text_places,
     use_places,
 )
@@ -39,12 +40,15 @@ from bastion.policy.schema import (
 )
 from bastion.policy.show import show_command, show_file, show_forward, show_session, show_use
 
-_SEARCHERS: Final = ("ack", "ag", "egrep", "fgrep", "grep", "rg", "rgrep")
-_COPIERS: Final = ("7z", "cp", "cpio", "ln", "mount", "mv", "pax", "rsync", "scp", "tar", "zip")
+_RECURSIVE: Final = """
+    ack ag diff egrep fgrep ggrep git grep pcregrep rg rga rgrep ugrep zgrep
+    7z 7za 7zr borg bsdtar cp cpio dar gcp genisoimage gln gmv gtar ln mkisofs mksquashfs mount mv
+    pax rar rclone rdiff-backup restic rsync scp star tar xorriso zip
+    """
 WRITING: Final = frozenset({FileOperation.WRITE, FileOperation.REMOVE, FileOperation.SETSTAT})
 """File operations that may change what a file holds: setting its size empties it."""
 
-RECURSIVE: Final = frozenset({*_SEARCHERS, *_COPIERS})
+RECURSIVE: Final = frozenset(_RECURSIVE.split())
 """Programs that reach everything below a directory they are given, or give it another name."""
 
 QUIET: Final = frozenset(
@@ -280,17 +284,38 @@ def match_file(rule: Rule, request: FileRequest) -> Found:
 
 
 def match_path(rule: Rule, request: FileRequest, path: str) -> Match:
-    found = [
-        _match_globs(pattern, request.operation, path)
-        for pattern in rule.file
-        if _is_operation(pattern, request)
+    patterns = _patterns(rule, request)
+    return max((_match_globs(one, request, path) for one in patterns), default=Match.NO)
+
+
+def covers_path(rule: Rule, request: FileRequest, path: str) -> bool:
+    """Whether the rule surely speaks of the path, and of all below it where that is meant too."""
+    places = _file_places(path)
+    below = places_below(places) if _is_tree(request) else []
+    return any(
+        _match_globs(pattern, request, path) is Match.YES
+        and not any(match_places(below, glob) is not Match.NO for glob in pattern.path_except)
+        and (
+            not below
+            or any(
+                glob.endswith("**") and match_places(places, glob) is Match.YES
+                for glob in pattern.path
+            )
+        )
+        for pattern in _patterns(rule, request)
+    )
+
+
+def _patterns(rule: Rule, request: FileRequest) -> list[FilePattern | OpenPattern]:
+    return [
+        *(pattern for pattern in rule.file if _is_operation(pattern, request)),
+        *(pattern for pattern in rule.opens if _is_opening(pattern, request.operation)),
     ]
-    found += [
-        _match_globs(pattern, request.operation, path)
-        for pattern in rule.opens
-        if _is_opening(pattern, request.operation)
-    ]
-    return max(found, default=Match.NO)
+
+
+def _is_tree(request: FileRequest) -> bool:
+    """Rsync is decided once, by its command line: a path stands for all that lies below it."""
+    return request.protocol == "rsync" and request.operation not in QUIET
 
 
 def _is_operation(pattern: FilePattern, request: FileRequest) -> bool:
@@ -308,13 +333,21 @@ def _is_opening(pattern: OpenPattern, operation: FileOperation) -> bool:
     return reads or writes or operation in LINKING
 
 
-def _match_globs(pattern: FilePattern | OpenPattern, operation: FileOperation, path: str) -> Match:
+def _file_places(path: str) -> list[Place]:
     # To sftp an empty path is the login's home, and so is `~` to those who resolved it.
-    places = text_places("." if path in ("", "~") else path.removeprefix("~/"), ("",))
-    if any(match_places(places, glob) is Match.YES for glob in pattern.path_except):
-        return Match.NO
+    return text_places("." if path in ("", "~") else path.removeprefix("~/"), ("",))
+
+
+def _match_globs(pattern: FilePattern | OpenPattern, request: FileRequest, path: str) -> Match:
+    places = _file_places(path)
+    tree = _is_tree(request)
+    for glob in pattern.path_except:
+        if match_places(places, glob) is Match.YES and (glob.endswith("**") or not tree):
+            return Match.NO
     best = max(match_places(places, glob) for glob in pattern.path)
-    if best is Match.NO and operation in LINKING:
+    if best is Match.NO and tree:
+        best = max(match_places(places_below(places), glob) for glob in pattern.path)
+    if best is Match.NO and request.operation in LINKING:
         below = any(_reaches(place.path, glob) for place in places for glob in pattern.path)
         best = Match.COULD if below else best
     return best

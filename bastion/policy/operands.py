@@ -171,6 +171,16 @@ def found_places(root: str, directories: tuple[str | None, ...]) -> list[Place]:
     return places
 
 
+def places_below(places: Iterable[Place]) -> list[Place]:
+    """Whatever may lie below any of these."""
+    found: list[Place] = []
+    for place in places:
+        at = place.tokens or (() if place.path == "." else tuple(place.path.rstrip("/")))
+        tokens = (*at, "/", DEEP) if at or place.path.startswith("/") else (DEEP,)
+        found.append(Place(tokens=tokens, home=place.home, sure=False))
+    return found
+
+
 def use_places(use: PathUse, *, found_below: bool = False) -> list[Place]:
     """All that a path use may name; `found_below`: what find finds is below its path."""
     if use.dynamic == "found" and found_below:

@@ -309,6 +309,8 @@ def _run_options(reader: Reader, call: Call) -> None:
             continue
         if call.program == "man" and call.argv[1:2] and text_of(call.argv[1]).startswith("-T"):
             continue
+        if call.program == "rsync" and _is_server(call) and _ABILITIES.fullmatch(text_of(value)):
+            continue
         shell_shells.run_word(reader, replace(call, program=f"{call.program} option"), value)
     for value in option_values(call, _LOADS_OPTION.get(call.program, ())):
         reader.cannot_tell(
@@ -316,6 +318,14 @@ def _run_options(reader: Reader, call: Call) -> None:
             f"an option of {call.program} may run or load anything",
             text_of(value),
         )
+
+
+_ABILITIES: Final = re.compile(r"[0-9]*\.[0-9]*[A-Za-z]*")
+"""What follows `-e` in the options of an rsync server: the client's abilities, not a program."""
+
+
+def _is_server(call: Call) -> bool:
+    return any(word.text == "--server" for word in call.operands)
 
 
 def _eval_options(reader: Reader, call: Call) -> None:

@@ -129,6 +129,8 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
         shell_launch.start(
             reader, replace(call, program="git submodule foreach"), command, join=True
         )
+    if "--ext-diff" in texts or "--textconv" in texts:
+        reader.cannot_tell(OpaqueKind.ENVIRONMENT, "git runs what its settings name", verb)
     _git_asks(reader, verb, texts)
 
 

@@ -29,8 +29,8 @@ CLOSED: Final = names(
     pidof top htop git hg svn gh glab terraform aws gcloud az jq-filter journalctl man info tldr
     go cargo rustc npm yarn pnpm pip pip3 gem bundle composer java javac mvn gradle node-version
     psql mysql redis-cli mongosh sqlite-version swapon swapoff blkid losetup hdparm smartctl
-    modprobe rmmod insmod sysctl ldconfig updatedb chpasswd xdg-open zipinfo-name ag ack
-    rg-pattern sudo doas env xargs find nohup time timeout
+    modprobe rmmod insmod sysctl ldconfig updatedb chpasswd xdg-open zipinfo-name sudo
+    doas env xargs find nohup time timeout
     """
 )
 """Programs whose operands are not opened for their content, or by a reader of their own."""
@@ -348,6 +348,12 @@ def _git(reader: Reader, call: Call) -> None:
             _one(reader, call, word, Access.READ)
 
 
+def _mount(reader: Reader, call: Call) -> None:
+    """A bind mount gives all that lies below a directory another name."""
+    if any(re.search(r"^-[a-zA-Z]*[BRM]|bind|--move", text_of(word)) for word in call.operands):
+        _operands(reader, call, Access.READ)
+
+
 def _nothing(reader: Reader, call: Call) -> None:
     """Nothing is opened that the line names."""
 
@@ -358,6 +364,7 @@ _SPECIAL: Final = {
     "curl": _curl,
     "date": _date,
     "git": _git,
+    "mount": _mount,
     "true": _nothing,
     "false": _nothing,
 }

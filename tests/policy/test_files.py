@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bastion.model import Direction
+from bastion.model import Direction, ExecRequest, Identity, Target
 from bastion.policy import shell
+from bastion.policy.decide import decide
 from bastion.policy.files import RsyncServer, ScpPath, ScpServer, read_transfer
+from bastion.policy.parse import parse_policy
 
 
 @pytest.mark.parametrize(
@@ -145,3 +147,88 @@ def test_rsync(line: str, sender: bool, requests: list[str]) -> None:
         ways = {"read": Direction.DOWNLOAD, "write": Direction.UPLOAD}
         assert request.direction is ways.get(request.operation.value, Direction.NONE)
         assert request.protocol == "rsync"
+
+
+# --- trees ------------------------------------------------------------------------------------
+
+TREES = """
+version: 1
+roles: {dev: {match: {g: dev}}}
+rules:
+  shadow: {reason: kept, opens: {path: [/etc/shadow, "~/.ssh/**"]},
+       examples: {match: [cat /etc/shadow], no_match: [ls]}}
+  srv: {reason: fine, file: {path: /srv/**, path_except: /srv/keys/**},
+       examples: {match: [{file: read /srv/x}], no_match: [{file: read /etc/x}]}}
+  one: {reason: fine, file: {path: /opt/*},
+       examples: {match: [{file: read /opt/x}], no_match: [{file: read /opt/x/y}]}}
+grants:
+  - name: g
+    roles: dev
+    targets: {names: "*"}
+    logins: app
+    session: {files: true}
+    requests: {deny: [shadow], allow: [srv, one], default: DEFAULT}
+"""
+DEV = Identity("https://id", "1", "ann", roles=frozenset({"dev"}))
+
+
+def tree_rule(line: str, default: str) -> str:
+    policy = parse_policy(TREES.replace("DEFAULT", default), "p.yaml")
+    return decide(policy, DEV, Target("web"), "app", ExecRequest(line)).rule
+
+
+@pytest.mark.parametrize("side", ["--sender ", ""])
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("/etc", "opaque"),
+        ("/etc/", "opaque"),
+        ("/", "opaque"),
+        ("/etc/../etc/shadow", "shadow"),
+        ("", "opaque"),
+        (".ssh", "shadow"),
+        ("/home/ann", "opaque"),
+        ("/srv", "files"),
+        ("work", "files"),
+        ("/etc/nginx", "files"),
+    ],
+)
+def test_a_tree_may_hold_what_a_rule_denies(side, path, rule):
+    line = f"rsync --server {side}-logDtpre.iLsfxCIvu . {path or '.'}"
+    assert tree_rule(line, "allow") == rule
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [("/srv/x", "files"), ("/srv", "default"), ("/opt/x", "default"), ("/srv/keys/x", "default")],
+)
+def test_a_tree_is_allowed_only_whole(path, rule):
+    assert tree_rule(f"rsync --server --sender -logDtpre.iLsfxCIvu . {path}", "deny") == rule
+
+
+def test_the_abilities_of_a_client_are_no_program():
+    line = "rsync --server --sender -logDtpre.iLsfxCIvu . /x"
+    assert [command.program for command in shell.read(line).commands] == ["rsync"]
+    assert {one.program for one in shell.read("rsync -e'reboot -f' a h:b").commands} >= {"reboot"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tar c /etc",
+        "cd /etc && tar cf - .",
+        "cp -r /etc x",
+        "scp -r /etc h:/x",
+        "rsync -a /etc/ h:x",
+        "grep -r . /etc",
+        "ack x /etc",
+        "diff -r /etc /x",
+        "git grep --no-index x /etc",
+        "mount --bind /etc /x",
+        "mount -o rbind /etc /x",
+        "rclone copy /etc r:",
+        "bsdtar c /etc",
+    ],
+)
+def test_commands_that_reach_below_a_directory(line):
+    assert tree_rule(line, "allow") == "opaque"

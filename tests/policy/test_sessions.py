@@ -93,6 +93,6 @@ def test_a_command_that_serves_files_may_be_named():
     ],
 )
 def test_faults(old, new, fault):
+    text = POLICY.replace("SESSION", "{}").replace("REQUESTS", "deny: []")
     with pytest.raises(PolicyError, match=fault):
-        text = POLICY.replace("SESSION", "{}").replace("REQUESTS", "deny: []")
         parse_policy(text.replace(old, new, 1), "p.yaml")
