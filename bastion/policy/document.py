@@ -221,7 +221,11 @@ class Document:
     """One composed file: plain values, and the place of each."""
 
     def __init__(self, text: str, name: str) -> None:
-        """Raise ConfigError with every fault if `text` is not one strict YAML document."""
+        """Raise ConfigError if `text` is not one YAML document that can be read on.
+
+        What is wrong but can be read over (a key given twice) waits for `read`, which tells it
+        together with all else.
+        """
         self.name = name
         if len(text) > MAX_CHARACTERS:
             raise ConfigError([Fault(f"{name}:1:1", f"longer than {MAX_CHARACTERS} characters")])
@@ -231,9 +235,10 @@ class Document:
             raise ConfigError([Fault(f"{name}:{line}:{column}", "this byte is not UTF-8")])
         composer = _Composer(text, name)
         root = composer.compose()
-        if composer.faults or root is None:
+        if root is None:
             raise ConfigError(composer.faults)
         self._root = root
+        self._faults = composer.faults
 
     def place(self, *path: str | int, key: bool = False) -> str:
         """`file:line:column` of what lies at `path`; of its key where `key`.
@@ -259,10 +264,15 @@ class Document:
         try:
             # JSON, because pydantic's strict mode then takes lists for tuples and text for enums,
             # while numbers, text and booleans are never taken for each other.
-            return model.model_validate_json(json.dumps(self._root.plain()), strict=True)
+            value = model.model_validate_json(json.dumps(self._root.plain()), strict=True)
+            if not self._faults:
+                return value
+            faults = []
         except pydantic.ValidationError as error:
             faults = [self._told(one["type"], one["loc"], one["msg"]) for one in error.errors()]
-        raise ConfigError(in_file_order(faults))
+        told = {fault.place for fault in self._faults}
+        more = [fault for fault in faults if fault.place not in told]
+        raise ConfigError(in_file_order([*self._faults, *more]))
 
     def _told(self, kind: str, path: Path, message: str) -> Fault:
         last = path[-1] if path else ""

@@ -184,3 +184,20 @@ def test_json_is_read_as_it_is_written(values):
         "flag": values.get("flag", False),
         "count": values.get("count", 0),
     }
+
+
+def test_a_key_given_twice_hides_no_other_fault():
+    """All faults at once: duplicate keys, unknown keys and bad values in one reading."""
+    text = "name: a\nname: b\nstrange: 1\ncount: many\n"
+
+    class Small(Section):
+        name: str
+        count: int
+
+    with pytest.raises(ConfigError) as raised:
+        load_document(text, "f.yaml", Small)
+    assert [fault.place for fault in raised.value.faults] == [
+        "f.yaml:2:1",
+        "f.yaml:3:1",
+        "f.yaml:4:8",
+    ]
