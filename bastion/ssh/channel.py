@@ -77,7 +77,7 @@ class ClientEnd:
             return
         if ended.signal:
             self._chan.exit_with_signal(
-                visible(ended.signal, limit=40),
+                _signal_name(ended.signal),
                 ended.core_dumped,
                 visible(ended.message, limit=200),
             )
@@ -92,6 +92,11 @@ class ClientEnd:
             self._chan.pause_reading()
         else:
             self._chan.resume_reading()
+
+
+def _signal_name(text: str) -> str:
+    """A signal's name as RFC 4254 §6.10 has it; clients break on anything else a target says."""
+    return "".join(c for c in text if c.isascii() and (c.isalnum() or c in "@._-"))[:64] or "TERM"
 
 
 @dataclass(slots=True)

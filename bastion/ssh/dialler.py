@@ -80,6 +80,8 @@ class Dialler:
         except TimeoutError:
             raise DialError(f"target {name} did not open the channel in time.") from None
         except asyncssh.ChannelOpenError as error:
+            if connection.lost.is_set():
+                raise DialError(f"target {name} broke off.") from error
             said = visible(error.reason, limit=200)
             raise DialError(f"target {name} refused it: {said}.") from error
         except (OSError, asyncssh.Error) as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -171,6 +173,28 @@ class Bastion:
             return ["-J", "bastion", f"{self.login}@web1"]
         return [f"{self.login}@web1@bastion"]
 
+    def connect(self, user: str = "", **options: Any) -> Any:
+        """asyncssh's client, to web1 unless `user` says otherwise; to be used with `async with`."""
+        key = asyncssh.read_private_key(str(self.directory / "id"))
+        certificate = asyncssh.read_certificate(str(self.directory / "id-cert.pub"))
+        return asyncssh.connect(
+            "127.0.0.1",
+            self.port,
+            username=user or f"{self.login}@web1",
+            **{
+                "client_keys": [(key, certificate)],
+                "known_hosts": None,
+                "config": None,
+                "agent_path": None,
+                **options,
+            },
+        )
+
+    def audited(self, kind: str) -> list[dict[str, Any]]:
+        """The fields of every audit line of a kind."""
+        entries = map(json.loads, self.audit().splitlines())
+        return [entry["fields"] for entry in entries if entry["kind"] == kind]
+
     def audit(self) -> str:
         """The audit log so far."""
         return (self.directory / "state/audit/audit.jsonl").read_text()
@@ -203,13 +227,17 @@ async def bastion(
     policy: str = POLICY,
     opaque: str = "approve",
     config: str = "",
+    address: str = "",
     target: str = "",
     target_extra: str = "",
     authorized_keys: Sequence[str] = (),
     sshd_extra: Sequence[str] = (),
     oidc: str = "",
 ) -> AsyncIterator[Bastion]:
-    """Run it all in `directory`; `config` and `target` add lines to bastion.yaml."""
+    """Run it all in `directory`; `config` and `target` add lines to bastion.yaml.
+
+    `address` puts another target in the place of sshd.
+    """
     state = directory / "state"
     state.mkdir(mode=0o700)
     authority = Authority.create(state / "ca")
@@ -228,7 +256,8 @@ async def bastion(
         (directory / "bastion.yaml").write_text(
             f"listen: {{ssh: '127.0.0.1:{port}', names: [bastion, 127.0.0.1]}}\n"
             f"state: {state}\npolicy: {directory}/policy.yaml\n{oidc}"
-            f"targets:\n  web1:\n    address: '{server.address}'\n    {target_lines}\n{config}"
+            f"targets:\n  web1:\n    address: '{address or server.address}'\n"
+            f"    {target_lines}\n{config}"
         )
         clock = Clock()
         async with app.running(load_config(directory / "bastion.yaml"), clock) as parts:
