@@ -23,7 +23,8 @@ from bastion.policy.parse import parse_policy
 from bastion.policy.rules import Policy
 
 _ADDRESS: Final = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>\d{1,5})"
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]|(?P<host>[A-Za-z0-9._-]*))"
+    r":(?P<port>\d{1,5})"
 )
 _TARGET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _REFERENCE: Final = re.compile(r"(file|env|credential|command):.+", re.DOTALL)
@@ -261,6 +262,9 @@ def _target(
             )
         )
     host, port = split_address(entry.address)
+    if not host:
+        text = "the address of a target needs a host"
+        faults.append(document.fault(text, "targets", name, "address"))
     match entry.credential:
         case PasswordCredential(password=reference):
             credential = Credential("password", reference)
