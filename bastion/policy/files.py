@@ -22,6 +22,9 @@ from bastion.policy.paths import absolute
 _TRUSTED_DIRECTORIES: Final = frozenset({"", "/bin", "/usr/bin", "/usr/local/bin"})
 """`/tmp/scp` may be anything."""
 
+MAX_PATHS: Final = 100
+"""Sources of one rsync: every rule is asked about each. A client that names more is refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScpPath:
@@ -208,6 +211,8 @@ def _read_rsync(words: Sequence[Word]) -> RsyncServer | None:
     if texts[dot - 1] in _RSYNC_PATHS:  # `--temp-dir .`: the operands' dot comes later
         return None
     options = _rsync_options(words[1:dot])
+    if len(words) - dot > MAX_PATHS:
+        return None
     paths = [_path(word) for word in words[dot + 1 :]]
     if options is None or not paths or None in paths:
         return None

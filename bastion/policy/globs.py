@@ -17,7 +17,7 @@ from typing import Final
 
 import re2
 
-MAX_OVERLAP: Final = 200_000
+MAX_OVERLAP: Final = 10_000
 """Steps of `overlaps`: a line full of stars must not buy seconds of thinking (then: could be)."""
 
 

@@ -8,36 +8,40 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from bastion.model import Dialect, visible
-from bastion.policy import shell_dialects, shell_paths
+from bastion.policy import shell_dialects, shell_flat, shell_paths
 from bastion.policy.facts import Opaque, OpaqueKind, Reading
 from bastion.policy.shell_parse import Parser
-from bastion.policy.shell_second import list_commands
 from bastion.policy.shell_state import Place
-from bastion.policy.shell_tree import IncompleteError, UnreadableError
+from bastion.policy.shell_tree import ExhaustedError, IncompleteError, UnreadableError
 from bastion.policy.shell_walk import Walker
 
-MAX_TEXT: Final = 16 * 1024
-"""Characters: parsing is linear, but a person must be able to read what they approve."""
+MAX_TEXT: Final = 4 * 1024
+"""Characters: the second parser is quadratic in what it does not understand, and a person must be
+able to read what they approve."""
+MAX_REMEMBERED: Final = 32
+"""Readings kept, for one line is asked about several times: to choose its gate, to decide, …"""
 
 _PLAIN: Final = re.compile(r"[\t\n\x20-\x7e]*")
 
 
+@lru_cache(maxsize=MAX_REMEMBERED)
 def read(command: str, dialect: Dialect = Dialect.BASH) -> Reading:
     """Read one command line as `dialect` would. Never raises; what it cannot tell is `opaque`."""
     walker = Walker()
     _judge_characters(walker, command)
     if len(command) > MAX_TEXT:
         walker.cannot_tell(OpaqueKind.LIMIT, f"longer than {MAX_TEXT} characters")
-        list_commands(walker, command[: 4 * MAX_TEXT], Place())
+        shell_flat.list_flat(walker, command)
     else:
         try:
             walker.read_text(command, Place(posix=dialect is Dialect.SH))
-        except RecursionError:
-            walker.cannot_tell(OpaqueKind.LIMIT, "the command is nested too deeply")
-            _list_flat(walker, command)
+        except (RecursionError, ExhaustedError):
+            walker.cannot_tell(OpaqueKind.LIMIT, "the command nests too deeply or does too much")
+            shell_flat.list_flat(walker, command)
     for reason in shell_dialects.differences(dialect, command):
         walker.cannot_tell(OpaqueKind.DIALECT, reason)
     shell_paths.list_startup_writes(walker)
@@ -68,13 +72,6 @@ def is_complete(text: str) -> bool:
 
 def _shown(opaque: Opaque) -> Opaque:
     return Opaque(opaque.kind, visible(opaque.reason), visible(opaque.raw, limit=200))
-
-
-def _list_flat(walker: Walker, command: str) -> None:
-    try:
-        list_commands(walker, command, Place())
-    except RecursionError:
-        walker.cannot_tell(OpaqueKind.LIMIT, "the command is nested too deeply")
 
 
 def _judge_characters(walker: Walker, command: str) -> None:

@@ -18,7 +18,14 @@ from bastion.policy.facts import OpaqueKind, Word
 from bastion.policy.shell_lex import Lexer
 from bastion.policy.shell_parse import Parser
 from bastion.policy.shell_state import Place, Reader
-from bastion.policy.shell_tree import RawWord, Sequence, Simple, UnreadableError, children
+from bastion.policy.shell_tree import (
+    ExhaustedError,
+    RawWord,
+    Sequence,
+    Simple,
+    UnreadableError,
+    children,
+)
 from bastion.policy.shell_words import expand, expand_one
 
 _LANGUAGE: Final = tree_sitter.Language(tree_sitter_bash.language())
@@ -26,6 +33,10 @@ _PARSER: Final = tree_sitter.Parser(_LANGUAGE)
 
 MAX_LISTED: Final = 5000
 """Commands listed from a text that the strict parser refused; the reading is opaque anyway."""
+
+MAX_MARKS: Final = 600
+"""Brackets in one text: with those that fit nothing, this parser's time grows by their square."""
+_MARKS: Final = re.compile(r"[()\[\]{}<`]")
 
 _OVERLOOKED: Final = re.compile(
     r"`|<<|\$\{|\(\(|\$\[|\\\n|\{[^}]*,|<>|/dev/(?:tcp|udp)|coproc|time|!|\]=|=\(|\[\["
@@ -44,7 +55,7 @@ def compare(
     `spans` are the here-documents: where the second parser fails, what it sees in them is no
     command, for the strict parser has found their ends and read every expansion in them.
     """
-    root = _PARSER.parse(text.encode("utf-8", "surrogatepass")).root_node
+    root = _root(text)
     spans = _in_bytes(text, spans) if root.has_error else []
     theirs = Counter(
         _normal(_name(node))
@@ -71,7 +82,7 @@ def compare(
 
 def list_commands(reader: Reader, text: str, place: Place, only: set[str] | None = None) -> None:
     """List what the second parser sees, without any claim that it is all."""
-    root = _PARSER.parse(text.encode("utf-8", "surrogatepass")).root_node
+    root = _root(text)
     count = 0
     for node in _nodes(root):
         if node.type not in ("command", "declaration_command", "unset_command"):
@@ -85,6 +96,12 @@ def list_commands(reader: Reader, text: str, place: Place, only: set[str] | None
         argv = _argv(source)
         if argv:
             reader.run(argv, place)
+
+
+def _root(text: str) -> tree_sitter.Node:
+    if len(_MARKS.findall(text)) > MAX_MARKS:
+        raise ExhaustedError
+    return _PARSER.parse(text.replace("\0", " ").encode("utf-8", "surrogatepass")).root_node
 
 
 def _argv(source: str) -> list[Word]:

@@ -9,10 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, SimpleCommand, Word
-from bastion.policy.shell_tree import Part
+from bastion.policy.globs import normalise as normalise_path
+from bastion.policy.shell_tree import ExhaustedError, Part
 
 MAX_COMMANDS: Final = 2000
 """Different commands one line may hold; every one of them is matched against every rule."""
+
+
+MAX_STEPS: Final = 1000
+"""What reading one line may cost: the gate reads in the loop that serves everybody. A command is
+a step, and so are ten characters of text; texts within texts count each time they are read."""
 
 
 def names(text: str) -> frozenset[str]:
@@ -89,21 +95,8 @@ def joined(words: Sequence[Word]) -> str | None:
 
 
 def normalise(path: str) -> str:
-    """Resolve `//`, `/./`, `..` and `/proc/…/root` in a path by its letters alone."""
-    absolute = path.startswith("/")
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part in ("", "."):
-            continue
-        if part == ".." and parts and parts[-1] != "..":
-            parts.pop()
-        elif part != ".." or not absolute:
-            parts.append(part)
-    plain = ("/" if absolute else "") + "/".join(parts)
-    shadow = re.fullmatch(r"/proc/[^/]+(?:/task/[^/]+)?/(?:root|cwd)(/.*)?", plain)
-    if shadow:
-        return normalise(shadow.group(1) or "/")
-    return plain or ("." if path else "")
+    """Resolve `//`, `/./`, `..` and links to `/` in a path by its letters alone; empty stays so."""
+    return normalise_path(path) if path else ""
 
 
 @dataclass(slots=True)
@@ -128,6 +121,13 @@ class Reader(ABC):
         self.opaque: dict[Opaque, None] = {}
         self.downloads: dict[str, None] = {}
         self.state = State()
+        self._steps = 0
+
+    def spend(self, steps: int) -> None:
+        """Count steps; ExhaustedError where they are too many."""
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise ExhaustedError
 
     @abstractmethod
     def read_text(self, text: str, place: Place) -> None:

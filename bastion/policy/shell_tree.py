@@ -21,6 +21,10 @@ class IncompleteError(UnreadableError):
     """The text ends where the shell would ask for more."""
 
 
+class ExhaustedError(Exception):
+    """Reading has taken more steps than any line is worth."""
+
+
 # --- words ------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,7 @@ class Walker(Reader):
     def read_text(self, text: str, place: Place) -> None:
         """Read a text that a shell would run: both parsers see it."""
         self._texts += 1
+        self.spend(2 + len(text) // 10)
         if self._texts > MAX_TEXTS or self._level >= MAX_NESTED_TEXTS:
             self.cannot_tell(OpaqueKind.LIMIT, "too many texts are run within one another", text)
             shell_second.list_commands(self, text, place)
@@ -84,6 +85,7 @@ class Walker(Reader):
     # --- nodes ----------------------------------------------------------------------------
 
     def _walk(self, node: Node, place: Place) -> None:
+        self.spend(1)
         match node:
             case Simple():
                 self._simple(node, place)
@@ -299,6 +301,7 @@ class Walker(Reader):
 
     def run(self, argv: list[Word], place: Place) -> None:
         """List one command, then read what its program does with its words."""
+        self.spend(1 + len(argv) // 4)
         head = argv[0]
         if head.dynamic in ("tilde", "glob") and head.raw.startswith("~"):
             program = head.raw.rpartition("/")[2]

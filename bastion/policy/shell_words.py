@@ -21,6 +21,9 @@ from bastion.policy.shell_tree import (
 MAX_WORDS: Final = 512
 """Words one word may expand to: `{1..9}{1..9}{1..9}…` grows without end."""
 
+MAX_BRACES: Final = 40
+"""Braces in one word: each is looked for its end in all of the rest."""
+
 Atom = tuple[str, bool] | Parameter | Substitution | Arithmetic
 """One character and whether it was quoted, or an expansion."""
 
@@ -85,8 +88,11 @@ def _atoms(parts: list[Part]) -> list[Atom]:
 
 
 def _braces(atoms: list[Atom]) -> list[list[Atom]]:
-    if ("{", False) not in atoms:
+    openers = atoms.count(("{", False))
+    if not openers:
         return [atoms]
+    if openers > MAX_BRACES:
+        raise UnreadableError("a word holds too many braces", OpaqueKind.LIMIT)
     start = 0
     while True:
         try:
@@ -207,11 +213,9 @@ def _kind(part: Parameter | Substitution | Arithmetic) -> str:
 
 
 def _first_glob(atoms: list[Atom]) -> int:
+    closers = [index for index, atom in enumerate(atoms) if atom in (("]", False), ("]", True))]
+    last = closers[-1] if closers else -1
     for index, atom in enumerate(atoms):
-        if atom in (("*", False), ("?", False)):
-            return index
-        if atom == ("[", False) and ("]", False) in atoms[index + 1 :]:
-            return index
-        if atom == ("[", False) and ("]", True) in atoms[index + 1 :]:
+        if atom in (("*", False), ("?", False)) or (atom == ("[", False) and index < last):
             return index
     return -1
