@@ -43,6 +43,7 @@ from bastion.store.state import StateDirectory
 log = logging.getLogger("bastion")
 
 SYSTEMD_FIRST_SOCKET: Final = 3
+WATCH_AGAIN_SECONDS: Final = 2.0
 EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (named, not bound)
 
 
@@ -60,9 +61,14 @@ class PolicyInForce:
         return self._policy
 
     async def watch(self) -> None:
-        """Reload on every change of the file, all of it or nothing."""
-        async for _ in watchfiles.awatch(self._path.parent, recursive=False, debounce=200):
-            self.reload()
+        """Reload on every change of the file, all of it or nothing; nothing ends the watching."""
+        while True:
+            try:
+                async for _ in watchfiles.awatch(self._path.parent, recursive=False, debounce=200):
+                    self.reload()
+            except Exception:
+                log.exception("watching %s failed; again in %g s", self._path, WATCH_AGAIN_SECONDS)
+            await asyncio.sleep(WATCH_AGAIN_SECONDS)
 
     def reload(self) -> None:
         """Take the file as it is now, if it is right."""
@@ -76,9 +82,10 @@ class PolicyInForce:
             return
         if policy == self._policy:
             return
+        # Audited first: what cannot be written down does not come into force.
+        self._audit.append("policy-loaded", time.time(), path=str(self._path))
         self._policy = policy
         log.info("policy reloaded from %s", self._path)
-        self._audit.append("policy-loaded", time.time(), path=str(self._path))
 
 
 async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> None:

@@ -7,6 +7,7 @@ in as an argument.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MAX_TRACKED = 65536
@@ -30,7 +31,8 @@ class AdmissionLimits:
 
 @dataclass(slots=True)
 class _Source:
-    waiting: int = 0
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    """What drops each of its connections, oldest first."""
     failures: int = 0
     blocked_until: float = 0.0
 
@@ -43,29 +45,47 @@ class Admission:
     _sources: dict[str, _Source] = field(default_factory=dict)
     _waiting: int = 0
 
-    def admit(self, address: str, at: float) -> str:
-        """Count a new connection in and return "", or return why it is refused."""
+    def admit(self, address: str, at: float, drop: Callable[[], None] = lambda: None) -> str:
+        """Count a new connection in and return "", or return why it is refused.
+
+        `drop` closes it. Where too many wait in all, the oldest of the source with the most of
+        them is dropped for the new one: whoever holds connections open must not keep others out.
+        """
         source = self._sources.get(_source_of(address))
-        if self._waiting >= self.limits.unauthenticated:
-            return "too many connections are logging in; try again in a minute"
         if source is not None:
             if source.blocked_until - at >= self.limits.penalty_floor:
                 return f"too many failures from {address}; wait {source.blocked_until - at:.0f} s"
-            if source.waiting >= self.limits.per_address:
+            if len(source.waiting) >= self.limits.per_address:
                 return f"too many connections from {address} are logging in; try again in a minute"
         if source is None:
             source = self._track(address, at)
-        source.waiting += 1
+        if self._waiting >= self.limits.unauthenticated:
+            self._make_room()
+        source.waiting.append(drop)
         self._waiting += 1
         return ""
 
-    def settle(self, address: str, at: float, *, authenticated: bool, tried: bool = True) -> None:
+    def _make_room(self) -> None:
+        crowded = max(self._sources.values(), key=lambda source: len(source.waiting))
+        self._waiting -= 1
+        crowded.waiting.pop(0)()
+
+    def settle(
+        self,
+        address: str,
+        at: float,
+        drop: Callable[[], None] | None = None,
+        *,
+        authenticated: bool,
+        tried: bool = True,
+    ) -> None:
         """Count an admitted connection out: it authenticated, or it ended without (`tried` to)."""
         source = self._sources.get(_source_of(address))
-        self._waiting -= 1
         if source is None:
             return
-        source.waiting -= 1
+        if drop in source.waiting:
+            source.waiting.remove(drop)
+            self._waiting -= 1
         if authenticated:
             source.failures = 0
             source.blocked_until = 0.0
@@ -82,8 +102,9 @@ class Admission:
             for key in [k for k, s in self._sources.items() if not s.waiting]:
                 if self._sources[key].blocked_until <= at:
                     del self._sources[key]
-            while len(self._sources) >= MAX_TRACKED:
-                self._sources.pop(next(iter(self._sources)))
+            idle = [key for key, source in self._sources.items() if not source.waiting]
+            for key in idle[: len(self._sources) - MAX_TRACKED + 1]:
+                del self._sources[key]
         source = self._sources[_source_of(address)] = _Source()
         return source
 

@@ -93,7 +93,8 @@ class BastionServer(asyncssh.SSHServer):
             return
         peer = conn.get_extra_info("peername")
         self._address = str(peer[0]) if peer else "unknown"
-        refused = self._services.admission.admit(self._address, self._services.clock())
+        services = self._services
+        refused = services.admission.admit(self._address, services.clock(), self._make_room)
         if refused:
             self._note("connection-refused", address=self._address, reason=refused)
             transport = conn._transport  # noqa: SLF001
@@ -149,6 +150,7 @@ class BastionServer(asyncssh.SSHServer):
             self._services.admission.settle(
                 self._address,
                 self._services.clock(),
+                self._make_room,
                 authenticated=authenticated,
                 tried=self._tried,
             )
@@ -166,6 +168,12 @@ class BastionServer(asyncssh.SSHServer):
         self._handshake = None
         if self._conn is not None:
             self._note("handshake-expired", address=self._address)
+            self._conn.abort()
+
+    def _make_room(self) -> None:
+        """Dropped for somebody who came later (see Admission)."""
+        if self._conn is not None:
+            self._note("connection-dropped", address=self._address, reason="too many wait")
             self._conn.abort()
 
     def _inner_ended(self, text: str) -> None:
