@@ -25,8 +25,8 @@ def choose(
     match request:
         case SubsystemRequest(name="sftp"):
             return SftpGate(decide), False
-        case ExecRequest(command=command):
-            match read_transfer(read(command, dialect)):
+        case ExecRequest(command=command, pty=pty):
+            match read_transfer(read(command, dialect, pty=pty)):
                 case ScpServer() as transfer:
                     return ScpGate(decide, transfer), False
                 case RsyncServer() as transfer:

@@ -120,7 +120,7 @@ def _no_grant(target: Target, login: str) -> Verdict:
 def _exec(
     grants: Sequence[Grant], features: Features, target: Target, request: ExecRequest
 ) -> Verdict:
-    reading = read(request.command, target.dialect)
+    reading = read(request.command, target.dialect, pty=request.pty)
     verdict = _exec_verdict(grants, features, reading, request)
     told = (*verdict.opaque, *(_told(opaque) for opaque in reading.opaque))
     return replace(verdict, parse=parse_lines(reading), opaque=tuple(dict.fromkeys(told)))

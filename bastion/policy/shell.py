@@ -29,8 +29,11 @@ _PLAIN: Final = re.compile(r"[\t\n\x20-\x7e]*")
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
-def read(command: str, dialect: Dialect = Dialect.BASH) -> Reading:
-    """Read one command line as `dialect` would. Never raises; what it cannot tell is `opaque`."""
+def read(command: str, dialect: Dialect = Dialect.BASH, *, pty: bool = True) -> Reading:
+    """Read one command line as `dialect` would. Never raises; what it cannot tell is `opaque`.
+
+    `pty`: it runs on a terminal, where some programs start a pager.
+    """
     walker = Walker()
     _judge_characters(walker, command)
     if len(command) > MAX_TEXT:
@@ -38,7 +41,7 @@ def read(command: str, dialect: Dialect = Dialect.BASH) -> Reading:
         shell_flat.list_flat(walker, command)
     else:
         try:
-            walker.read_text(command, Place(posix=dialect is Dialect.SH))
+            walker.read_text(command, Place(posix=dialect is Dialect.SH, terminal=pty))
         except (RecursionError, ExhaustedError):
             walker.cannot_tell(OpaqueKind.LIMIT, "the command nests too deeply or does too much")
             shell_flat.list_flat(walker, command)

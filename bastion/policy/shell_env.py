@@ -49,6 +49,7 @@ def assigned(
 ) -> None:
     """Judge one assignment. `value` is None where it comes at run time."""
     literal = value.text if value is not None else None
+    reader.state.assigned.add(name)
     if name == "IFS":
         # In front of a command it changes nothing but `read`.
         if lasting and literal not in ("", "\n", " \t\n"):

@@ -239,7 +239,7 @@ def read(reader: Reader, call: Call) -> None:
     _run_options(reader, call)
     if own is not None:
         own(reader, call)
-    if call.place.shown:
+    if call.place.shown and call.place.terminal:
         _shows(reader, call)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -90,8 +91,28 @@ def _simple(node: Simple, feed: Feed, tainted: set[str]) -> Feed | None:
     return _printed(texts, feed)
 
 
+_FIND_MORE: Final = names(
+    "-exec -execdir -ok -okdir -ls -printf -fprint -fprint0 -fprintf -fls -files0-from -delete"
+)
+_FILTER: Final = re.compile(
+    r"(head|tail)( -n ?\d+| -\d+)?|(sort|uniq)( -[a-z]+)?|[ef]?grep( -[vEiFxz]+)* [^-/ ]\S*"
+)
+"""What passes whole lines on. That a file's name may hold a newline is not seen here."""
+
+
+def _found(operands: list[str]) -> Feed:
+    """What find prints: names below one directory."""
+    starts = list(itertools.takewhile(lambda text: text[:1] not in ("-", "(", "!"), operands))
+    root = starts[0] if starts else "."
+    return Feed("found", root.rstrip("/") + "/") if len(starts) < 2 else UNKNOWN
+
+
 def _printed(argv: list[str], feed: Feed) -> Feed | None:
     program, operands = argv[0], argv[1:]
+    if program == "find" and not _FIND_MORE.intersection(operands):
+        return _found(operands)
+    if feed.kind == "found":
+        return feed if _FILTER.fullmatch(" ".join(argv)) else None
     if program == "echo":
         newline = "\n"
         while operands and re.fullmatch("-[neE]+", operands[0]):

@@ -333,6 +333,8 @@ def xargs(reader: Reader, call: Call) -> None:
         return
     if feed.kind == "download" and text_of(command[0]).rpartition("/")[2] in shell_shells.SHELLS:
         reader.downloaded("a download into xargs")
+    if feed.kind == "found" and not marked:
+        inner = replace(inner, place=replace(inner.place, found=feed.text))
     if marked:
         command = [_with_input(word, marked) for word in command]
     start(reader, inner, command, extra=not marked)

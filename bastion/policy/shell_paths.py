@@ -167,8 +167,15 @@ def list_paths(reader: Reader, call: Call) -> None:
         _operands(reader, call, access)
     elif program not in CLOSED:
         _operands(reader, call, Access.READ)
-        if call.extra_operands:
-            reader.opens(Word(None, "", "input"), Access.READ, program)
+        _more(reader, call)
+
+
+def _more(reader: Reader, call: Call) -> None:
+    """List what the operands that arrive at run time may be."""
+    if call.extra_operands:
+        found = call.place.found
+        word = Word(None, "{}", "found", found) if found else Word(None, "", "input")
+        reader.opens(word, Access.READ, call.program)
 
 
 _OUTPUT: Final = re.compile(r"-[a-zA-Z]*[oO]|--(?:output|output-document|output-file|out|outfile)")
@@ -242,8 +249,7 @@ def _pattern_first(reader: Reader, call: Call) -> None:
         _one(reader, call, word, Access.READ)
         if inplace:
             _one(reader, call, word, Access.WRITE)
-    if call.extra_operands:
-        reader.opens(Word(None, "", "input"), Access.READ, program)
+    _more(reader, call)
 
 
 def _copy(reader: Reader, call: Call) -> None:
@@ -263,8 +269,7 @@ def _copy(reader: Reader, call: Call) -> None:
         call.operands if len(files) < 2 else [w for w in call.operands if w is not files[-1]]
     ):
         _one(reader, call, word, Access.READ)
-    if call.extra_operands:
-        reader.opens(Word(None, "", "input"), Access.READ, call.program)
+    _more(reader, call)
 
 
 def _dd(reader: Reader, call: Call) -> None:

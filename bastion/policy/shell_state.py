@@ -21,6 +21,13 @@ MAX_STEPS: Final = 1000
 a step, and so are ten characters of text; texts within texts count each time they are read."""
 
 
+_VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\b(?:(?<=\w)\}|(?=[^\w\[]|$))")
+_FROM_ELSEWHERE: Final = re.compile(
+    r"LC_.*|LANG.*|TERM|COLORTERM|SSH_.*|.*PWD|_|REPLY|BASH.*|.*ARG.*"
+)
+"""Variables that a client may send, or that the shell sets as it goes."""
+
+
 def names(text: str) -> frozenset[str]:
     """Give the set of names in a table written as text."""
     return frozenset(text.split())
@@ -31,7 +38,8 @@ class Feed:
     """What a command reads on its standard input.
 
     `channel`: whatever the client sends. `text`: exactly `text`. `download`: from the network.
-    `file`: the file named `text`. `unknown`: output that the text does not tell.
+    `file`: the file named `text`. `found`: names of files below the directory `text`.
+    `unknown`: output that the text does not tell.
     """
 
     kind: str
@@ -44,6 +52,16 @@ DOWNLOAD: Final = Feed("download")
 EMPTY: Final = Feed("text", "")
 
 
+_TERMINALS: Final = names(
+    """
+    script scriptlive ssh slogin autossh mosh dbclient plink unbuffer expect empty screen tmux dtach
+    abduco socat docker podman nerdctl kubectl oc crictl lxc lxc-attach incus machinectl
+    systemd-run systemd-nspawn openvt faketty
+    """
+)
+"""Programs that may give what they start a terminal of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a command stands: what starts it, what it reads, whether its output is shown."""
@@ -51,7 +69,12 @@ class Place:
     via: tuple[str, ...] = ()
     feed: Feed = CHANNEL
     shown: bool = True
+    """Nobody else reads its output."""
+    terminal: bool = True
+    """Its output, where it is shown, goes to a terminal: some programs then start a pager."""
     extra_operands: bool = False
+    found: str = ""
+    """The directory below which the operands are that xargs adds; empty where nobody knows."""
     posix: bool = False
     """The shell may be one that expands no braces: words are read both ways."""
     assignments: tuple[tuple[str, Word], ...] = ()
@@ -60,7 +83,10 @@ class Place:
 
     def within(self, name: str) -> Place:
         """Give the place of what `name` starts."""
-        return replace(self, via=(*self.via, name))
+        via = (*self.via, name)
+        if name.partition(" ")[0] in _TERMINALS:
+            return replace(self, via=via, shown=True, terminal=True)
+        return replace(self, via=via)
 
 
 @dataclass(slots=True)
@@ -108,6 +134,8 @@ class State:
     """Loop variables whose values are known."""
     tainted: set[str] = field(default_factory=set)
     """Variables that hold a download."""
+    assigned: set[str] = field(default_factory=set)
+    """Variables that the line sets."""
     untrusted: set[str] = field(default_factory=set)
     """Variables whose values come at run time: arithmetic would evaluate what they hold."""
 
@@ -121,6 +149,8 @@ class Reader(ABC):
         self.opaque: dict[Opaque, None] = {}
         self.downloads: dict[str, None] = {}
         self.state = State()
+        self.line = ""
+        """All of the text that is read, whatever is nested in it."""
         self._steps = 0
 
     def spend(self, steps: int) -> None:
@@ -170,8 +200,29 @@ class Reader(ABC):
         if word.raw.startswith(("<(", ">(")) and word.prefix == "/dev/fd/":
             return
         folder, slash, name = word.prefix.rpartition("/")
+        if access is Access.READ and self._stays_below(word, folder):
+            self.paths[PathUse(normalise(folder) + "/", access, program, "found")] = None
+            return
         prefix = (normalise(folder) if folder else "").rstrip("/") + slash + name
         self.paths[PathUse(prefix, access, program, word.dynamic, redirection)] = None
+
+    def _stays_below(self, word: Word, folder: str) -> bool:
+        """Tell whether a word only leaves a name open, as `/var/log/$APP.log` does.
+
+        Taken for granted: a variable that neither the line nor the client sets leads nowhere else.
+        """
+        rest = _VARIABLE.sub("", word.raw)
+        if word.dynamic != "variable" or not folder.startswith("/") or re.search(r"[$`]", rest):
+            return False
+        if ".." in word.raw or normalise(folder).startswith(("/proc", "/dev")):
+            return False
+        plain = re.sub(r"[\\'\"{}]", "", self.line)
+        return not any(
+            name in self.state.assigned
+            or _FROM_ELSEWHERE.fullmatch(name)
+            or re.search(rf"(?<![\w$]){name}\b", plain)
+            for name in _VARIABLE.findall(word.raw)
+        )
 
     def opens_text(
         self,

@@ -61,6 +61,7 @@ class Walker(Reader):
             shell_second.list_commands(self, text, place)
             return
         outer, self._text = self._text, text
+        self.line = self.line or text
         self._level += 1
         parser = Parser(text, depth=4 * (self._level - 1))
         try:
@@ -232,6 +233,8 @@ class Walker(Reader):
         if operator in ("<", "<>", "<&") and redirect.fd in ("", "0"):
             return replace(place, feed=self._opened(word, target, duplicates))
         if redirect.fd in ("", "1") and operator not in ("<", "<>", "<&"):
+            if re.match(r"/dev/(tty|pts/|console)", word.text or ""):
+                return replace(place, shown=True, terminal=True)
             return replace(place, shown=duplicates and place.shown)
         return place
 

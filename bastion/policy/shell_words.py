@@ -169,6 +169,7 @@ def _steps(atoms: list[Atom]) -> list[list[Atom]] | None:
 
 
 def _word(atoms: list[Atom], source: RawWord, *, globs: bool = True) -> Word:
+    atoms = _home_as_tilde(atoms)
     text, pattern, dynamic, prefix = "", "", "", None
     glob_at = _first_glob(atoms) if globs else -1
     for index, atom in enumerate(atoms):
@@ -195,6 +196,17 @@ def _word(atoms: list[Atom], source: RawWord, *, globs: bool = True) -> Word:
     if atoms and atoms[0] == ("~", False):
         return _tilde(text, source)
     return Word(text, source.raw)
+
+
+def _home_as_tilde(atoms: list[Atom]) -> list[Atom]:
+    """`$HOME/x` is `~/x`, quoted or not: a line that sets HOME is opaque."""
+    start = int(atoms[:1] == [("", True)])
+    head = atoms[start] if len(atoms) > start else None
+    rest = [atom for atom in atoms[start + 1 :] if atom != ("", True)]
+    if not isinstance(head, Parameter) or head.name != "HOME" or head.operator or head.parts:
+        return atoms
+    follows = not rest or (isinstance(rest[0], tuple) and rest[0][0] == "/")
+    return [("~", False), *rest] if follows else atoms
 
 
 def _tilde(text: str, source: RawWord) -> Word:
