@@ -44,6 +44,7 @@ _REDIRECT_BOTH: Final = re.compile(r"()(&>>|&>)")
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?=)")
 _INDEXED: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\[")
 _SPLIT_OPERATOR: Final = re.compile(r"\\\n[&|;<>(=]")
+_SPLIT_OPTION: Final = re.compile(r"-[-p]?\\\n")
 _OPENERS: Final = frozenset(
     {"if", "while", "until", "case", "for", "select", "{", "[[", "function"}
 )
@@ -250,6 +251,8 @@ class Parser(Lexer):
             if self._reserved() == "time":
                 self.pos += 4
                 self._blank()
+                if _SPLIT_OPTION.match(self.text, self.pos):
+                    raise UnreadableError("a line continues in the middle of an option")
                 for option in ("-p", "--"):
                     if re.compile(option + r"(?=[\s<>|&;()]|$)").match(self.text, self.pos):
                         self.pos += 2

@@ -380,9 +380,10 @@ def _assignments(wrapper: Wrapper, peeled: Peeled, operands: list[Word], index: 
     """Take `NAME=value` words, dynamic ones too, in front of the command."""
     while wrapper.assignments and index < len(operands):
         word = operands[index]
-        known = word.text if word.text is not None else word.prefix
+        tilde = word.dynamic == "tilde"
+        known = word.raw if tilde else word.text if word.text is not None else word.prefix
         name, equals, value = known.partition("=")
-        if not equals or "/" in name or not name:
+        if not equals or not name or ("/" in name and not tilde):
             break
         dynamic = word.text is None
         peeled.assignments.append(

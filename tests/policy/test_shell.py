@@ -40,6 +40,8 @@ def opened(line: str) -> set[str]:
         "ls\nreboot",
         "! reboot",
         "time -p reboot",
+        "env ~x=1 reboot",
+        "env ~x/y=1 reboot",
         "time -p>f reboot",
         "coproc reboot",
         "((reboot) )",
