@@ -199,7 +199,13 @@ async def _login_service(config: Config, stack: contextlib.AsyncExitStack) -> Lo
     stack.push_async_callback(service.close)
     if config.listen.http is not None:
         host, port = split_address(config.listen.http)
-        page = CallbackPage(service, host, port)
+        page = CallbackPage(
+            service,
+            host,
+            port,
+            tls_certificate=config.listen.tls_certificate,
+            tls_key=config.listen.tls_key,
+        )
         await page.start()
         stack.push_async_callback(page.stop)
     return service

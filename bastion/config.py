@@ -92,6 +92,9 @@ class Listen(Section):
     """The login page of the code flow; none where the provider has the device grant."""
     public_url: str = ""
     """How browsers reach that page."""
+    tls_certificate: str = ""
+    """PEM files for that page; without them it is plain HTTP, for loopback or a proxy in front."""
+    tls_key: str = ""
     names: OneOrMany[str] = ()
     """Host names and addresses that the bastion's host certificate is for."""
     ciphers: OneOrMany[Cipher] = ()
@@ -212,11 +215,18 @@ def load_config(path: Path) -> Config:
         faults.append(
             document.fault("the code flow needs listen.http and listen.public_url", "oidc", "flow")
         )
+    if bool(file.listen.tls_certificate) != bool(file.listen.tls_key):
+        faults.append(document.fault("tls_certificate and tls_key go together", "listen"))
     if faults:
         raise ConfigError(faults)
     return Config(
         path=path,
-        listen=file.listen,
+        listen=file.listen.model_copy(
+            update={
+                name: _file(base, getattr(file.listen, name))
+                for name in ("tls_certificate", "tls_key")
+            }
+        ),
         state=base / Path(file.state).expanduser(),
         policy=base / Path(file.policy).expanduser(),
         oidc=file.oidc,
@@ -248,6 +258,11 @@ def _read(path: Path) -> str:
         raise ConfigError([Fault(f"{path}:{line}:{column}", "not UTF-8 text")]) from error
 
 
+def _file(base: Path, name: str) -> str:
+    """A file that bastion.yaml names, relative to it; none stays none."""
+    return str(base / Path(name).expanduser()) if name else ""
+
+
 def _target(
     document: Document, base: Path, name: str, entry: TargetEntry, faults: list[Fault]
 ) -> Target:
@@ -272,7 +287,6 @@ def _target(
             credential = Credential("key", reference)
         case _:
             credential = Credential()
-    known_hosts = str(base / Path(entry.known_hosts).expanduser()) if entry.known_hosts else ""
     return Target(
         name=name,
         kind=entry.kind,
@@ -280,7 +294,12 @@ def _target(
         port=port,
         labels=MappingProxyType(dict(entry.labels)),
         description=entry.description,
-        trust=HostTrust(entry.host_key, entry.host_ca, known_hosts, entry.trust_on_first_use),
+        trust=HostTrust(
+            entry.host_key,
+            entry.host_ca,
+            _file(base, entry.known_hosts),
+            entry.trust_on_first_use,
+        ),
         credential=credential,
         dialect=entry.dialect,
     )

@@ -7,14 +7,17 @@ import re
 import shlex
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import click
 import pytest
 
 from bastion.cli.main import bastion
+from bastion.config import ConfigFile
 from bastion.demo.scene import Scene
 from bastion.demo.steps import every_step
+from bastion.policy.document import Section, load_document
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -69,3 +72,20 @@ def test_links_between_the_pages_lead_somewhere():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_configuration_in_readme_loads_and_names_every_setting():
+    sample = re.search(r"```yaml\n(listen:.*?)```", README, re.DOTALL)
+    assert sample
+    load_document(sample[1], "README.md", ConfigFile)
+    for name in settings(ConfigFile):
+        assert re.search(rf"\b{name}\b", sample[1]), name
+
+
+def settings(model):
+    """Every key that a file may hold, of all sections below as well."""
+    for name, field in model.model_fields.items():
+        yield name
+        for part in typing.get_args(field.annotation) or (field.annotation,):
+            if isinstance(part, type) and issubclass(part, Section):
+                yield from settings(part)
