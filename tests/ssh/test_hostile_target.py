@@ -42,6 +42,9 @@ class Session(asyncssh.SSHServerSession):
     def eof_received(self):
         return True
 
+    def signal_received(self, signal):
+        self.chan.exit_with_signal(signal, False, "as you wish")
+
     def connection_lost(self, exc):
         self.lost.set()
 
@@ -268,6 +271,20 @@ async def test_what_an_exit_signal_says_is_shown_visibly(tmp_path):
     assert dumped
     assert "\x1b" not in signal + message
     assert len(message) < 1000
+
+
+async def test_a_signal_reaches_the_program_and_its_end_comes_back(tmp_path):
+    started = asyncio.Event()
+
+    async with (
+        hostile(tmp_path, lambda _session: started.set()) as running,
+        running.connect() as client,
+    ):
+        process = await client.create_process("ls")
+        await asyncio.wait_for(started.wait(), 10)
+        process.send_signal("USR1")
+        await asyncio.wait_for(process.wait(), 10)
+    assert process.exit_signal[:3] == ("USR1", False, "as you wish")
 
 
 async def test_a_refusal_of_the_target_is_shown_visibly(tmp_path):
