@@ -12,7 +12,7 @@ from bastion.gate.sftp import SftpGate
 from bastion.model import Dialect, ExecRequest, ForwardRequest, Request, SubsystemRequest
 from bastion.policy.files import RsyncServer, ScpServer, read_transfer
 from bastion.policy.rules import Verdict
-from bastion.policy.shell import read
+from bastion.policy.shell.reading import read
 
 
 def choose(

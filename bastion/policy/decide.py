@@ -61,7 +61,7 @@ from bastion.policy.match import (
 )
 from bastion.policy.rules import Grant, Policy, Verdict
 from bastion.policy.schema import ShellMode
-from bastion.policy.shell import read
+from bastion.policy.shell.reading import read
 from bastion.policy.show import parse_lines, show_file, show_forward, show_session
 
 _HARMLESS_FILES: Final = frozenset({FileOperation.REALPATH, FileOperation.STATVFS})

@@ -34,7 +34,7 @@ from bastion.policy.schema import (
     RuleSection,
     compile_text,
 )
-from bastion.policy.shell import read
+from bastion.policy.shell.reading import read
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 from bastion.model import Dialect, ExecRequest
 from bastion.policy.decide import decide
 from bastion.policy.parse import parse_policy
-from bastion.policy.shell import read
+from bastion.policy.shell.reading import read
 from tests.corpora import REFERENCE, ROOT, WHERE, WHO, exec_cases
 
 ROUNDS: Final = 300

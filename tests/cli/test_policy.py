@@ -44,7 +44,7 @@ def test_check_tells_every_fault_of_every_file(tmp_path):
     assert lines[0] == f"{one}:4:1: unknown key `ruels`"
     assert lines[1].startswith(f"{one}:5:10: ")
     assert ": ok: " in lines[2]
-    assert lines[3].startswith(f"{two}:1:10: `no` means different things")
+    assert any(line.startswith(f"{two}:1:10: `no` means different things") for line in lines[3:])
 
 
 def test_test_counts_examples(tmp_path):

@@ -25,7 +25,7 @@ from typing import Final
 
 from bastion.model import Dialect
 from bastion.policy.facts import Reading, SimpleCommand
-from bastion.policy.shell import read
+from bastion.policy.shell.reading import read
 
 PATIENCE: Final = 0.4
 """Seconds for a line that waits or loops; what ran until then counts."""

@@ -21,7 +21,8 @@ from bastion.gate.rsync import RsyncGate
 from bastion.gate.scp import ScpGate
 from bastion.gate.sftp import SftpGate
 from bastion.model import ExecRequest, Request, SubsystemRequest
-from bastion.policy import files, shell
+from bastion.policy import files
+from bastion.policy.shell import reading
 from tests.harness.filerules import FileRules
 
 SFTP_SERVERS = [
@@ -47,7 +48,7 @@ class Relay:
         if isinstance(self.request, SubsystemRequest):
             return SftpGate(decide)
         assert isinstance(self.request, ExecRequest)
-        match files.read_transfer(shell.read(self.request.command)):
+        match files.read_transfer(reading.read(self.request.command)):
             case files.ScpServer() as transfer:
                 return ScpGate(decide, transfer)
             case files.RsyncServer() as transfer:

@@ -11,11 +11,11 @@ from bastion.model import ExecRequest, Identity, Target
 from bastion.policy.decide import decide
 from bastion.policy.facts import OpaqueKind
 from bastion.policy.parse import parse_policy
-from bastion.policy.shell import MAX_TEXT, read
-from bastion.policy.shell_flat import MAX_SEGMENTS
-from bastion.policy.shell_state import MAX_STEPS, Place
-from bastion.policy.shell_tree import ExhaustedError
-from bastion.policy.shell_walk import Walker
+from bastion.policy.shell.flat import MAX_SEGMENTS
+from bastion.policy.shell.reading import MAX_TEXT, read
+from bastion.policy.shell.state import MAX_STEPS, Place
+from bastion.policy.shell.tree import ExhaustedError
+from bastion.policy.shell.walk import Walker
 
 REFERENCE = Path(__file__).parents[2] / "policies/reference.yaml"
 POLICY = parse_policy(REFERENCE.read_text("utf-8"), REFERENCE.name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bastion.model import Direction, ExecRequest, Identity, Target
-from bastion.policy import shell
 from bastion.policy.decide import decide
 from bastion.policy.files import RsyncServer, ScpPath, ScpServer, read_transfer
 from bastion.policy.parse import parse_policy
+from bastion.policy.shell import reading
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from bastion.policy.parse import parse_policy
     ],
 )
 def test_scp(line: str, direction: Direction, paths: list[ScpPath], recursive: bool) -> None:
-    assert read_transfer(shell.read(line)) == ScpServer(direction, tuple(paths), recursive)
+    assert read_transfer(reading.read(line)) == ScpServer(direction, tuple(paths), recursive)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_scp(line: str, direction: Direction, paths: list[ScpPath], recursive: b
     ],
 )
 def test_what_stays_an_ordinary_command(line: str) -> None:
-    assert read_transfer(shell.read(line)) is None
+    assert read_transfer(reading.read(line)) is None
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_what_stays_an_ordinary_command(line: str) -> None:
     ],
 )
 def test_rsync(line: str, sender: bool, requests: list[str]) -> None:
-    transfer = read_transfer(shell.read(line))
+    transfer = read_transfer(reading.read(line))
     assert isinstance(transfer, RsyncServer)
     assert transfer.sender is sender
     assert [f"{r.operation.value} {r.path}" for r in transfer.requests] == requests
@@ -208,8 +208,8 @@ def test_a_tree_is_allowed_only_whole(path, rule):
 
 def test_the_abilities_of_a_client_are_no_program():
     line = "rsync --server --sender -logDtpre.iLsfxCIvu . /x"
-    assert [command.program for command in shell.read(line).commands] == ["rsync"]
-    assert {one.program for one in shell.read("rsync -e'reboot -f' a h:b").commands} >= {"reboot"}
+    assert [command.program for command in reading.read(line).commands] == ["rsync"]
+    assert {one.program for one in reading.read("rsync -e'reboot -f' a h:b").commands} >= {"reboot"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bastion.model import Dialect
 from bastion.policy.facts import Access, OpaqueKind
-from bastion.policy.shell import MAX_TEXT, is_complete, read
+from bastion.policy.shell.reading import MAX_TEXT, is_complete, read
 
 
 def programs(line: str) -> list[str]:

@@ -11,7 +11,8 @@ import re
 from typing import Final
 
 from bastion.policy.facts import Opaque, OpaqueKind
-from bastion.policy.shell_tree import (
+from bastion.policy.shell.ansi import ansi_c
+from bastion.policy.shell.tree import (
     Arithmetic,
     IncompleteError,
     Literal,
@@ -31,47 +32,10 @@ _PARAMETER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]|[@*#?$!_-]")
 _BRACED: Final = re.compile(r"([!#]?)([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!_-])")
 _PLAIN: Final = re.compile(r"[^ \t\n|&;()<>'\"\\$`]+")
 _QUOTED_PLAIN: Final = re.compile(r"[^\"\\$`]+")
-_ANSI: Final = re.compile(
-    r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|c(.)|(.))",
-    re.DOTALL,
-)
-_ANSI_LETTERS: Final = {
-    "a": "\a",
-    "b": "\b",
-    "e": "\x1b",
-    "E": "\x1b",
-    "f": "\f",
-    "n": "\n",
-    "r": "\r",
-    "t": "\t",
-    "v": "\v",
-    "\\": "\\",
-    "'": "'",
-    '"': '"',
-    "?": "?",
-}
-
-
-def ansi_c(body: str) -> str:
-    """Decode the inside of `$'…'`; a NUL ends the string, as in bash."""
-
-    def decode(match: re.Match[str]) -> str:
-        octal, byte, short, long, control, letter = match.groups()
-        if octal:
-            return chr(int(octal, 8) & 0xFF)
-        number = byte or short or long
-        if number:
-            code = int(number, 16)
-            return chr(code) if code < 0x110000 else ""
-        if control:
-            return chr(ord(control.upper()) & 0x1F)
-        return _ANSI_LETTERS.get(letter, "\\" + letter)
-
-    return _ANSI.sub(decode, body).split("\0", 1)[0]
 
 
 class Lexer(abc.ABC):
-    """Reads words at `pos`. The grammar of commands is added by `shell_parse.Parser`."""
+    """Reads words at `pos`. The grammar of commands is added by `parse.Parser`."""
 
     def __init__(self, text: str, depth: int = 0) -> None:
         self.text = text

@@ -7,10 +7,10 @@ import re
 from typing import Final
 
 from bastion.policy.facts import OpaqueKind, Word
-from bastion.policy.shell_lex import Lexer
-from bastion.policy.shell_parse import Parser
-from bastion.policy.shell_state import Place, Reader
-from bastion.policy.shell_tree import (
+from bastion.policy.shell.lex import Lexer
+from bastion.policy.shell.parse import Parser
+from bastion.policy.shell.state import Place, Reader
+from bastion.policy.shell.tree import (
     Literal,
     Parameter,
     Part,

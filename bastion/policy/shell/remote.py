@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import shell_shells
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_launch import start
-from bastion.policy.shell_state import Call, Reader, joined, names, text_of
-from bastion.policy.shell_wrappers import Peeled, Wrapper, peel
+from bastion.policy.shell import shells
+from bastion.policy.shell.launch import start
+from bastion.policy.shell.peeling import Peeled, Wrapper, peel
+from bastion.policy.shell.state import Call, Reader, joined, names, text_of
 
 _SSH: Final = Wrapper("bBcDeEFiIJlLmoOpPQRSwW", "46AaCfGgKkMNnqsTtVvXxYy")
 
@@ -37,13 +37,13 @@ def ssh(reader: Reader, call: Call) -> None:
     if rest:
         _ssh_command(reader, named, rest)
     elif not flags & set("NVGQO"):
-        shell_shells.run_feed(reader, replace(call, program="ssh (a shell)"), call.place.feed)
+        shells.run_feed(reader, replace(call, program="ssh (a shell)"), call.place.feed)
 
 
 def _ssh_command(reader: Reader, call: Call, words: list[Word]) -> None:
     for word in words if joined(words) is None else []:
         if word.text is None:
-            shell_shells.run_word(reader, call, word)
+            shells.run_word(reader, call, word)
     reader.read_text(" ".join(text_of(word) for word in words), call.place.within(call.program))
 
 

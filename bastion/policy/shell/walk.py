@@ -6,11 +6,11 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import shell_env, shell_feed, shell_programs, shell_second
 from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
-from bastion.policy.shell_parse import Parser
-from bastion.policy.shell_state import CHANNEL, Call, Feed, Place, Reader, literal
-from bastion.policy.shell_tree import (
+from bastion.policy.shell import environment, feeds, programs, second
+from bastion.policy.shell.parse import Parser
+from bastion.policy.shell.state import CHANNEL, Call, Feed, Place, Reader, literal
+from bastion.policy.shell.tree import (
     Arithmetic,
     Assignment,
     Calculation,
@@ -30,7 +30,7 @@ from bastion.policy.shell_tree import (
     Test,
     UnreadableError,
 )
-from bastion.policy.shell_words import expand, expand_one, literal_of
+from bastion.policy.shell.words import expand, expand_one, literal_of
 
 MAX_TEXTS: Final = 200
 """Texts within texts (`sh -c`, `eval`, …) that are read for one line."""
@@ -58,7 +58,7 @@ class Walker(Reader):
         self.spend(2 + len(text) // 10)
         if self._texts > MAX_TEXTS or self._level >= MAX_NESTED_TEXTS:
             self.cannot_tell(OpaqueKind.LIMIT, "too many texts are run within one another", text)
-            shell_second.list_commands(self, text, place)
+            second.list_commands(self, text, place)
             return
         outer, self._text = self._text, text
         self.line = self.line or text
@@ -68,12 +68,12 @@ class Walker(Reader):
             tree = parser.program()
         except UnreadableError as error:
             self.cannot_tell(error.kind, error.reason, text)
-            shell_second.list_commands(self, text, place)
+            second.list_commands(self, text, place)
         else:
             for note in parser.notes:
                 self.opaque[note] = None
             self._guarded_walk(tree, place, text)
-            shell_second.compare(self, tree, text, place, parser.heredoc_spans)
+            second.compare(self, tree, text, place, parser.heredoc_spans)
         self._level -= 1
         self._text = outer
 
@@ -103,12 +103,12 @@ class Walker(Reader):
                 self._walk(node.body, place)
                 self._directories((*before, *self.state.directories))
             case Test():
-                shell_env.test_words(self, node.words)
+                environment.test_words(self, node.words)
                 for word in node.words:
                     self._expansions(word, place)
                 self._redirects(node.redirects, place)
             case Calculation():
-                shell_env.arithmetic(self, node.parts)
+                environment.arithmetic(self, node.parts)
                 self.read_parts(node.parts, place)
                 self._redirects(node.redirects, place)
 
@@ -134,7 +134,7 @@ class Walker(Reader):
             last = index == len(node.stages) - 1
             self._walk(stage, replace(place, feed=feed, shown=place.shown and last))
             self.state.directories = before
-            feed = shell_feed.output_of(stage, feed, self.state.tainted)
+            feed = feeds.output_of(stage, feed, self.state.tainted)
 
     def _compound(self, node: Compound, place: Place) -> None:
         before = self.state.directories
@@ -154,9 +154,9 @@ class Walker(Reader):
         for word in node.words or []:
             self.read_parts(word.parts, place)
             values.extend(expand(word, self.state.values))
-            shell_env.trust(self, node.name, word.parts)
+            environment.trust(self, node.name, word.parts)
         place = self._redirects(node.redirects, place)
-        shell_env.assigned(self, node.name, None, place)
+        environment.assigned(self, node.name, None, place)
         outer = self.state.values
         known = node.words and len(outer) < MAX_LOOPS and len(values) <= MAX_TURNS
         for value in values if known and self._changes_only_here(node.name) else [None]:
@@ -179,10 +179,10 @@ class Walker(Reader):
             if isinstance(part, Substitution):
                 self._substitution(part, place)
             elif isinstance(part, Parameter):
-                shell_env.parameter(self, part, place)
+                environment.parameter(self, part, place)
                 self.read_parts(part.parts, place)
             elif isinstance(part, Arithmetic):
-                shell_env.arithmetic(self, part.parts)
+                environment.arithmetic(self, part.parts)
                 self.read_parts(part.parts, place)
 
     def _substitution(self, part: Substitution, place: Place) -> None:
@@ -199,7 +199,7 @@ class Walker(Reader):
         text = literal_of(heredoc.body)
         if text is not None:
             return Feed("text", text)
-        return shell_feed.of_parts(heredoc.body, self.state.tainted)
+        return feeds.of_parts(heredoc.body, self.state.tainted)
 
     def _redirects(self, redirects: list[Redirect], place: Place) -> Place:
         """List what redirections open; give the place with its new standard input."""
@@ -218,10 +218,10 @@ class Walker(Reader):
         operator = redirect.operator
         word = expand_one(target)
         if operator == "<<<":
-            feed = shell_feed.of_word(target, self.state.tainted)
+            feed = feeds.of_word(target, self.state.tainted)
             return replace(place, feed=feed) if redirect.fd in ("", "0") else place
         if redirect.fd.startswith("{"):
-            shell_env.assigned(self, redirect.fd.strip("{}"), None, place)
+            environment.assigned(self, redirect.fd.strip("{}"), None, place)
         duplicates = operator in ("<&", ">&") and bool(re.fullmatch(r"[0-9]*-?", word.text or "x"))
         if operator == ">&" and not duplicates:
             self._expanded_twice(word, place)
@@ -243,12 +243,12 @@ class Walker(Reader):
         if word.text is None:
             self.cannot_tell(OpaqueKind.CODE, "bash expands this word twice", word.raw)
         elif re.search(r"[$`]", word.text):
-            shell_env.expansions(self, word.text, place)
+            environment.expansions(self, word.text, place)
 
     def _opened(self, word: Word, target: RawWord, duplicates: bool) -> Feed:
         if duplicates:
             return Feed("unknown")
-        substituted = shell_feed.of_parts(target.parts, self.state.tainted)
+        substituted = feeds.of_parts(target.parts, self.state.tainted)
         if word.dynamic == "substitution":
             return substituted
         if word.text is None:
@@ -262,7 +262,7 @@ class Walker(Reader):
     # --- simple commands ------------------------------------------------------------------
 
     def _simple(self, node: Simple, place: Place) -> None:
-        outer, self._fetching = self._fetching, shell_feed.fetches(node, self.state.tainted)
+        outer, self._fetching = self._fetching, feeds.fetches(node, self.state.tainted)
         inner = self._redirects(node.redirects, place)
         self._fetching = outer
         words: list[Word] = []
@@ -277,7 +277,7 @@ class Walker(Reader):
             sources.append((source.raw, source.parts))
         assignments = [(each.name, self._assignment(each, place)) for each in node.assignments]
         for name, value in assignments:
-            shell_env.assigned(self, name, value, place, lasting=not words)
+            environment.assigned(self, name, value, place, lasting=not words)
         if not words:
             return
         inner = replace(inner, assignments=tuple(assignments), sources=tuple(sources))
@@ -287,7 +287,7 @@ class Walker(Reader):
             self.run(plain, inner)
 
     def _expansions(self, source: RawWord, place: Place) -> None:
-        shell_env.suspicious(self, source, place)
+        environment.suspicious(self, source, place)
         self.read_parts(source.parts, place)
 
     def _assignment(self, node: Assignment, place: Place) -> Word:
@@ -297,8 +297,8 @@ class Walker(Reader):
         if node.value is None:
             return Word(None, "(…)", "array")
         self._expansions(node.value, place)
-        shell_env.trust(self, node.name, node.value.parts)
-        if shell_feed.of_parts(node.value.parts, self.state.tainted).kind == "download":
+        environment.trust(self, node.name, node.value.parts)
+        if feeds.of_parts(node.value.parts, self.state.tainted).kind == "download":
             self.state.tainted.add(node.name)
         return expand_one(node.value, assignment=True)
 
@@ -321,4 +321,4 @@ class Walker(Reader):
             )
         )
         bare = replace(place, assignments=(), extra_operands=False)
-        shell_programs.read(self, Call(program, argv, bare, place.extra_operands))
+        programs.read(self, Call(program, argv, bare, place.extra_operands))

@@ -1,4 +1,4 @@
-"""Shells, and the builtins that run text: what they are given, and whether it can be read."""
+"""Builtins of the shell that run text, or change what later text means."""
 
 from __future__ import annotations
 
@@ -7,171 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.model import Dialect
-from bastion.policy import shell_code, shell_dialects, shell_env, shell_feed
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import (
-    UNKNOWN,
+from bastion.policy.shell import environment, feeds
+from bastion.policy.shell.shells import run_script, run_word
+from bastion.policy.shell.state import (
     Call,
-    Feed,
     Place,
     Reader,
     joined,
-    names,
     normalise,
     text_of,
 )
-from bastion.policy.shell_tree import Parameter
-
-SHELLS: Final = names(
-    """
-    sh bash dash zsh ksh ash mksh rbash rksh rzsh pdksh lksh yash posh oksh hush csh tcsh fish
-    bash-static ksh93 zsh-static zsh5 rsh-shell sash nu xonsh elvish pwsh powershell osh ysh
-    """
-)
-_FOREIGN: Final = names(
-    """
-    csh tcsh fish nu xonsh elvish pwsh powershell
-    """
-)
-_DIALECTS: Final = {
-    "sh": Dialect.SH,
-    "dash": Dialect.SH,
-    "ash": Dialect.SH,
-    "posh": Dialect.SH,
-    "yash": Dialect.SH,
-    "hush": Dialect.SH,
-    "zsh": Dialect.ZSH,
-    "rzsh": Dialect.ZSH,
-}
-_VALUE_OPTIONS: Final = frozenset({"--rcfile", "--init-file", "--emulate"})
-_PLAIN_LONG: Final = names(
-    """
-    --norc --noprofile --login --posix --restricted --verbose --noediting --no-rcs --no-config
-    --dump-strings --dump-po-strings --pretty-print
-    """
-)
-
-
-def feed_of(word: Word, place: Place, reader: Reader) -> Feed:
-    """Tell what a dynamic word becomes when it is used as code."""
-    if word.text is not None:
-        return Feed("text", word.text)
-    parts = dict(place.sources).get(word.raw)
-    if parts is None:
-        return UNKNOWN
-    meaningful = [part for part in parts if getattr(part, "text", None) != ""]
-    if len(meaningful) == 1 and isinstance(meaningful[0], Parameter):
-        return Feed("download") if meaningful[0].name in reader.state.tainted else UNKNOWN
-    return shell_feed.of_parts(meaningful, reader.state.tainted)
-
-
-def run_feed(reader: Reader, call: Call, feed: Feed, language: str = "shell") -> None:
-    """Read code that arrives on standard input, from a file or as an argument."""
-    name = call.program
-    if feed.kind == "text":
-        # What came by standard input is used up; other code still reads from it.
-        left = UNKNOWN if feed is call.place.feed else call.place.feed
-        within = replace(call.place.within(name), feed=left)
-        if language == "shell":
-            dialect = _DIALECTS.get(name.split()[0], Dialect.BASH)
-            for reason in shell_dialects.differences(dialect, feed.text):
-                reader.cannot_tell(OpaqueKind.DIALECT, reason, feed.text)
-            reader.read_text(feed.text, replace(within, posix=dialect is Dialect.SH))
-        elif language == "awk":
-            shell_code.read_awk(reader, feed.text, within)
-        elif language == "sed":
-            shell_code.read_sed(reader, feed.text, within)
-        else:
-            shell_code.read_code(reader, language, feed.text, within)
-    elif feed.kind == "download":
-        reader.downloaded(f"a download into {name}")
-    elif feed.kind == "file":
-        reader.opens(Word(feed.text, feed.text), Access.READ, name)
-        reader.cannot_tell(OpaqueKind.SCRIPT, f"{name} runs the file {feed.text}", feed.text)
-    elif feed.kind == "channel":
-        reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{name} reads commands from its input", name)
-    else:
-        reader.cannot_tell(OpaqueKind.CODE, f"{name} runs text that is not literal", name)
-
-
-def run_word(reader: Reader, call: Call, word: Word, language: str = "shell") -> None:
-    """Read a word as code."""
-    feed = feed_of(word, call.place, reader)
-    if word.text is None and feed.kind == "text":
-        # The text is known only as far as the program printing it is what it seems to be.
-        reader.cannot_tell(OpaqueKind.CODE, f"{call.program} runs what a command prints", word.raw)
-    run_feed(reader, call, feed, language)
-
-
-def run_script(reader: Reader, call: Call, word: Word, language: str = "shell") -> None:
-    """Read a word as the name of a script."""
-    if word.dynamic == "substitution" and word.raw.startswith("<("):
-        run_feed(reader, call, feed_of(word, call.place, reader), language)
-        return
-    if word.text in ("/dev/stdin", "-", "/dev/fd/0", "/proc/self/fd/0"):
-        run_feed(reader, call, call.place.feed, language)
-        return
-    reader.opens(word, Access.READ, call.program)
-    shown = text_of(word)
-    reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs the file {shown}", shown)
-
-
-def shell(reader: Reader, call: Call) -> None:
-    """Read `sh`, `bash`, … with any options."""
-    operands, letters, reset = _shell_options(reader, call)
-    if call.program in _FOREIGN:
-        reader.cannot_tell(
-            OpaqueKind.DIALECT, f"{call.program} reads another language", call.program
-        )
-    named = replace(call, program=call.program + (" -c" if "c" in letters else ""))
-    if "c" in letters:
-        if operands:
-            run_word(reader, named, operands[0])
-        elif call.extra_operands:
-            reader.cannot_tell(OpaqueKind.CODE, f"{call.program} runs text from its input", "")
-    elif "n" in letters and not reset:
-        for word in operands[:1]:
-            reader.opens(word, Access.READ, call.program)
-    elif operands and "s" not in letters:
-        run_script(reader, call, operands[0])
-    elif call.extra_operands:
-        reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs files named at run time", "")
-    else:
-        run_feed(reader, call, call.place.feed)
-
-
-def _shell_options(reader: Reader, call: Call) -> tuple[list[Word], str, bool]:
-    """Split a shell's words into operands and option letters; tell whether `+x` was among them."""
-    words, letters, reset, index = call.operands, "", False, 0
-    while index < len(words):
-        text = words[index].text
-        if text is None:
-            if "c" not in letters:
-                reader.cannot_tell(
-                    OpaqueKind.CODE, "a shell's options are not literal", words[index].raw
-                )
-            break
-        if text in ("--", "-"):
-            index += 1
-            break
-        if text.startswith("--"):
-            if text.partition("=")[0] in _VALUE_OPTIONS:
-                reader.cannot_tell(OpaqueKind.SCRIPT, "a shell is given a start-up file", text)
-                index += 1
-            elif text not in _PLAIN_LONG:
-                reader.cannot_tell(OpaqueKind.CODE, "an option of a shell is not known", text)
-            if text == "--command":
-                letters += "c"
-        elif text[:1] in ("-", "+") and len(text) > 1:
-            reset = reset or text[0] == "+"
-            letters += text[1:] if text[0] == "-" else ""
-            index += sum(text.count(letter) for letter in "oO")
-        else:
-            break
-        index += 1
-    return words[index:], letters, reset
-
 
 # --- builtins ---------------------------------------------------------------------------------
 
@@ -243,7 +89,7 @@ def unset(reader: Reader, call: Call) -> None:
     unalias(reader, call)
     for word in call.operands:
         if word.text and not word.text.startswith("-"):
-            shell_env.assigned(reader, word.text, None, call.place)
+            environment.assigned(reader, word.text, None, call.place)
 
 
 def declare(reader: Reader, call: Call) -> None:
@@ -267,13 +113,13 @@ def declare(reader: Reader, call: Call) -> None:
             if equals:
                 if shell_feed_downloads(reader, word, call.place):
                     reader.state.tainted.add(name)
-                shell_env.assigned(reader, name, literal, call.place)
+                environment.assigned(reader, name, literal, call.place)
 
 
 def shell_feed_downloads(reader: Reader, word: Word, place: Place) -> bool:
     """Tell whether a word holds a download."""
     parts = dict(place.sources).get(word.raw)
-    return bool(parts) and shell_feed.of_parts(parts or [], reader.state.tainted).kind == "download"
+    return bool(parts) and feeds.of_parts(parts or [], reader.state.tainted).kind == "download"
 
 
 def assign_names(reader: Reader, call: Call) -> None:
@@ -289,7 +135,7 @@ def assign_names(reader: Reader, call: Call) -> None:
         elif word.text and re.fullmatch(r"[A-Za-z_]\w*(\[.*)?", word.text):
             name = word.text.partition("[")[0]
             reader.state.untrusted.add(name)
-            shell_env.assigned(reader, name, None, call.place, lasting=True)
+            environment.assigned(reader, name, None, call.place, lasting=True)
 
 
 def map_file(reader: Reader, call: Call) -> None:
@@ -314,7 +160,7 @@ def callbacks(reader: Reader, call: Call) -> None:
     if call.program in ("complete", "compgen", "compopt"):
         for index, word in enumerate(words[:-1]):
             if word.text == "-W":
-                shell_env.expansions(
+                environment.expansions(
                     reader, text_of(words[index + 1]), call.place.within("complete -W")
                 )
 
@@ -330,7 +176,7 @@ def print_formatted(reader: Reader, call: Call) -> None:
                 OpaqueKind.ENVIRONMENT, "a name that is not plain is assigned", first
             )
         else:
-            shell_env.assigned(reader, name.partition("[")[0], None, call.place)
+            environment.assigned(reader, name.partition("[")[0], None, call.place)
 
 
 def test_builtin(reader: Reader, call: Call) -> None:

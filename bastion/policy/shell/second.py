@@ -15,10 +15,10 @@ import tree_sitter
 import tree_sitter_bash
 
 from bastion.policy.facts import OpaqueKind, Word
-from bastion.policy.shell_lex import Lexer
-from bastion.policy.shell_parse import Parser
-from bastion.policy.shell_state import Place, Reader
-from bastion.policy.shell_tree import (
+from bastion.policy.shell.lex import Lexer
+from bastion.policy.shell.parse import Parser
+from bastion.policy.shell.state import Place, Reader
+from bastion.policy.shell.tree import (
     ExhaustedError,
     RawWord,
     Sequence,
@@ -26,7 +26,7 @@ from bastion.policy.shell_tree import (
     UnreadableError,
     children,
 )
-from bastion.policy.shell_words import expand, expand_one
+from bastion.policy.shell.words import expand, expand_one
 
 _LANGUAGE: Final = tree_sitter.Language(tree_sitter_bash.language())
 _PARSER: Final = tree_sitter.Parser(_LANGUAGE)

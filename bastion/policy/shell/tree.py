@@ -1,4 +1,4 @@
-"""The syntax tree of a command line, as `shell_parse` builds it: structure only, no meaning."""
+"""The syntax tree of a command line, as `parse` builds it: structure only, no meaning."""
 
 from __future__ import annotations
 

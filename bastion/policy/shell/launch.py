@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import shell_env, shell_shells
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import (
-    UNKNOWN,
+from bastion.policy.shell import environment, shells
+from bastion.policy.shell.peeling import Peeled, Wrapper, peel
+from bastion.policy.shell.state import (
     Call,
     Reader,
     joined,
@@ -18,7 +18,7 @@ from bastion.policy.shell_state import (
     normalise,
     text_of,
 )
-from bastion.policy.shell_wrappers import WRAPPERS, Peeled, Wrapper, peel
+from bastion.policy.shell.wrappers import WRAPPERS
 
 MAX_WRAPPERS: Final = 12
 """`sudo sudo sudo …`: a wrapper inside so many wrappers is not peeled."""
@@ -35,7 +35,7 @@ def wrapper(reader: Reader, call: Call) -> None:
     for option in peeled.unknown:
         reader.cannot_tell(OpaqueKind.COMMAND, f"an option of {name} is not known", option)
     for variable, value in peeled.assignments:
-        shell_env.assigned(reader, variable, value, call.place, lasting=False)
+        environment.assigned(reader, variable, value, call.place, lasting=False)
     special = _SPECIAL.get(name)
     if special is not None and special(reader, call, peeled):
         return
@@ -55,12 +55,12 @@ def start(
     place = call.place.within(call.program)
     if not command:
         if bare == "shell":
-            shell_shells.run_feed(
+            shells.run_feed(
                 reader, replace(call, program=f"{call.program} (a shell)"), call.place.feed
             )
         return
     if (join and len(command) == 1) or (join and all(word.text is not None for word in command)):
-        shell_shells.run_word(reader, call, _joined_word(command))
+        shells.run_word(reader, call, _joined_word(command))
         return
     if join:
         reader.cannot_tell(OpaqueKind.CODE, f"{call.program} runs text that is not literal", "")
@@ -156,7 +156,7 @@ def _flock(reader: Reader, call: Call, peeled: Peeled) -> bool:
         text = peeled.command[1] if len(peeled.command) > 1 else None
     if text is None:
         return False
-    shell_shells.run_word(reader, call, text)
+    shells.run_word(reader, call, text)
     return True
 
 
@@ -173,7 +173,7 @@ def _capsh(reader: Reader, call: Call, peeled: Peeled) -> bool:
                 argv=[literal("bash"), *call.operands[index + 1 :]],
                 place=call.place.within("capsh"),
             )
-            shell_shells.shell(reader, replace(inner, program="bash"))
+            shells.shell(reader, replace(inner, program="bash"))
             return True
     if any(text_of(word).startswith("--shell") for word in call.operands):
         reader.cannot_tell(OpaqueKind.COMMAND, "capsh is given another shell", "capsh")
@@ -210,7 +210,7 @@ def _strace(reader: Reader, call: Call, peeled: Peeled) -> bool:
     target = peeled.option("o", "output")
     if target is not None and target.raw:
         if target.raw[:1] in "|!":
-            shell_shells.run_word(reader, call, literal(text_of(target)[1:]))
+            shells.run_word(reader, call, literal(text_of(target)[1:]))
         else:
             reader.opens(target, Access.WRITE, call.program)
     return False
@@ -270,7 +270,7 @@ def switch_user(reader: Reader, call: Call) -> None:
         rest = peeled.command[1:]
     for text in texts:
         if text is not None:
-            shell_shells.run_word(reader, call, text)
+            shells.run_word(reader, call, text)
     if call.program == "sg" and not texts and len(operands) > 1:
         start(reader, call, operands[1:], join=True)
     elif not texts:
@@ -299,178 +299,4 @@ def script(reader: Reader, call: Call) -> None:
     if text is None:
         start(reader, call, [], bare="shell")
     else:
-        shell_shells.run_word(reader, call, text)
-
-
-# --- many commands from one -------------------------------------------------------------------
-
-_XARGS: Final = Wrapper(
-    "aEdILnPs",
-    "0oprtxieS",
-    "arg-file delimiter eof replace max-lines max-args max-procs max-chars process-slot-var",
-    "null interactive no-run-if-empty verbose exit show-limits open-tty help version",
-)
-
-
-def xargs(reader: Reader, call: Call) -> None:
-    """Read xargs: the words of its input are added to the command."""
-    peeled = peel(_XARGS, call.operands)
-    for option in peeled.unknown:
-        if not re.fullmatch(r"-[iel].*", option):
-            reader.cannot_tell(OpaqueKind.COMMAND, "an option of xargs is not known", option)
-    source = peeled.option("a", "arg-file")
-    if source is not None:
-        reader.opens(source, Access.READ, "xargs")
-    command = peeled.command or [literal("echo")]
-    feed = call.place.feed if source is None else UNKNOWN
-    mark = peeled.option("I", "replace")
-    marked = text_of(mark) if mark is not None and mark.raw else "{}" if mark is not None else ""
-    if any(re.fullmatch(r"-i.*", option) for option in peeled.unknown):
-        marked = "{}"
-    inner = replace(call, place=replace(call.place, feed=UNKNOWN))
-    if feed.kind == "text" and not marked and not re.search(r"['\"\\]", feed.text):
-        start(reader, inner, [*command, *(literal(word) for word in feed.text.split())])
-        return
-    if feed.kind == "download" and text_of(command[0]).rpartition("/")[2] in shell_shells.SHELLS:
-        reader.downloaded("a download into xargs")
-    if feed.kind == "found" and not marked:
-        inner = replace(inner, place=replace(inner.place, found=feed.text))
-    if marked:
-        command = [_with_input(word, marked) for word in command]
-    start(reader, inner, command, extra=not marked)
-
-
-def _with_input(word: Word, mark: str) -> Word:
-    text = word.text
-    if text is None or mark not in text:
-        return word
-    return Word(None, word.raw, "input", text.partition(mark)[0])
-
-
-_FIND_TESTS: Final = re.compile(
-    r"-(i?name|i?path|i?regex|newer\w*|mtime|mmin|size|user|group|type|perm|maxdepth|mindepth|printf"
-    r"|i?wholename|i?lname|[ac]min|[ac]time|inum|samefile|regextype)"
-)
-_FIND_FILES: Final = frozenset({"-fprint", "-fprintf", "-fls", "-fprint0", "-files0-from"})
-
-
-def find(reader: Reader, call: Call) -> None:
-    """Read find: `-exec` and its kin, `-delete`, and files it writes."""
-    words = call.operands
-    starts = _find_starts(words)
-    for word in starts:
-        reader.opens(word, Access.METADATA, "find")
-        _find_dynamic(reader, word)
-    index = len(starts)
-    while index < len(words):
-        text = text_of(words[index])
-        if text in ("-exec", "-execdir", "-ok", "-okdir"):
-            end = _find_end(words, index + 1)
-            _find_exec(reader, call, words[index + 1 : end], starts, text)
-            index = end
-        elif text == "-delete":
-            within = replace(call.place.within("find -delete"), extra_operands=False)
-            roots = starts or [literal(".")]
-            reader.run([literal("rm"), literal("-r"), *(_found(root) for root in roots)], within)
-        elif text in _FIND_FILES and index + 1 < len(words):
-            access = Access.READ if text == "-files0-from" else Access.WRITE
-            reader.opens(words[index + 1], access, "find")
-        elif not _FIND_TESTS.fullmatch(text_of(words[index - 1])):
-            _find_dynamic(reader, words[index])
-        index += 1
-
-
-def _find_dynamic(reader: Reader, word: Word) -> None:
-    """A word that is not literal may be `-delete`, or `-exec` with all that follows."""
-    if word.text is None and word.dynamic not in ("glob", "tilde") and not word.prefix:
-        reader.cannot_tell(OpaqueKind.COMMAND, "an expression of find is not literal", word.raw)
-
-
-def _find_starts(words: list[Word]) -> list[Word]:
-    starts: list[Word] = []
-    for word in words:
-        known = word.text if word.text is not None else word.prefix
-        if known[:1] in ("-", "(", "!") and known not in ("-H", "-L", "-P"):
-            break
-        starts.append(word)
-    return starts
-
-
-def _find_end(words: list[Word], index: int) -> int:
-    """Find the `;` or `{} +` that ends an `-exec`."""
-    while index < len(words) and words[index].text not in (";", "\\;"):
-        if words[index].text == "+" and words[index - 1].text == "{}":
-            break
-        index += 1
-    return index
-
-
-def _found(root: Word) -> Word:
-    text = text_of(root)
-    if root.text is None:
-        return root
-    return Word(None, text, "found", text if text.endswith("/") else text + "/")
-
-
-def _find_exec(
-    reader: Reader, call: Call, command: list[Word], starts: list[Word], how: str
-) -> None:
-    if not command:
-        return
-    prefixes = {text_of(word) for word in starts} or {"."}
-    prefix = next(iter(prefixes)) if len(prefixes) == 1 and all(w.text for w in starts) else ""
-    prefix = (
-        "./"
-        if how.endswith("dir")
-        else prefix + "/"
-        if prefix and not prefix.endswith("/")
-        else prefix
-    )
-    words = []
-    for word in command:
-        if word.text is not None and "{}" in word.text:
-            before = word.text.partition("{}")[0]
-            words.append(Word(None, word.raw, "found", before or prefix))
-        else:
-            words.append(word)
-    inner = replace(call, program=f"find {how}", place=replace(call.place, feed=call.place.feed))
-    start(reader, inner, words)
-
-
-def parallel(reader: Reader, call: Call) -> None:
-    """Read GNU parallel: a template that a shell runs."""
-    words: list[Word] = []
-    for word in call.operands:
-        if re.match(r":::+|::::+", text_of(word)):
-            break
-        words.append(word)
-    while words and text_of(words[0]).startswith("-"):
-        takes = re.fullmatch(
-            r"-[jPNnLSIaDsX]|--(jobs|max-args|colsep|delay|timeout|sshlogin|arg-file"
-            r"|joblog|results|tmpdir|retries|halt|load|memfree|nice)",
-            text_of(words[0]),
-        )
-        words = words[2 if takes else 1 :]
-    sources = call.operands[len(words) :]
-    if not words:
-        reader.cannot_tell(OpaqueKind.CODE, "parallel runs the lines of its input", "parallel")
-        for word in call.operands:
-            if word.text and not word.text.startswith((":", "-")):
-                reader.read_text(word.text, call.place.within("parallel"))
-        return
-    extra = replace(call.place.within("parallel"), extra_operands=True, feed=UNKNOWN)
-    reader.read_text(" ".join(text_of(word) for word in words), extra)
-    values = [word for word in sources if word.text and not word.text.startswith(":")]
-    reader.run([*words, *values], extra)
-    if any(word.text is None for word in words):
-        reader.cannot_tell(OpaqueKind.CODE, "parallel runs text that is not literal", "")
-
-
-LAUNCHERS: Final[dict[str, Callable[[Reader, Call], None]]] = {
-    **dict.fromkeys(WRAPPERS, wrapper),
-    **dict.fromkeys(("su", "runuser", "sg", "newgrp", "ksu"), switch_user),
-    **dict.fromkeys(("script", "scriptlive"), script),
-    **dict.fromkeys(("find", "gfind"), find),
-    "xargs": xargs,
-    "parallel": parallel,
-}
+        shells.run_word(reader, call, text)

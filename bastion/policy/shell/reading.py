@@ -1,6 +1,6 @@
 """Command lines: every simple command that a line would run, every path, and what cannot be told.
 
-Two parsers read each text: a strict one of our own (`shell_parse`, after bash(1)), and
+Two parsers read each text: a strict one of our own (`parse`, after bash(1)), and
 tree-sitter-bash. What either sees is listed; where they differ the reading is opaque.
 """
 
@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Final
 
 from bastion.model import Dialect, visible
-from bastion.policy import shell_dialects, shell_flat, shell_paths
 from bastion.policy.facts import Opaque, OpaqueKind, Reading
-from bastion.policy.shell_parse import Parser
-from bastion.policy.shell_state import Place
-from bastion.policy.shell_tree import ExhaustedError, IncompleteError, UnreadableError
-from bastion.policy.shell_walk import Walker
+from bastion.policy.shell import dialects, flat, opening
+from bastion.policy.shell.parse import Parser
+from bastion.policy.shell.state import Place
+from bastion.policy.shell.tree import ExhaustedError, IncompleteError, UnreadableError
+from bastion.policy.shell.walk import Walker
 
 MAX_TEXT: Final = 4 * 1024
 """Characters: the second parser is quadratic in what it does not understand, and a person must be
@@ -38,16 +38,16 @@ def read(command: str, dialect: Dialect = Dialect.BASH, *, pty: bool = True) -> 
     _judge_characters(walker, command)
     if len(command) > MAX_TEXT:
         walker.cannot_tell(OpaqueKind.LIMIT, f"longer than {MAX_TEXT} characters")
-        shell_flat.list_flat(walker, command)
+        flat.list_flat(walker, command)
     else:
         try:
             walker.read_text(command, Place(posix=dialect is Dialect.SH, terminal=pty))
         except (RecursionError, ExhaustedError):
             walker.cannot_tell(OpaqueKind.LIMIT, "the command nests too deeply or does too much")
-            shell_flat.list_flat(walker, command)
-    for reason in shell_dialects.differences(dialect, command):
+            flat.list_flat(walker, command)
+    for reason in dialects.differences(dialect, command):
         walker.cannot_tell(OpaqueKind.DIALECT, reason)
-    shell_paths.list_startup_writes(walker)
+    opening.list_startup_writes(walker)
     return Reading(
         command,
         tuple(walker.commands),

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from bastion.policy.facts import Word
-from bastion.policy.shell_state import DOWNLOAD, UNKNOWN, Feed, names
-from bastion.policy.shell_tree import (
+from bastion.policy.shell.state import DOWNLOAD, UNKNOWN, Feed, names
+from bastion.policy.shell.tree import (
     Compound,
     Node,
     Parameter,
@@ -21,7 +21,7 @@ from bastion.policy.shell_tree import (
     Substitution,
     children,
 )
-from bastion.policy.shell_words import expand, expand_one, literal_of
+from bastion.policy.shell.words import expand, expand_one, literal_of
 
 DOWNLOADERS: Final = names(
     """

@@ -11,9 +11,9 @@ from typing import Final
 
 from bastion.policy.facts import Access, PathUse, SimpleCommand
 from bastion.policy.globs import normalise
-from bastion.policy.shell_launch import LAUNCHERS
-from bastion.policy.shell_paths import CLOSED
-from bastion.policy.shell_state import Reader, literal
+from bastion.policy.shell.launchers import LAUNCHERS
+from bastion.policy.shell.opening import CLOSED
+from bastion.policy.shell.state import Reader, literal
 
 MAX_FLAT: Final = 64 * 1024
 """Characters that are looked at: a client may send a command line of megabytes."""

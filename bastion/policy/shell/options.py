@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bastion.policy.facts import Word
-from bastion.policy.shell_state import Call, literal
+from bastion.policy.shell.state import Call, literal
 
 
 def option_values(call: Call, names: tuple[str, ...]) -> list[Word]:

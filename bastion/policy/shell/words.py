@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bastion.policy.facts import OpaqueKind, Word
-from bastion.policy.shell_tree import (
+from bastion.policy.shell.tree import (
     Arithmetic,
     Literal,
     Parameter,

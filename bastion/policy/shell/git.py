@@ -6,11 +6,11 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import shell_launch, shell_shells
 from bastion.policy.facts import OpaqueKind, Word
-from bastion.policy.shell_options import option_values
-from bastion.policy.shell_state import Call, Reader, names, text_of
-from bastion.policy.shell_wrappers import Wrapper, peel
+from bastion.policy.shell import launch, shells
+from bastion.policy.shell.options import option_values
+from bastion.policy.shell.peeling import Wrapper, peel
+from bastion.policy.shell.state import Call, Reader, names, text_of
 
 _GIT: Final = Wrapper(
     "cC",
@@ -55,7 +55,7 @@ def git(reader: Reader, call: Call) -> None:
                 OpaqueKind.ENVIRONMENT, f"git --{name} may run other programs", text_of(value)
             )
         elif name == "C" and value is not None:
-            shell_launch.moved(reader, value)
+            launch.moved(reader, value)
         elif name == "p" and call.place.shown:
             reader.cannot_tell(OpaqueKind.INTERACTIVE, "git starts a pager", "git -p")
     for option in peeled.unknown:
@@ -114,21 +114,19 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
         "instaweb": ("-d", "-b", "--httpd", "--browser"),
     }
     for value in option_values(inner, options.get(verb, ())):
-        shell_shells.run_word(reader, named, value)
+        shells.run_word(reader, named, value)
     if verb in ("clone", "init"):
         for value in option_values(inner, ("-c", "--config", "--template")):
             _git_setting(reader, call, value)
     if verb == "bisect" and texts[:1] == ["run"]:
-        shell_launch.start(reader, replace(call, program="git bisect run"), rest[1:])
+        launch.start(reader, replace(call, program="git bisect run"), rest[1:])
     elif verb == "submodule" and "foreach" in texts:
         command = [
             word
             for word in rest[texts.index("foreach") + 1 :]
             if text_of(word) not in ("--recursive", "-q")
         ]
-        shell_launch.start(
-            reader, replace(call, program="git submodule foreach"), command, join=True
-        )
+        launch.start(reader, replace(call, program="git submodule foreach"), command, join=True)
     if "--ext-diff" in texts or "--textconv" in texts:
         reader.cannot_tell(OpaqueKind.ENVIRONMENT, "git runs what its settings name", verb)
     _git_asks(reader, verb, texts)

@@ -6,8 +6,8 @@ import re
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import Call, Reader, names, text_of
-from bastion.policy.shell_wrappers import Wrapper, peel
+from bastion.policy.shell.peeling import Wrapper, peel
+from bastion.policy.shell.state import Call, Reader, names, text_of
 
 CLOSED: Final = names(
     """

@@ -7,17 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy import (
-    shell_code,
-    shell_escapes,
-    shell_launch,
-    shell_paths,
-    shell_remote,
-    shell_shells,
-)
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell_state import Call, Reader, literal, normalise, text_of
-from bastion.policy.shell_wrappers import Peeled, Wrapper, peel
+from bastion.policy.shell import awk_sed, builtins, escapes, launchers, opening, remote, shells
+from bastion.policy.shell.peeling import Peeled, Wrapper, peel
+from bastion.policy.shell.state import Call, Reader, literal, normalise, text_of
 
 _SYSTEM_FOLDERS: Final = re.compile(
     r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+"
@@ -149,32 +142,32 @@ def read(reader: Reader, call: Call) -> None:
 
 def _one(reader: Reader, call: Call) -> None:
     program = call.program
-    if program in shell_shells.SHELLS:
-        shell_shells.shell(reader, call)
-    elif program in shell_shells.BUILTINS:
-        shell_shells.BUILTINS[program](reader, call)
-        shell_paths.list_paths(reader, call)
+    if program in shells.SHELLS:
+        shells.shell(reader, call)
+    elif program in builtins.BUILTINS:
+        builtins.BUILTINS[program](reader, call)
+        opening.list_paths(reader, call)
     elif program in ("busybox", "toybox", "sbase-box", "ubase-box"):
         _applet(reader, call)
-    elif program in shell_remote.REMOTES:
-        shell_remote.REMOTES[program](reader, call)
-    elif program in shell_launch.LAUNCHERS:
-        shell_launch.LAUNCHERS[program](reader, call)
+    elif program in remote.REMOTES:
+        remote.REMOTES[program](reader, call)
+    elif program in launchers.LAUNCHERS:
+        launchers.LAUNCHERS[program](reader, call)
     elif program in _OWN:
         _OWN[program](reader, call)
-        shell_paths.list_paths(reader, call)
+        opening.list_paths(reader, call)
     elif program in _CODE:
         _interpreter(reader, call)
     elif program not in _QUIET:
-        shell_escapes.read(reader, call)
-        shell_paths.list_paths(reader, call)
+        escapes.read(reader, call)
+        opening.list_paths(reader, call)
 
 
 def _unknown_program(reader: Reader, call: Call, head: Word) -> None:
-    if shell_shells.feed_of(head, call.place, reader).kind == "download":
+    if shells.feed_of(head, call.place, reader).kind == "download":
         reader.downloaded("a download in the place of a command")
     reader.cannot_tell(OpaqueKind.COMMAND, "the program's name is not literal", head.raw)
-    shell_paths.list_paths(reader, call)
+    opening.list_paths(reader, call)
 
 
 def _judge_name(reader: Reader, text: str) -> None:
@@ -221,11 +214,11 @@ def _interpreter(reader: Reader, call: Call) -> None:
     if ran:
         _code_operands(reader, call, language, peeled.command)
     elif peeled.command:
-        shell_shells.run_script(reader, call, peeled.command[0], language)
+        shells.run_script(reader, call, peeled.command[0], language)
     elif call.extra_operands:
         reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs files named at run time", "")
     elif not asks or (language == "python" and asks == {"v"}):
-        shell_shells.run_feed(reader, call, call.place.feed, language)
+        shells.run_feed(reader, call, call.place.feed, language)
 
 
 def _interpreter_options(reader: Reader, call: Call, peeled: Peeled) -> bool:
@@ -235,7 +228,7 @@ def _interpreter_options(reader: Reader, call: Call, peeled: Peeled) -> bool:
     for name, value in peeled.options:
         if name in (*letters, "eval", "execute", "print"):
             ran = True
-            shell_shells.run_word(reader, call, value or Word(None, name, "missing"), language)
+            shells.run_word(reader, call, value or Word(None, name, "missing"), language)
         elif name in ("i", "a") and language in ("python", "node", "php"):
             reader.cannot_tell(
                 OpaqueKind.INTERACTIVE, f"{call.program} reads commands", call.program
@@ -298,7 +291,7 @@ def _code_operands(reader: Reader, call: Call, language: str, operands: list[Wor
 
 
 def _awk(reader: Reader, call: Call) -> None:
-    table = shell_paths.pattern_table("awk")
+    table = opening.pattern_table("awk")
     peeled = peel(table, call.operands)
     texts = [
         value for name, value in peeled.options if name in ("e", "source") and value is not None
@@ -310,22 +303,22 @@ def _awk(reader: Reader, call: Call) -> None:
     ]
     for script in scripts:
         if script is not None:
-            shell_shells.run_script(reader, call, script, "awk")
+            shells.run_script(reader, call, script, "awk")
     if not texts and not scripts:
         texts = peeled.command[:1]
         if not texts and call.extra_operands:
             reader.cannot_tell(OpaqueKind.CODE, "awk runs text from its input", "")
     for text in texts:
         if text.text is None:
-            shell_shells.run_word(reader, call, text, "awk")
+            shells.run_word(reader, call, text, "awk")
         else:
-            shell_code.read_awk(reader, text.text, call.place.within(call.program))
+            awk_sed.read_awk(reader, text.text, call.place.within(call.program))
 
 
 def _sed(reader: Reader, call: Call) -> None:
     rest, texts, files, operands = call.operands, [], [], []
     while rest:
-        peeled = peel(shell_paths.pattern_table("sed"), [_sed_inplace(word) for word in rest])
+        peeled = peel(opening.pattern_table("sed"), [_sed_inplace(word) for word in rest])
         texts += [
             value
             for name, value in peeled.options
@@ -337,14 +330,14 @@ def _sed(reader: Reader, call: Call) -> None:
         operands += peeled.command[:1]
         rest = peeled.command[1:]
     for file in files:
-        shell_shells.run_script(reader, call, file, "sed")
+        shells.run_script(reader, call, file, "sed")
     if not texts and not files:
         texts = operands[:1]
     for text in texts:
         if text.text is not None:
-            shell_code.read_sed(reader, text.text, call.place.within("sed"))
+            awk_sed.read_sed(reader, text.text, call.place.within("sed"))
         elif not _plain_substitution(text):
-            shell_shells.run_word(reader, call, text, "sed")
+            shells.run_word(reader, call, text, "sed")
 
 
 def _sed_inplace(word: Word) -> Word:

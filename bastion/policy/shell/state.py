@@ -10,7 +10,7 @@ from typing import Final
 
 from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, SimpleCommand, Word
 from bastion.policy.globs import normalise as normalise_path
-from bastion.policy.shell_tree import ExhaustedError, Part
+from bastion.policy.shell.tree import ExhaustedError, Part
 
 MAX_COMMANDS: Final = 2000
 """Different commands one line may hold; every one of them is matched against every rule."""
@@ -141,7 +141,7 @@ class State:
 
 
 class Reader(ABC):
-    """Collects findings. `shell_walk.Walker` fills in the two abstract methods."""
+    """Collects findings. `walk.Walker` fills in the two abstract methods."""
 
     def __init__(self) -> None:
         self.commands: dict[SimpleCommand, None] = {}

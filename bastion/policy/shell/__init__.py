@@ -1,0 +1,1 @@
+"""Command lines: what a shell would make of them."""

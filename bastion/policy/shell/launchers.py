@@ -1,0 +1,23 @@
+"""All programs that start other programs, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from bastion.policy.shell.launch import script, switch_user, wrapper
+from bastion.policy.shell.many import find, parallel, xargs
+from bastion.policy.shell.state import (
+    Call,
+    Reader,
+)
+from bastion.policy.shell.wrappers import WRAPPERS
+
+LAUNCHERS: Final[dict[str, Callable[[Reader, Call], None]]] = {
+    **dict.fromkeys(WRAPPERS, wrapper),
+    **dict.fromkeys(("su", "runuser", "sg", "newgrp", "ksu"), switch_user),
+    **dict.fromkeys(("script", "scriptlive"), script),
+    **dict.fromkeys(("find", "gfind"), find),
+    "xargs": xargs,
+    "parallel": parallel,
+}

@@ -1,0 +1,207 @@
+"""Options whose value is a command line, or a configuration that may hold one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from bastion.policy.facts import OpaqueKind
+from bastion.policy.shell import shells
+from bastion.policy.shell.options import option_values
+from bastion.policy.shell.state import Call, Reader, text_of
+
+_RUN_OPTION: Final[dict[str, tuple[str, ...]]] = {
+    # Options whose value is a command line.
+    "tar": (
+        "--to-command",
+        "--use-compress-program",
+        "--info-script",
+        "--new-volume-script",
+        "--rsh-command",
+        "--rmt-command",
+        "-I",
+        "-F",
+    ),
+    "bsdtar": ("--use-compress-program",),
+    "cpio": ("--rsh-command", "--rmt-command"),
+    "sort": ("--compress-program",),
+    "rg": ("--pre", "--hostname-bin"),
+    "ag": ("--pager",),
+    "man": ("-P", "--pager", "-H", "--html", "-T"),
+    "rsync": ("-e", "--rsh", "--rsync-path"),
+    "scp": ("-S",),
+    "sftp": ("-S", "-D"),
+    "tcpdump": ("-z",),
+    "split": ("--filter",),
+    "csplit": (),
+    "nc": ("-e", "-c", "--exec", "--sh-exec"),
+    "ncat": ("-e", "-c", "--exec", "--sh-exec", "--lua-exec"),
+    "netcat": ("-e", "-c"),
+    "nc.traditional": ("-e", "-c"),
+    "dmsetup": ("--exec",),
+    "gcc": ("-wrapper",),
+    "cc": ("-wrapper",),
+    "g++": ("-wrapper",),
+    "c99": ("-wrapper",),
+    "c89": ("-wrapper",),
+    "zip": ("-TT", "--unzip-command"),
+    "wget": ("--use-askpass",),
+    "pax": (),
+    "ctags": (),
+    "watchexec": (),
+    "git-shell": (),
+    "bconsole": (),
+    "logrotate": (),
+    "wc": (),
+    "ionice": (),
+    "pg_dump": (),
+    "vlc": (),
+    "nsexec": ("-c",),
+    "systemd-resolve": (),
+    "sar": (),
+    "xterm": ("-e",),
+    "uxterm": ("-e",),
+    "konsole": ("-e",),
+    "gnome-terminal": ("-e",),
+    "urxvt": ("-e",),
+    "rxvt": ("-e",),
+    "x-terminal-emulator": ("-e",),
+    "alacritty": ("-e",),
+    "kitty": ("-e",),
+    "mysqldump": (),
+    "chromium": ("--renderer-cmd-prefix",),
+    "7z": (),
+    "svn": ("--diff-cmd", "--diff3-cmd", "--editor-cmd"),
+    "hg": (),
+    "cvs": ("-e",),
+    "mtr": (),
+    "distccd": (),
+    "lessecho": (),
+    "inotifywait": (),
+    "incron": (),
+    "crm": (),
+    "nix-shell": ("--run", "--command"),
+    "guix": (),
+    "direnv": (),
+    "vagrant-ssh": ("-c",),
+    "gcloud": ("--command",),
+    "aws-vault": (),
+    "machinectl": (),
+    "proot": (),
+    "lxc-attach": (),
+    "pdsh": (),
+    "update-alternatives": ("--install",),
+    "enscript": ("-I",),
+    "pandoc": ("-F", "--filter", "-L", "--lua-filter"),
+    "openvpn": ("--up", "--down", "--tls-verify", "--ipchange"),
+    "sshfs": ("-o",),
+    "socat-run": (),
+    "borg": ("--rsh",),
+    "restic": ("--password-command",),
+    "dbclient": (),
+    "pidstat": ("-e",),
+    "perf": (),
+    "timedatectl": (),
+    "ab": (),
+    "dpkg": ("--pre-invoke", "--post-invoke", "--status-logger"),
+    "pppd": ("connect", "disconnect", "pty", "init"),
+    "ip": (),
+    "fd": ("-x", "-X", "--exec", "--exec-batch"),
+    "fdfind": ("-x", "-X", "--exec", "--exec-batch"),
+    "runc": (),
+    "qemu-system-x86_64": (),
+    "msgfilter": (),
+    "genisoimage": (),
+    "fzf": ("--preview", "--bind"),
+    "gtester": (),
+    "iconv": (),
+    "cupsfilter": (),
+    "lp": (),
+    "entr": (),
+    "trap": (),
+    "mosh": ("--server", "--client", "--ssh"),
+    "mosquitto": (),
+    "sshuttle": ("-e", "--ssh-cmd"),
+    "duplicity": ("--ssh-options", "--rsync-options"),
+    "rdiff-backup": ("--remote-schema",),
+}
+_LOADS_OPTION: Final[dict[str, tuple[str, ...]]] = {
+    # Options whose value is a configuration or a library that may run anything.
+    "apt": ("-o", "--option", "-c", "--config-file"),
+    "apt-get": ("-o", "--option", "-c", "--config-file"),
+    "aptitude": ("-o",),
+    "apt-cache": ("-o", "-c"),
+    "curl": ("-K", "--config", "--engine"),
+    "wget": ("--config", "-e", "--execute"),
+    "openssl": ("-engine", "-provider", "-provider-path", "-config"),
+    "mysql": ("--plugin-dir", "--defaults-file", "--init-command"),
+    "sqlite3": ("-init", "--init"),
+    "nmap": ("--script", "--datadir", "--servicedb"),
+    "sysctl": ("-w", "--write", "-p", "--system", "--load"),
+    "dnf": ("--setopt", "-c"),
+    "yum": ("--setopt", "-c"),
+    "java": ("-javaagent", "-agentpath", "-agentlib", "-jar", "-cp", "-classpath"),
+    "tmux": ("-f",),
+    "screen": ("-c",),
+    "gpg": ("--options", "--exec-path"),
+    "readelf": (),
+    "ldconfig": ("-f", "-C", "-n", "-r"),
+    "pkg-config": (),
+    "logrotate": ("-s", "-f"),
+    "visudo": ("-f",),
+    "bind9": (),
+    "sendmail": ("-C", "-be"),
+    "exim": ("-C", "-be", "-D"),
+    "exim4": ("-C", "-be", "-D"),
+    "tcpdump": (),
+    "ssh-keygen": ("-D",),
+    "ssh-add": ("-s",),
+    "ssh-agent": ("-P",),
+    "cmp": (),
+    "qemu": (),
+    "xmllint": (),
+    "git-lfs": (),
+    "gdb": ("-x", "-ex"),
+    "jq": ("-L",),
+    "npm": ("--script-shell",),
+    "file": (),
+    "nginx": ("-c", "-g"),
+    "httpd": ("-f", "-c", "-C"),
+    "apache2": ("-f", "-c", "-C"),
+    "gimp": ("-b",),
+    "dvips": (),
+    "varnishd": ("-C",),
+    "gcc": ("-fplugin", "-B", "-specs"),
+    "ld": ("-plugin",),
+    "as": (),
+    "strip": (),
+    "mount": (),
+    "docker": (),
+    "systemctl": (),
+}
+
+
+def read_options(reader: Reader, call: Call) -> None:
+    for value in option_values(call, _RUN_OPTION.get(call.program, ())):
+        if value.raw == "" and value.text == "":
+            continue
+        if call.program == "man" and call.argv[1:2] and text_of(call.argv[1]).startswith("-T"):
+            continue
+        if call.program == "rsync" and _is_server(call) and _ABILITIES.fullmatch(text_of(value)):
+            continue
+        shells.run_word(reader, replace(call, program=f"{call.program} option"), value)
+    for value in option_values(call, _LOADS_OPTION.get(call.program, ())):
+        reader.cannot_tell(
+            OpaqueKind.ENVIRONMENT,
+            f"an option of {call.program} may run or load anything",
+            text_of(value),
+        )
+
+
+_ABILITIES: Final = re.compile(r"[0-9]*\.[0-9]*[A-Za-z]*")
+"""What follows `-e` in the options of an rsync server: the client's abilities, not a program."""
+
+
+def _is_server(call: Call) -> bool:
+    return any(word.text == "--server" for word in call.operands)
