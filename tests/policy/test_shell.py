@@ -323,3 +323,17 @@ def test_beyond_a_limit_the_command_is_listed_all_the_same() -> None:
     assert "reboot" in programs("( " * 300 + "reboot" + " )" * 300)
     assert "reboot" in programs("true;" * (MAX_TEXT // 4) + "reboot")
     assert "reboot" in programs("echo 'unclosed\n; reboot") or kinds("echo 'unclosed\n; reboot")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "time -\\\np c3",
+        "time --\\\n c1",
+        "c1 2\\\n>&1 >f",
+        ": ${x[${x:-a} | b} & c3 || c4}0]}",
+    ],
+)
+def test_what_bash_alone_understands_is_opaque(line: str) -> None:
+    """Lines of which the fuzz found that bash runs something else than was read."""
+    assert OpaqueKind.SYNTAX in {opaque.kind for opaque in read(line).opaque}

@@ -349,6 +349,8 @@ class Lexer(abc.ABC):
             if character == closer:
                 self.pos += 1
                 return parts
+            if character == "}":
+                raise UnreadableError("a brace inside a subscript")
             if character == "\\" and self.peek(1) == "\n":
                 raise UnreadableError("a line continues in the middle of an expansion")
             if character in "'\"" and (quoted or closer == "]"):
