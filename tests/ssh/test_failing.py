@@ -251,3 +251,39 @@ async def test_log_lines_cannot_be_forged(running, caplog):
         json.loads(line)
         assert "\x1b" not in line
     assert "forged" not in caplog.text
+
+
+async def test_a_connection_that_the_client_does_not_take_back_leaves_nothing_open(tmp_path):
+    """Its recording and its drive used to stay for as long as the session."""
+    forwards = "{exec: true, forwards: [{kind: [tcpip-forward]}]}"
+    async with (
+        bastion(tmp_path, opaque="allow", session=forwards) as running,
+        running.connect() as client,
+    ):
+
+        def refuse(_host, _port):
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "no")
+
+        listening = await client.create_server(refuse, "127.0.0.1", 0)
+        port = listening.get_port()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        (session,) = running.sessions.live()
+        await until(lambda: not session.drives)
+        assert running.audited("channel-ended")[-1]["reason"] == "client-left"
+
+
+async def test_what_arrives_while_nobody_is_logged_in_does_not_pile_up(running):
+    """A client may send on and on while its packet waits for a handler."""
+    async with running.connect() as client:
+        (session,) = running.sessions.live()
+        server = session.line._conn
+        handler, server._recv_handler = server._recv_handler, lambda: False
+        for _ in range(200):
+            client._transport.write(b"x" * 100_000)
+        await until(lambda: server._input_held)
+        assert len(server._inpbuf) < 2 * 1024 * 1024
+        server._recv_handler = handler
+        client.abort()
+        server.abort()
