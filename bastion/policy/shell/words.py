@@ -28,6 +28,7 @@ Atom = tuple[str, bool] | Parameter | Substitution | Arithmetic
 """One character and whether it was quoted, or an expansion."""
 
 _SEQUENCE: Final = re.compile(r"(-?\d{1,9})\.\.(-?\d{1,9})(?:\.\.(-?\d{1,9}))?")
+_ODD_RANGE: Final = re.compile(r"(?:[-+]?\d+|\w)\.\.(?:[-+]?\d+|\w)(?:\.\.[-+]?\d+)?")
 _LETTERS: Final = re.compile(r"([A-Za-z])\.\.([A-Za-z])(?:\.\.(-?\d{1,9}))?")
 
 
@@ -153,6 +154,8 @@ def _steps(atoms: list[Atom]) -> list[list[Atom]] | None:
     numbers, letters = _SEQUENCE.fullmatch(text), _LETTERS.fullmatch(text)
     match = numbers or letters
     if match is None:
+        if _ODD_RANGE.fullmatch(text):
+            raise UnreadableError("a brace range that shells read in different ways")
         return None
     first, last = (int(match[1]), int(match[2])) if numbers else (ord(match[1]), ord(match[2]))
     step = abs(int(match[3] or 1)) or 1
