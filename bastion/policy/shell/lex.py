@@ -217,6 +217,8 @@ class Lexer(abc.ABC):
             return
         if self.text.startswith("\\\n", name.end()):
             raise UnreadableError("a line continues in the middle of an expansion")
+        if name.group() == "$" and self.text.startswith(("(", "{", "["), name.end()):
+            raise UnreadableError("bash itself reads `$$(` in two ways")
         parts.append(Parameter(name.group(), "", [], quoted))
         self.pos = name.end()
 
