@@ -332,6 +332,7 @@ def test_beyond_a_limit_the_command_is_listed_all_the_same() -> None:
         "time --\\\n c1",
         "c1 2\\\n>&1 >f",
         "c1 {a,b}{1..+3}",
+        "c1 {a$,b}{1..3}",
         'cat <<< "$$((e "${x:-\'$(c1)\'}" x ))(y"',
         "c1 {1234567890..1234567891}",
         ": ${x[${x:-a} | b} & c3 || c4}0]}",

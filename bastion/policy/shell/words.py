@@ -105,6 +105,8 @@ def _braces(atoms: list[Atom]) -> list[list[Atom]]:
             break
         start += 1
     choices, end = found
+    if any(part[-1:] == [("$", True)] for part in (atoms[:start], *choices)):
+        raise UnreadableError("a brace expansion may complete a name behind a dollar")
     tails = _braces(atoms[end:])
     results: list[list[Atom]] = []
     for choice in choices:
