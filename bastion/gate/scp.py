@@ -159,7 +159,7 @@ class ScpGate:
     def _open(self, request: Request) -> list[Effect]:
         self._opening = request
         command = judge(self._decide, request)
-        if command[1].action is Action.DENY:  # else the verdicts about the files rule
+        if command[1].action is not Action.ALLOW:  # what is held as a line; its files come after
             return self._consent.open(request, [command])
         judgements = [judge(self._decide, asked) for asked in named(self._transfer)]
         if self._uploads:  # every record will be decided, and asked for, by its name

@@ -339,3 +339,12 @@ def test_any_chunking_gives_the_same_effects(data: st.DataObject) -> None:
         e for e in whole.effects if isinstance(e, rest)
     ]
     assert cut.faulted()
+
+
+def test_an_approve_rule_for_scp_itself_was_not_heeded() -> None:
+    bench = Bench(UP, channel="approve")
+    asked = [effect for effect in bench.effects if isinstance(effect, Ask)]
+    assert [effect.request for effect in asked] == [ExecRequest("scp …")]
+    assert not any(isinstance(effect, Dial) for effect in bench.effects)
+    effects = bench.feed(Resolved(0, asked[0].ask, Outcome.GRANTED))
+    assert Dial(ExecRequest("scp …")) in effects
