@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from bastion.events import (
     Ask,
@@ -18,15 +17,9 @@ from bastion.events import (
     Withdraw,
 )
 from bastion.gate.gate import Judgement, strictest
-from bastion.gate.words import refusal, unresolved
+from bastion.gate.words import ENDS, refusal, unresolved
 from bastion.model import EXIT_REFUSED, Request
 from bastion.policy.rules import Action
-
-_ENDS: Final = {
-    Outcome.REFUSED: EndReason.APPROVAL_REFUSED,
-    Outcome.EXPIRED: EndReason.APPROVAL_EXPIRED,
-    Outcome.WITHDRAWN: EndReason.APPROVAL_WITHDRAWN,
-}
 
 
 class Consent:
@@ -59,7 +52,7 @@ class Consent:
             return effects
         if outcome is Outcome.GRANTED:
             return [Dial(request)]
-        return [Tell(unresolved(event, verdict)), Exit(_ENDS[outcome], EXIT_REFUSED)]
+        return [Tell(unresolved(event, verdict)), Exit(ENDS[outcome], EXIT_REFUSED)]
 
     def ask(self, judgements: Sequence[Judgement]) -> list[Effect]:
         """Ask about everything among these that needs approval; nothing to ask gives no effect."""

@@ -37,7 +37,7 @@ from bastion.events import (
     ToTarget,
     Withdraw,
 )
-from bastion.gate.words import refusal, unresolved
+from bastion.gate.words import ENDS, refusal, unresolved
 from bastion.model import EXIT_REFUSED, ExecRequest, Request, ShellRequest
 from bastion.policy.rules import Action, Verdict
 
@@ -47,12 +47,6 @@ into a held command would fill memory). What the SSH window lets through on top 
 
 EXIT_INTERRUPTED = 130
 """Exit status after ctrl-C at a held request: what a shell gives for SIGINT."""
-
-_ENDS = {
-    Outcome.REFUSED: EndReason.APPROVAL_REFUSED,
-    Outcome.EXPIRED: EndReason.APPROVAL_EXPIRED,
-    Outcome.WITHDRAWN: EndReason.APPROVAL_WITHDRAWN,
-}
 
 
 class _State(Enum):
@@ -126,7 +120,7 @@ class RelayGate:
         assert self._asked is not None
         request, verdict = self._asked
         if resolved.outcome is not Outcome.GRANTED:
-            end = self._end(_ENDS[resolved.outcome], EXIT_REFUSED)
+            end = self._end(ENDS[resolved.outcome], EXIT_REFUSED)
             return [Tell(unresolved(resolved, verdict)), *end]
         self._state = _State.OPEN
         effects: list[Effect] = [Dial(request)]

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from bastion.events import Outcome, Resolved
+from typing import Final
+
+from bastion.events import EndReason, Outcome, Resolved
 from bastion.model import visible
 from bastion.policy.rules import Verdict
+
+ENDS: Final = {
+    Outcome.REFUSED: EndReason.APPROVAL_REFUSED,
+    Outcome.EXPIRED: EndReason.APPROVAL_EXPIRED,
+    Outcome.WITHDRAWN: EndReason.APPROVAL_WITHDRAWN,
+}
+"""How a channel ends with an approval that is no grant."""
 
 
 def refusal(verdict: Verdict) -> str:
