@@ -341,3 +341,9 @@ def test_beyond_a_limit_the_command_is_listed_all_the_same() -> None:
 def test_what_bash_alone_understands_is_opaque(line: str) -> None:
     """Lines of which the fuzz found that bash runs something else than was read."""
     assert OpaqueKind.SYNTAX in {opaque.kind for opaque in read(line).opaque}
+
+
+def test_eval_of_an_indexed_assignment_hid_its_words() -> None:
+    reading = read("eval rm -rf a[0 /etc ]=1")
+    assert [one.reason for one in reading.opaque] == ["an indexed assignment is read twice"]
+    assert read("declare -A a[x ]=1").opaque == ()

@@ -40,6 +40,8 @@ MAX_DIRECTORIES: Final = 8
 MAX_TURNS: Final = 8
 MAX_LOOPS: Final = 2
 """Loops are read turn by turn, but loops within loops multiply."""
+DECLARATIONS: Final = frozenset({"declare", "typeset", "local", "export", "readonly"})
+"""Builtins that take an indexed assignment as it stands, and read it once."""
 
 
 class Walker(Reader):
@@ -270,6 +272,11 @@ class Walker(Reader):
         for source in node.words:
             if isinstance(source, Assignment):
                 self._assignment(source, place)
+                if not words or words[0].text not in DECLARATIONS:
+                    # `eval rm a[0 /etc ]=1` is read a second time, and then it is three words.
+                    self.cannot_tell(
+                        OpaqueKind.CODE, "an indexed assignment is read twice", source.name
+                    )
                 words.append(literal(source.name + "="))
                 continue
             self._expansions(source, inner)
