@@ -347,3 +347,14 @@ def test_eval_of_an_indexed_assignment_hid_its_words() -> None:
     reading = read("eval rm -rf a[0 /etc ]=1")
     assert [one.reason for one in reading.opaque] == ["an indexed assignment is read twice"]
     assert read("declare -A a[x ]=1").opaque == ()
+
+
+def test_quotes_in_what_may_be_arithmetic_hid_a_substitution() -> None:
+    reading = read("""c1 $((c1 "a'b" 'a"b' "$x" '$(reboot)<('))""")
+    assert any("may be arithmetic" in one.reason for one in reading.opaque)
+    assert read("echo $((date) | cat)").opaque == ()
+
+
+def test_thousands_of_braces_kept_zsh_readings_busy() -> None:
+    reading = read("${-rf" * 1500, Dialect.ZSH)
+    assert any("too many braces" in one.reason for one in reading.opaque)

@@ -42,7 +42,14 @@ _ZSH: Final[tuple[tuple[str, str], ...]] = (
 )
 
 
+MAX_OPENERS: Final = 64
+"""Patterns that look for a closer start anew at every opener: thousands of openers in one line
+would keep the event loop for seconds."""
+
+
 def differences(dialect: Dialect, command: str) -> list[str]:
     """Give a reason for each construct that `dialect` may read otherwise than bash."""
     table = {Dialect.ZSH: _ZSH, Dialect.SH: _POSIX}.get(dialect, ())
+    if table and command.count("{") + command.count("[[") > MAX_OPENERS:
+        return ["too many braces to tell how this shell reads them"]
     return [reason for pattern, reason in table if re.search(pattern, command)]

@@ -256,8 +256,17 @@ class Lexer(abc.ABC):
             end = self._arithmetic_end(self.pos + 3, "))")
             if end is not None:
                 return self._arithmetic(self.pos + 3, end, 2)
+        start = self.pos
         self.pos += 2
-        return Substitution("$(", self.substitution_body(), quoted)
+        body = self.substitution_body()
+        if self.text.startswith("((", start + 1):
+            self.doubt_parentheses(self.text[start : self.pos])
+        return Substitution("$(", body, quoted)
+
+    def doubt_parentheses(self, text: str) -> None:
+        """`((` that is read as two groups: with quotes inside, bash may count otherwise."""
+        if any(mark in text for mark in "'\"\\"):
+            self.note(OpaqueKind.SYNTAX, "quoting inside what may be arithmetic", text)
 
     def _old_arithmetic(self) -> Arithmetic:
         end = self._matching(self.pos + 2, "[", "]")

@@ -205,10 +205,13 @@ class Parser(SimpleParser):
                 parts = self._arithmetic(self.pos + 2, end, 2).parts
                 self.depth -= 1
                 return Calculation(parts, self._redirects())
+        start = self.pos
         self.pos += 1
         self._whole_operator()
         node = Compound("(", [], [self.sequence(frozenset(), may_be_empty=False)], [])
         self._expect(")")
+        if self.text.startswith("((", start):
+            self.doubt_parentheses(self.text[start : self.pos])
         node.redirects.extend(self._redirects())
         self.depth -= 1
         return node
