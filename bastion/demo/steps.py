@@ -62,7 +62,8 @@ def _login(scene: Scene) -> tuple[Step, ...]:
             f"{ssh} login@bastion > {here}/id_ed25519-cert.pub",
             shows=("To log in",),
             login="alice",
-            note="It writes a certificate that dies in minutes beside the demo's key.",
+            note="On the page, type the code and choose alice. It writes a certificate that dies in"
+            " minutes beside the demo's key.",
         ),
         Step(
             "What the certificate says",

@@ -33,8 +33,9 @@ def unresolved(resolved: Resolved, verdict: Verdict) -> str:
         case Outcome.EXPIRED:
             return f"nobody decided in time ({rule}); nothing was run. Ask again when one is there."
         case _:
-            why = f" ({visible(resolved.reason)})" if resolved.reason else ""
-            return f"the request was withdrawn{why}; nothing was run."
+            if resolved.reason:
+                return f"nothing was run ({rule}): {_sentence(resolved.reason)}"
+            return "the request was withdrawn; nothing was run."
 
 
 def _sentence(text: str) -> str:

@@ -291,7 +291,7 @@ def describe_features(features: Features) -> tuple[str, ...]:
     """What may be used, a few words each, for the menu."""
     words = [
         ("commands", features.exec),
-        (f"{features.shell} shell", features.shell is not ShellMode.NONE),
+        ("ungated shell", features.shell is ShellMode.UNGATED),
         ("files", features.files),
         *((name, True) for name in sorted(features.subsystems)),
         ("forwards", bool(features.forwards)),

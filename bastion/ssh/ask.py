@@ -34,14 +34,18 @@ def _question(session: Session, place: Place, channel: str, request: Request, ve
     )
 
 
-def waiting_text(approval_id: str, verdict: Verdict, terms: ApprovalTerms) -> str:
+def waiting_text(
+    approval_id: str, verdict: Verdict, terms: ApprovalTerms, question: Question
+) -> str:
     """What the requester sees while people are asked."""
+    seconds = question.expires_at - question.asked_at
+    until = " (your access ends then)" if seconds < terms.wait else ""
     people = "one person" if terms.count == 1 else f"{terms.count} people"
     of = f" of {', '.join(terms.approvers)}" if terms.approvers else ""
     message = f" {visible(terms.message)}" if terms.message else ""
     return (
         f"held for approval {approval_id} by rule {visible(verdict.rule)}: "
-        f"{visible(verdict.reason)} Waiting up to {_minutes(terms.wait)} for {people}{of}; "
+        f"{visible(verdict.reason)} Waiting up to {_minutes(seconds)}{until} for {people}{of}; "
         f"ctrl-C withdraws.{message}"
     )
 
@@ -60,7 +64,7 @@ class Asker:
     _ids: dict[int, str] = field(default_factory=dict)
 
     def ask(self, asked: Ask, drive: Drive) -> str:
-        """Hold the question; the answer reaches the drive as an event."""
+        """Hold the question; the answer, or why nobody is asked, reaches the drive as an event."""
         terms = asked.verdict.approval or ApprovalTerms()
 
         def on_end(outcome: Outcome, names: tuple[str, ...], reason: str) -> None:
@@ -77,9 +81,9 @@ class Asker:
             asyncio.get_running_loop().call_soon(
                 drive.resolved, asked.ask, Outcome.WITHDRAWN, (), reason
             )
-            return "the request could not be put before anybody."
+            return ""
         self._ids[asked.ask] = approval
-        return waiting_text(approval, asked.verdict, terms)
+        return waiting_text(approval, asked.verdict, terms, question)
 
     def withdraw(self, ask: int, drive: Drive) -> None:
         """The question is moot."""
@@ -115,7 +119,7 @@ async def ask_once(
         approval = approvals.ask(question, terms, on_end)
     except BastionError as error:
         return Resolved(clock(), 0, Outcome.WITHDRAWN, (), str(error))
-    tell(waiting_text(approval, verdict, terms))
+    tell(waiting_text(approval, verdict, terms, question))
 
     def session_ended(_text: str) -> None:
         answer.cancel()

@@ -47,6 +47,9 @@ class ClientEnd:
         """Whether an exit status is still to come, also for a client that has closed its side."""
         return False
 
+    def nobody_reads(self) -> None:
+        """The client takes no more output; where that is short anyway, nothing follows."""
+
     def show(self, data: bytes, stream: Stream) -> None:
         """Send bytes to the client."""
         if self._chan is None:
@@ -270,6 +273,13 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
     def awaits_exit(self) -> bool:
         """True while the target's program runs."""
         return self._drive is not None and self._drive.ended is None
+
+    def nobody_reads(self) -> None:
+        """Tell the target, so that its program gets SIGPIPE; what still comes is neither shown nor
+        recorded, for nobody sees it."""
+        if self._drive is not None and self._dialler is not None:
+            self._drive.nobody_reads()
+            self._dialler.end_of_write()
 
     # --- bytes ----------------------------------------------------------------------------------
 

@@ -165,6 +165,13 @@ class AuditedChannel(asyncssh.SSHServerChannel[bytes]):
             raise asyncssh.ProtocolError("Too many requests wait on one channel")
         super()._process_request(pkttype, pktid, packet)
 
+    def _process_eow_at_openssh_dot_com_request(self, packet: SSHPacket) -> bool:
+        """OpenSSH's client has nobody left to read (`ssh … | head`); its PROTOCOL, section 2.1."""
+        packet.check_end()
+        if self._session is not None:
+            self._session.nobody_reads()
+        return True
+
     def _patient_close(self, pkttype: int, pktid: int, packet: SSHPacket) -> None:
         """Take the client's close, but not before the exit status was sent.
 

@@ -145,6 +145,11 @@ class Dialler:
         if self._target is not None:
             self._target.resize(columns, rows, width, height)
 
+    def end_of_write(self) -> None:
+        """Nobody reads what the target's program writes."""
+        if self._target is not None:
+            self._target.end_of_write()
+
     def signal(self, name: str) -> bool:
         """Pass a signal on; False where nothing was dialled yet."""
         if self._target is not None:

@@ -100,7 +100,7 @@ class Asker(Protocol):
     """Puts a held request before people; `Drive.feed(Resolved)` brings the answer back."""
 
     def ask(self, asked: Ask, drive: Drive) -> str:
-        """Give the sentence to show while waiting."""
+        """Give the sentence to show while waiting; empty where the answer comes at once."""
 
     def withdraw(self, ask: int, drive: Drive) -> None:
         """Nobody needs to answer any more."""
@@ -142,6 +142,7 @@ class Drive:
         self._unsent: list[ToTarget | EofToTarget] = []
         self._open_asks: set[int] = set()
         self._client_held = False
+        self._unread = False
         self._client_stalled = False
         self._target_stalled = False
         self._maskers: dict[Stream, Masker] = {}
@@ -166,8 +167,14 @@ class Drive:
         """The client sends no more."""
         self.feed(ClientEof(self._clock()))
 
+    def nobody_reads(self) -> None:
+        """The client takes no more of the target's output, but its exit status."""
+        self._unread = True
+
     def from_target(self, data: bytes, stream: Stream = Stream.STDOUT) -> None:
         """Bytes arrived from the target."""
+        if self._unread:
+            return
         self.feed(FromTarget(self._clock(), data, stream))
 
     def target_eof(self) -> None:
@@ -291,7 +298,9 @@ class Drive:
                 self._record.file_done(self._clock(), effect)
             case Ask():
                 self._open_asks.add(effect.ask)
-                self._tell(self._asker.ask(effect, self))
+                waiting = self._asker.ask(effect, self)
+                if waiting:
+                    self._tell(waiting)
             case Withdraw(ask=ask):
                 self._open_asks.discard(ask)
                 self._asker.withdraw(ask, self)

@@ -21,6 +21,7 @@ from bastion.errors import BastionError
 from bastion.events import EndReason, Exit, Stream
 from bastion.model import EXIT_REFUSED, ExecRequest, Request, ShellRequest, Target, visible
 from bastion.policy.access import describe_features, reachable
+from bastion.policy.schema import ShellMode
 from bastion.ssh.channel import ClientEnd, open_record
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.session import Place, Session
@@ -162,7 +163,8 @@ def _targets(session: Session, console: Console) -> object:
         target = row.target
         logins = ", ".join(row.logins) or "-"
         uses = ", ".join(describe_features(row.features))
-        how = f"ssh {row.logins[0] if row.logins else 'LOGIN'}@{target.name}@bastion"
+        command = "" if row.features.shell is ShellMode.UNGATED else " COMMAND"
+        how = f"ssh {row.logins[0]}@{target.name}@bastion{command}"
         data.append(
             {
                 "target": target.name,

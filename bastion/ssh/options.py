@@ -36,6 +36,10 @@ SIGNATURES: Final = (
 )
 """What people's keys may sign with; never ssh-rsa (SHA-1) or DSA."""
 
+VERSION: Final = "OpenSSH_bastion"
+"""OpenSSH's client tells a server that nobody reads its output any more (`ssh … | head`) only where
+the version begins like this; without it a program whose output goes nowhere would run for ever."""
+
 KEEPALIVE_SECONDS: Final = 30.0
 LOGIN_CEILING_SECONDS: Final = 1800.0
 """asyncssh's own bound of authentication; ours are shorter, this one only backs them up."""
@@ -56,7 +60,7 @@ async def server_options(
             config=None,
             server_factory=factory,
             server_host_keys=keys,
-            server_version="bastion",
+            server_version=VERSION,
             kex_algs=list(KEX),
             encryption_algs=list(services.ciphers or ENCRYPTION),
             mac_algs=list(MACS),

@@ -73,6 +73,8 @@ class BastionServer(asyncssh.SSHServer):
         self._address = ""
         self._admitted = False
         self._tried = False
+        self._known = False
+        """A login given up at the prompt, or a certificate of ours that ran out, is no guess."""
         self._destination = Destination()
         self._prompt: LoginPrompt | None = None
         self._session: Session | None = inner
@@ -117,7 +119,7 @@ class BastionServer(asyncssh.SSHServer):
             return
         if self._session is not None:
             self._session.end(EndReason.CLIENT_LEFT, "")
-        elif self._tried:
+        elif self._tried and self._login_key is None:
             self._note("auth-failed", address=self._address, reason=_why(exc))
 
     def disconnect(self, text: str) -> None:
@@ -152,7 +154,7 @@ class BastionServer(asyncssh.SSHServer):
                 self._services.clock(),
                 self._make_room,
                 authenticated=authenticated,
-                tried=self._tried,
+                tried=self._tried and not self._known,
             )
 
     def _set_handshake_timer(self) -> None:
@@ -204,6 +206,7 @@ class BastionServer(asyncssh.SSHServer):
             return None  # whoever asks for a new certificate proves the key, not the old one
         services = self._services
         now = services.clock()
+        trusted: tuple[asyncssh.SSHKey, ...] = ()
         try:
             trusted = services.authority.trusted_user_keys(now)
             verified = read_certificate(cert, trusted=trusted, now=now)
@@ -212,6 +215,10 @@ class BastionServer(asyncssh.SSHServer):
             if services.ledger.is_revoked(verified.facts.serial):
                 raise IdentityError("this certificate was revoked.")
         except (IdentityError, StoreError) as error:
+            signer = getattr(cert, "signing_key", None)
+            self._known = self._known or any(
+                signer is not None and key.public_data == signer.public_data for key in trusted
+            )
             self._note("certificate-refused", address=self._address, reason=str(error))
             return None
         return verified
@@ -225,6 +232,7 @@ class BastionServer(asyncssh.SSHServer):
         if self._services.login is None or self._prompt is not None:
             return False
         self._prompt = LoginPrompt(self._services, self._address)
+        self._known = True
         return await self._prompt.begin()
 
     async def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Challenge:

@@ -148,6 +148,11 @@ class TargetSession(_Side, asyncssh.SSHClientSession[bytes]):
         if isinstance(self._chan, asyncssh.SSHClientChannel):
             self._chan.change_terminal_size(columns, rows, width, height)
 
+    def end_of_write(self) -> None:
+        """Ask an OpenSSH target to let its program's writes fail; others ignore the request."""
+        if isinstance(self._chan, asyncssh.SSHClientChannel):
+            self._chan._send_request(b"eow@openssh.com")  # noqa: SLF001 - asyncssh has no call for it
+
     def signal(self, name: str) -> None:
         """Pass a signal on."""
         if isinstance(self._chan, asyncssh.SSHClientChannel):

@@ -131,3 +131,26 @@ async def test_a_bare_key_that_signed_is_nobody(running, tmp_path):
             agent_path=None,
             kbdint_auth=False,
         )
+
+
+async def test_logins_given_up_and_certificates_run_out_locked_the_address_out(running, tmp_path):
+    options = ["-o", "BatchMode=no", "-o", "LogLevel=INFO"]
+    for _ in range(6):
+        process = await running.start("ssh", *options, f"{running.login}@web1@bastion", "true")
+        await shown_code(process)
+        process.terminate()
+        await process.communicate()
+    running.issue(lifetime=-1)
+    for _ in range(6):
+        assert (await running.ssh("true")).status == 255
+    running.issue()
+    assert (await running.ssh("echo in")).stdout == b"in\n"
+
+
+async def test_a_login_that_succeeded_was_audited_as_a_failure(running, provider):
+    process = await running.start("ssh", "login@bastion")
+    await provider.approve_device(await shown_code(process), "alice")
+    await process.communicate()
+    assert process.returncode == 0
+    assert "certificate-issued" in running.audit()
+    assert "auth-failed" not in running.audit()
