@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import asyncssh
 
 from bastion.errors import BastionError
-from bastion.events import EndReason, Exit, Outcome, Stream
+from bastion.events import EndReason, Exit, Outcome
 from bastion.gate.choose import choose
 from bastion.gate.words import refusal, unresolved
 from bastion.model import (
@@ -25,6 +25,7 @@ from bastion.model import (
 from bastion.policy.access import grant_for
 from bastion.policy.rules import Action
 from bastion.ssh.ask import Asker, ask_once
+from bastion.ssh.client_end import ClientEnd
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.dialler import X11, Dialler, Terminal
 from bastion.ssh.drive import Drive
@@ -33,73 +34,6 @@ from bastion.ssh.session import Place, Session, closed_to, deadline_of
 
 TERM_LIMIT = 64
 """Characters of TERM that are kept; it goes into the cast's header and to the target."""
-
-
-class ClientEnd:
-    """What the drive shows goes to the client's channel; every call survives a closed channel."""
-
-    def __init__(self, connection: BastionConnection) -> None:
-        self._connection = connection
-        self._chan: asyncssh.SSHServerChannel[bytes] | None = None
-        self._pty = False
-
-    def awaits_exit(self) -> bool:
-        """Whether an exit status is still to come, also for a client that has closed its side."""
-        return False
-
-    def nobody_reads(self) -> None:
-        """The client takes no more output; where that is short anyway, nothing follows."""
-
-    def show(self, data: bytes, stream: Stream) -> None:
-        """Send bytes to the client."""
-        if self._chan is None:
-            return
-        kind = asyncssh.EXTENDED_DATA_STDERR if stream is Stream.STDERR else None
-        try:
-            self._chan.write(data, kind)
-        except BrokenPipeError:
-            return  # the client closed its side; the drive hears of it as client_left
-
-    def phrase(self, text: str) -> bytes:
-        """A sentence of the bastion as the client's stderr shows it."""
-        newline = "\r\n" if self._pty else "\n"
-        return f"bastion: {visible(text)}{newline}".encode()
-
-    def tell(self, text: str) -> None:
-        """Say something that belongs to no recording: before there is one."""
-        self.show(self.phrase(text), Stream.STDERR)
-
-    def eof(self) -> None:
-        """No more bytes will come."""
-        if self._chan is not None:
-            self._chan.write_eof()
-
-    def exit(self, ended: Exit) -> None:
-        """Report how it ended and close."""
-        if self._chan is None:
-            return
-        if ended.signal:
-            self._chan.exit_with_signal(
-                _signal_name(ended.signal),
-                ended.core_dumped,
-                visible(ended.message, limit=200),
-            )
-        else:
-            self._chan.exit(ended.status)
-
-    def hold(self, held: bool) -> None:
-        """Stop or go on reading from the client."""
-        if self._chan is None:
-            return
-        if held:
-            self._chan.pause_reading()
-        else:
-            self._chan.resume_reading()
-
-
-def _signal_name(text: str) -> str:
-    """A signal's name as RFC 4254 §6.10 has it; clients break on anything else a target says."""
-    return "".join(c for c in text if c.isascii() and (c.isalnum() or c in "@._-"))[:64] or "TERM"
 
 
 @dataclass(slots=True)

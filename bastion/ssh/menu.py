@@ -22,7 +22,8 @@ from bastion.events import EndReason, Exit, Stream
 from bastion.model import EXIT_REFUSED, ExecRequest, Request, ShellRequest, Target, visible
 from bastion.policy.access import describe_features, reachable
 from bastion.policy.schema import ShellMode
-from bastion.ssh.channel import ClientEnd, open_record
+from bastion.ssh.channel import open_record
+from bastion.ssh.client_end import ClientEnd
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.session import Place, Session
 

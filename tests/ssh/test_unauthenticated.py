@@ -28,7 +28,7 @@ async def test_a_handshake_has_a_deadline(tmp_path):
     async with bastion(tmp_path, config="limits: {handshake: 1s}\n") as running:
         began = time.monotonic()
         reader, writer = await raw(running)
-        assert (await reader.readline()).startswith(b"SSH-2.0-bastion")
+        assert (await reader.readline()).startswith(b"SSH-2.0-OpenSSH_bastion")
         with contextlib.suppress(ConnectionResetError):
             await asyncio.wait_for(reader.read(), 10)
         assert 0.5 < time.monotonic() - began < 4
