@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import pwd
 import signal
 import socket
 import time
@@ -288,8 +287,3 @@ def notify_systemd(message: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
         notify.connect(path)
         notify.sendall(message.encode())
-
-
-def own_user() -> str:
-    """The account that the bastion runs as."""
-    return pwd.getpwuid(os.getuid()).pw_name

@@ -46,6 +46,7 @@ from bastion.events import (
 from bastion.gate.gate import Gate
 from bastion.model import EXIT_REFUSED, Request, Secret
 from bastion.ssh.record import Record
+from bastion.ssh.services import Clock
 from bastion.tap.mask import Masker
 
 log = logging.getLogger(__name__)
@@ -104,12 +105,6 @@ class Asker(Protocol):
 
     def withdraw(self, ask: int, drive: Drive) -> None:
         """Nobody needs to answer any more."""
-
-
-class Clock(Protocol):
-    """Seconds since the epoch."""
-
-    def __call__(self) -> float: ...
 
 
 class Drive:
