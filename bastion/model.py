@@ -159,6 +159,32 @@ class ShellRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LineRequest:
+    """What a person entered at the prompt of a gated shell: one complete line, or several."""
+
+    text: str
+    directory: str = ""
+    """The shell's working directory, absolute; empty where it is not known."""
+    watched: bool = False
+    """The shell will report every simple command of it before it runs (see StepRequest), so that
+    what only the running shell can tell may wait until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """One simple command that a watched shell is about to run, unexpanded, as the shell prints it.
+
+    Said by the target, so it is trusted no more than the target is: it can only be refused.
+    """
+
+    text: str
+    directory: str = ""
+    values: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What the shell says that variables hold: a name and one string, or several for an array.
+    `1`, `2`, … and `@` are the positional parameters."""
+
+
+@dataclass(frozen=True, slots=True)
 class SubsystemRequest:
     """An SSH subsystem by name; `sftp` opens a channel whose FileRequests are decided singly."""
 
@@ -228,7 +254,15 @@ class ForwardRequest:
     port: int = 0
 
 
-Request = ExecRequest | ShellRequest | SubsystemRequest | FileRequest | ForwardRequest
+Request = (
+    ExecRequest
+    | ShellRequest
+    | LineRequest
+    | StepRequest
+    | SubsystemRequest
+    | FileRequest
+    | ForwardRequest
+)
 
 
 def visible(text: str, *, limit: int = 0) -> str:

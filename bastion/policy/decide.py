@@ -25,8 +25,10 @@ from bastion.model import (
     ForwardKind,
     ForwardRequest,
     Identity,
+    LineRequest,
     Request,
     ShellRequest,
+    StepRequest,
     SubsystemRequest,
     Target,
     visible,
@@ -95,6 +97,8 @@ def _decide(
             return _exec(grants, features, target, request)
         case ShellRequest():
             return _shell(grants, features, request)
+        case LineRequest(text=text) | StepRequest(text=text):
+            return _exec(grants, features, target, ExecRequest(text, pty=True))
         case SubsystemRequest():
             return _subsystem(grants, features, request)
         case FileRequest():

@@ -49,6 +49,10 @@ class Verdict:
     opaque: tuple[str, ...] = ()
     parse: tuple[str, ...] = ()
     approval: ApprovalTerms | None = None
+    watch: tuple[str, ...] = ()
+    """Why a line may run only watched: what its text cannot tell, and each of its steps will."""
+    unknown: tuple[str, ...] = ()
+    """Names of variables whose values would make a step's verdict certain."""
 
 
 @dataclass(frozen=True, slots=True)

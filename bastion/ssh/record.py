@@ -14,8 +14,10 @@ from bastion.model import (
     ExecRequest,
     FileRequest,
     ForwardRequest,
+    LineRequest,
     Request,
     ShellRequest,
+    StepRequest,
     SubsystemRequest,
     visible,
 )
@@ -30,6 +32,8 @@ def request_text(request: Request) -> str:
     match request:
         case ExecRequest(command=command):
             return command
+        case LineRequest(text=text) | StepRequest(text=text):
+            return text
         case ShellRequest():
             return "(interactive shell)"
         case SubsystemRequest(name=name):
