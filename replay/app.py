@@ -6,28 +6,17 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from rich.color import Color
-from rich.segment import Segment
-from rich.style import Style
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 from textual.widgets import Static
 
 from bastion.model import visible
 from replay.castfile import CastFile, has_raw_newlines
 from replay.playback import Playback, bar, clock, next_marker
-from replay.screen import AvtScreen, Colour, Look, Screen
+from replay.screen import AvtScreen
 from replay.stage import Stage
-
-FRAME: Final = 1 / 30
-"""Seconds between two looks at the clock."""
-
-BUDGET: Final = 0.02
-"""Seconds of emulation in one frame: keys must still be heard while a long seek runs."""
+from replay.terminal import BUDGET, FRAME, ScreenView
 
 SKIP: Final = 5.0
 """Seconds that an arrow key moves."""
@@ -35,46 +24,11 @@ SKIP: Final = 5.0
 KEYS: Final = "space ←→ 0-9 m +- q"
 
 
-class ScreenView(ScrollView):
-    """Shows a Screen; where the window is smaller, it follows the cursor."""
-
-    can_focus = False
-
-    def __init__(self, screen: Screen) -> None:
-        super().__init__()
-        self._shown = screen
-
-    def update(self) -> None:
-        """Show the screen as it is now."""
-        columns, rows = self._shown.size
-        self.virtual_size = Size(columns, rows)
-        if (cursor := self._shown.cursor) is not None:
-            top = min(self.scroll_offset.y, cursor[1])
-            top = max(top, cursor[1] - self.scrollable_content_region.height + 1)
-            self.scroll_to(y=top, animate=False, force=True)
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """Draw one line of the window."""
-        left, top = self.scroll_offset
-        columns, rows = self._shown.size
-        row = y + top
-        if row >= rows:
-            return Strip.blank(self.size.width)
-        segments = [Segment(text, _style(look)) for text, look in self._shown.row(row)]
-        strip = Strip(segments, columns)
-        cursor = self._shown.cursor
-        if cursor is not None and cursor[1] == row and cursor[0] < columns:
-            strip = _with_cursor(strip, cursor[0])
-        return strip.crop_extend(left, left + self.size.width, Style.null())
-
-
 class ReplayApp(App[None]):
     """Plays one cast."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    ScreenView { height: 1fr; scrollbar-size: 0 0; background: black; color: white; }
     #timeline { height: 1; color: $accent; }
     #status { height: 1; }
     """
@@ -188,27 +142,3 @@ class ReplayApp(App[None]):
         room = max(0, self.size.width - len(state) - len(KEYS) - 3)
         said = visible(self._label or self.cast.header.title)[:room]
         return Text.assemble(state, said, "  ", (KEYS, "dim"), no_wrap=True)
-
-
-def _with_cursor(strip: Strip, column: int) -> Strip:
-    before, cell, after = strip.divide([column, column + 1, strip.cell_length])
-    return Strip.join([before, cell.apply_style(Style(reverse=True)), after])
-
-
-def _style(look: Look) -> Style:
-    return Style(
-        color=_colour(look.foreground),
-        bgcolor=_colour(look.background),
-        bold=look.bold,
-        dim=look.faint,
-        italic=look.italic,
-        underline=look.underline,
-        strike=look.strike,
-        reverse=look.reverse,
-    )
-
-
-def _colour(colour: Colour) -> Color | None:
-    if colour is None:
-        return None
-    return Color.from_ansi(colour) if isinstance(colour, int) else Color.from_rgb(*colour)

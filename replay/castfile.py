@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
 from array import array
 from pathlib import Path
 from types import TracebackType
@@ -27,13 +30,19 @@ class CastFile:
     `times[n]` are seconds since the start, never falling; `event(n)` reads the event itself.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open and index; CastFault if there is not even a header."""
+    def __init__(self, path: Path, *, live: bool = False, whole: bool = True) -> None:
+        """Open, and index unless `whole` is false; CastFault if there is not even a header.
+
+        `live`: it is still written, so its end is where reading goes on, not damage.
+        """
         self.times = array("d")
         self.markers: list[tuple[int, str]] = []
         """Event numbers of the markers, and their labels."""
         self.fault = ""
         self._offsets = array("Q")
+        self._latest = 0.0
+        self._live = live
+        self._name = path.name
         try:
             if path.exists() and not path.is_file():
                 raise CastFault(f"{path} is no file that can be read in any order.")
@@ -41,10 +50,9 @@ class CastFile:
         except OSError as error:
             raise CastFault(f"{path} cannot be opened: {error.strerror}.") from None
         try:
-            self.header = self._index(path.name)
-        except OSError as error:
-            self.close()
-            raise CastFault(f"{path} cannot be read: {error.strerror}.") from None
+            self.header = self._read_header()
+            if whole:
+                self.read_on()
         except CastFault:
             self.close()
             raise
@@ -72,25 +80,50 @@ class CastFile:
         self._file.seek(self._offsets[number])
         return asciicast.decode_event(self._file.readline(asciicast.MAX_LINE + 1))
 
-    def _index(self, name: str) -> Header:
+    @property
+    def progress(self) -> float:
+        """How much of the file is indexed, from 0 to 1."""
+        size = os.fstat(self._file.fileno()).st_size
+        return min(1.0, self._end / size) if size else 1.0
+
+    def read_on(self, seconds: float = math.inf) -> bool:
+        """Index lines not seen yet; False if there is more than `seconds` were enough for."""
+        until = time.perf_counter() + seconds
         try:
-            header = asciicast.decode_header(self._file.readline(asciicast.MAX_LINE + 1))
+            self._file.seek(self._end)
+            while not self.fault and (line := self._file.readline(asciicast.MAX_LINE + 1)):
+                if self._live and not line.endswith(b"\n") and len(line) <= asciicast.MAX_LINE:
+                    break
+                self._take(line)
+                if time.perf_counter() >= until:
+                    return False
+        except OSError as error:
+            raise CastFault(f"{self._name} cannot be read: {error.strerror}.") from None
+        return True
+
+    def _read_header(self) -> Header:
+        try:
+            line = self._file.readline(asciicast.MAX_LINE + 1)
+            self._end = len(line)
+            return asciicast.decode_header(line)
+        except OSError as error:
+            raise CastFault(f"{self._name} cannot be read: {error.strerror}.") from None
         except CastFault as fault:
-            raise CastFault(f"{name}:1: {fault}.") from None
-        offset, latest = self._file.tell(), 0.0
-        while line := self._file.readline(asciicast.MAX_LINE + 1):
-            try:
-                event = self._check(line)
-            except CastFault as fault:
-                self.fault = f"{name}:{len(self) + 2}: {fault}; the recording is shown up to there"
-                break
-            latest = max(latest, event.time)
-            if event.code == asciicast.MARKER:
-                self._add_marker(event.data)
-            self.times.append(latest)
-            self._offsets.append(offset)
-            offset += len(line)
-        return header
+            raise CastFault(f"{self._name}:1: {fault}.") from None
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = self._check(line)
+        except CastFault as fault:
+            where = f"{self._name}:{len(self) + 2}"
+            self.fault = f"{where}: {fault}; the recording is shown up to there"
+            return
+        self._latest = max(self._latest, event.time)
+        if event.code == asciicast.MARKER:
+            self._add_marker(event.data)
+        self.times.append(self._latest)
+        self._offsets.append(self._end)
+        self._end += len(line)
 
     def _check(self, line: bytes) -> CastEvent:
         event = asciicast.decode_event(line)

@@ -74,6 +74,11 @@ class Stage:
                 break
         return not self._rest and self.count >= min(count, self.limit)
 
+    def extend(self, total: int) -> None:
+        """There are more events now; after a fault none of them can be shown."""
+        if not self.fault:
+            self.limit = total
+
     def _go_back(self, count: int) -> None:
         place = bisect_right(self._keyframes, count, key=lambda keyframe: keyframe.count) - 1
         keyframe = self._keyframes[place]

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
-from replay.app import ReplayApp, ScreenView
+from replay.app import ReplayApp
 from replay.castfile import CastFile
+from replay.terminal import ScreenView
 from tests.replay import casts
 
 

@@ -1,0 +1,120 @@
+"""A widget that shows a Screen: the recorded terminal, and nothing of it acts on the real one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from replay.castfile import CastFile, has_raw_newlines
+from replay.screen import AvtScreen, Colour, Look, Screen
+from replay.stage import Stage
+
+FRAME: Final = 1 / 30
+"""Seconds between two looks at the clock."""
+
+BUDGET: Final = 0.02
+"""Seconds of emulation in one frame: keys must still be heard while a long seek runs."""
+
+
+class ScreenView(ScrollView):
+    """Shows a Screen; where the window is smaller, it follows the cursor."""
+
+    DEFAULT_CSS = """
+    ScreenView { height: 1fr; scrollbar-size: 0 0; background: black; color: white; }
+    """
+    can_focus = False
+
+    def __init__(self, screen: Screen, **options: Any) -> None:
+        super().__init__(**options)
+        self._shown = screen
+
+    def update(self, screen: Screen | None = None) -> None:
+        """Show the screen, or another one, as it is now."""
+        self._shown = screen or self._shown
+        columns, rows = self._shown.size
+        self.virtual_size = Size(columns, rows)
+        if (cursor := self._shown.cursor) is not None:
+            top = min(self.scroll_offset.y, cursor[1])
+            top = max(top, cursor[1] - self.scrollable_content_region.height + 1)
+            self.scroll_to(y=top, animate=False, force=True)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line of the window."""
+        left, top = self.scroll_offset
+        columns, rows = self._shown.size
+        row = y + top
+        if row >= rows:
+            return Strip.blank(self.size.width)
+        segments = [Segment(text, style_of(look)) for text, look in self._shown.row(row)]
+        strip = Strip(segments, columns)
+        cursor = self._shown.cursor
+        if cursor is not None and cursor[1] == row and cursor[0] < columns:
+            strip = _with_cursor(strip, cursor[0])
+        return strip.crop_extend(left, left + self.size.width, Style.null())
+
+
+class LiveTerminal(ScreenView):
+    """Follows a cast that is still written, joined at its present screen.
+
+    What is recorded is on disk before it is shown to anybody, so reading the file's new lines is
+    following the session. `cast` must have been opened with `live=True`; who opened it closes it.
+    """
+
+    def __init__(self, cast: CastFile, **options: Any) -> None:
+        header = cast.header
+        screen = AvtScreen(header.width, header.height, raw_newlines=has_raw_newlines(cast))
+        super().__init__(screen, **options)
+        self._cast = cast
+        self._stage = Stage(cast, screen, len(cast))
+        self._drawn = -1
+
+    def on_mount(self) -> None:
+        """Begin to follow."""
+        self.set_interval(FRAME, self.follow)
+
+    def follow(self) -> bool:
+        """Show what has come since the last look; False while there is more to catch up with."""
+        read = self._cast.read_on(BUDGET)
+        self._stage.extend(len(self._cast))
+        arrived = self._stage.show(len(self._cast), BUDGET)
+        if self._stage.changes != self._drawn:
+            self._drawn = self._stage.changes
+            self.update()
+        return read and arrived
+
+    @property
+    def fault(self) -> str:
+        """Why no more can be shown, or nothing."""
+        return self._stage.fault or self._cast.fault
+
+
+def style_of(look: Look) -> Style:
+    """How Rich draws a look."""
+    return Style(
+        color=_colour(look.foreground),
+        bgcolor=_colour(look.background),
+        bold=look.bold,
+        dim=look.faint,
+        italic=look.italic,
+        underline=look.underline,
+        strike=look.strike,
+        reverse=look.reverse,
+    )
+
+
+def _with_cursor(strip: Strip, column: int) -> Strip:
+    before, cell, after = strip.divide([column, column + 1, strip.cell_length])
+    return Strip.join([before, cell.apply_style(Style(reverse=True)), after])
+
+
+def _colour(colour: Colour) -> Color | None:
+    if colour is None:
+        return None
+    return Color.from_ansi(colour) if isinstance(colour, int) else Color.from_rgb(*colour)
