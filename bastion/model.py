@@ -254,6 +254,76 @@ class ForwardRequest:
     port: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class SqlUse:
+    """One thing that a statement does. `policy/sql/kinds.py` lists the kinds.
+
+    Names are as PostgreSQL folds them: `schema.name`, or `name` where none is written; which
+    schema that is then depends on search_path, so rules take it for any.
+    """
+
+    kind: str
+    table: str = ""
+    function: str = ""
+    setting: str = ""
+    name: str = ""
+    """What else it is about: a role, an extension, a prepared statement, a program."""
+    restricted: bool = True
+    """False where an update or delete has no WHERE, or one that picks nothing out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlColumn:
+    """A column that a statement names. `table` is empty where it may be any of the statement's."""
+
+    table: str
+    column: str
+    """`*` for all of them."""
+    plain: bool = False
+    """It only comes out as it is: no expression, condition, order or other table sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlStatement:
+    """All that one statement does, however deep inside it stands."""
+
+    uses: tuple[SqlUse, ...]
+    columns: tuple[SqlColumn, ...] = ()
+    opaque: tuple[str, ...] = ()
+    """What cannot be told, a reason each."""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlReading:
+    """What a text of SQL does. With a `fault` nothing of it could be read."""
+
+    statements: tuple[SqlStatement, ...] = ()
+    fault: str = ""
+    syntax: bool = False
+    """The fault is one that the server would find as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRequest:
+    """SQL for a database: one text as it came, the values bound to it, and what it does."""
+
+    sql: str
+    reading: SqlReading
+    parameters: tuple[str | None, ...] = ()
+    """As text, for people; None is NULL."""
+    database: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRequest:
+    """A database session: as which role (this channel's login), in which database."""
+
+    database: str
+    settings: tuple[tuple[str, str], ...] = ()
+    """What the client wants set from the start (application_name and its kind)."""
+
+
 Request = (
     ExecRequest
     | ShellRequest
@@ -262,6 +332,8 @@ Request = (
     | SubsystemRequest
     | FileRequest
     | ForwardRequest
+    | QueryRequest
+    | DatabaseRequest
 )
 
 

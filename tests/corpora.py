@@ -11,6 +11,7 @@ what goes wrong is listed, then one line a file. Any bypass ends with exit statu
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,10 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bastion.model import ExecRequest, Identity, Target, visible
+from bastion.model import (
+    ExecRequest,
+    Identity,
+    QueryRequest,
+    Target,
+    TargetKind,
+    visible,
+)
 from bastion.policy.decide import decide
 from bastion.policy.parse import parse_policy
 from bastion.policy.rules import Action, Policy, Verdict
+from bastion.policy.sql.reading import read_sql
 
 ROOT: Final = Path(__file__).parent
 REFERENCE: Final = ROOT.parent / "policies" / "reference.yaml"
@@ -119,10 +128,53 @@ def run_exec(path: Path, policy: Policy) -> Score:
     return Score("exec", count, wrong)
 
 
+# --- sql.tsv ----------------------------------------------------------------------------------
+
+DATABASE: Final = Target(name="corpus", kind=TargetKind.POSTGRES)
+SQL_EXPECTED: Final = ("deny", "approve", "allow")
+
+
+def sql_cases(path: Path) -> Iterator[Case]:
+    """The rows: SQL (as JSON where it begins with a quote), expected verdict, technique."""
+    for number, row in enumerate(path.read_text("utf-8").split("\n"), 1):
+        fields = row.split("\t")
+        if len(fields) >= 3 and fields[1] in SQL_EXPECTED:
+            sql = json.loads(fields[0]) if fields[0].startswith('"') else fields[0]
+            yield Case(number, sql, fields[1], fields[2])
+
+
+def judge_sql(expected: str, answered: str) -> str:
+    """What is wrong with an answer; stricter than needed is only wrong where all is allowed."""
+    if expected == "allow":
+        return "" if answered == "allow" else "false positive"
+    if SQL_EXPECTED.index(answered) <= SQL_EXPECTED.index(expected):
+        return ""
+    return "bypass" if answered == "allow" else "weak"
+
+
+def run_sql(path: Path, policy: Policy) -> Score:
+    """Read and decide every row; print those that went wrong."""
+    wrong: Counter[str] = Counter()
+    count = 0
+    for case in sql_cases(path):
+        count += 1
+        request = QueryRequest(case.command, read_sql(case.command))
+        verdict = decide(policy, WHO, DATABASE, "ops", request)
+        found = judge_sql(case.expected, verdict.action.value)
+        if found:
+            wrong[found] += 1
+            print(
+                f"{path.name}:{case.line}: {found}: expected {case.expected},"
+                f" was {verdict.action.value} ({verdict.rule}):"
+                f" {visible(case.command, limit=160)}"
+            )
+    return Score("sql", count, wrong)
+
+
 RUNNERS: Final[dict[str, Callable[[Path, Policy], Score] | None]] = {
     "exec.tsv": run_exec,
     "shell.yaml": None,
-    "sql.tsv": None,
+    "sql.tsv": run_sql,
     "http.tsv": None,
 }
 """A corpus's runner; None where the gate it is for does not exist yet."""

@@ -44,13 +44,15 @@ def test_a_bypass_ends_with_a_failure(tmp_path, monkeypatch, capsys):
         "adduser x\tdeny\text/equivalent-command\tx\n"
     )
     (tmp_path / "sql.tsv").write_text("")
+    (tmp_path / "http.tsv").write_text("")
     assert run(tmp_path, monkeypatch) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("exec.tsv:2: bypass: expected deny, was allow")
     assert lines[1].startswith("exec.tsv:4: false positive: expected allow, was deny")
     assert lines[2:] == [
         "exec: 3 cases, bypass 1, weak 0, false positive 1",
-        "sql.tsv: no gate yet",
+        "sql: 0 cases, bypass 0, weak 0, false positive 0",
+        "http.tsv: no gate yet",
     ]
 
 
@@ -58,7 +60,26 @@ def test_a_directory_without_corpora_is_said_to_be_one(tmp_path, monkeypatch):
     assert run(tmp_path, monkeypatch) == 2
 
 
-def test_the_exec_corpus_holds(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("expected", "answered", "wrong"),
+    [
+        ("deny", "deny", ""),
+        ("deny", "approve", "weak"),
+        ("deny", "allow", "bypass"),
+        ("approve", "approve", ""),
+        ("approve", "deny", ""),
+        ("approve", "allow", "bypass"),
+        ("allow", "allow", ""),
+        ("allow", "approve", "false positive"),
+        ("allow", "deny", "false positive"),
+    ],
+)
+def test_judging_sql(expected, answered, wrong):
+    assert corpora.judge_sql(expected, answered) == wrong
+
+
+def test_the_corpora_hold(monkeypatch, capsys):
     assert run(VECTORS, monkeypatch) == 0
-    score = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("exec: "))
-    assert "bypass 0" in score
+    scores = {line.partition(":")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "bypass 0" in scores["exec"]
+    assert "bypass 0, weak 0, false positive 0" in scores["sql"]

@@ -22,16 +22,19 @@ from bastion.model import (
     Dialect,
     ExecRequest,
     Identity,
+    QueryRequest,
     Request,
     ShellRequest,
     SubsystemRequest,
     Target,
+    TargetKind,
     visible,
 )
 from bastion.policy.access import roles_of
 from bastion.policy.decide import decide
 from bastion.policy.parse import parse_file, parse_forward, run_examples
 from bastion.policy.rules import Action, Policy, Verdict
+from bastion.policy.sql.reading import read_sql
 
 STATUS: Final = {Action.ALLOW: 0, Action.APPROVE: 3, Action.DENY: 4}
 """Exit statuses of `explain`; 1 is a wrong policy, 2 a wrong command line."""
@@ -134,6 +137,7 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--forward", metavar="KIND", help="A forward; HOST:PORT is the word.")
 @click.option("--shell", is_flag=True, help="An interactive shell; no words.")
 @click.option("--subsystem", metavar="NAME", help="A subsystem; no words.")
+@click.option("--sql", metavar="SQL", help="A text of SQL for a database; no words.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.argument("command", nargs=-1)
 def explain(
@@ -150,6 +154,7 @@ def explain(
     forward: str | None,
     shell: bool,
     subsystem: str | None,
+    sql: str | None,
     as_json: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -170,9 +175,16 @@ def explain(
         source_address=address,
     )
     place = Target(
-        name=target, labels=MappingProxyType(dict(_pairs(labels))), dialect=Dialect(dialect)
+        name=target,
+        kind=TargetKind.SSH if sql is None else TargetKind.POSTGRES,
+        labels=MappingProxyType(dict(_pairs(labels))),
+        dialect=Dialect(dialect),
     )
-    request: Request = ShellRequest() if shell else _request(command, sftp, forward, subsystem)
+    request: Request
+    if sql is not None:
+        request = QueryRequest(sql, read_sql(sql))
+    else:
+        request = ShellRequest() if shell else _request(command, sftp, forward, subsystem)
     verdict = decide(found, identity, place, login, request)
     if as_json:
         click.echo(json.dumps(_plain(verdict, identity), indent=2))

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from bastion.model import (
+    DatabaseRequest,
     ExecRequest,
     FileOperation,
     FileRequest,
@@ -26,6 +27,7 @@ from bastion.model import (
     ForwardRequest,
     Identity,
     LineRequest,
+    QueryRequest,
     Request,
     ShellRequest,
     StepRequest,
@@ -37,6 +39,7 @@ from bastion.policy.access import Features, covering, joined
 from bastion.policy.access import reachable as reachable
 from bastion.policy.actions import Action
 from bastion.policy.allow import allows_command, allows_file, allows_line, allows_use, starts
+from bastion.policy.decide_sql import decide_database, decide_query
 from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, Reading, SimpleCommand
 from bastion.policy.files import RsyncServer, ScpServer, read_transfer
 from bastion.policy.globs import Match
@@ -105,6 +108,10 @@ def _decide(
             return _file(grants, features, request)
         case ForwardRequest():
             return _forward(grants, features, request)
+        case QueryRequest():
+            return decide_query(grants, target, request)
+        case DatabaseRequest():
+            return decide_database(grants, target, request)
     assert_never(request)
 
 

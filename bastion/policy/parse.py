@@ -16,6 +16,7 @@ from bastion.model import (
     ForwardKind,
     ForwardRequest,
     ShellRequest,
+    SqlReading,
     SubsystemRequest,
     visible,
 )
@@ -23,6 +24,7 @@ from bastion.policy.actions import Action
 from bastion.policy.document import Document, Path, in_file_order
 from bastion.policy.globs import Match
 from bastion.policy.match import Found, match_file, match_forward, match_reading, match_session
+from bastion.policy.match_sql import match_sql
 from bastion.policy.rules import ApprovalTerms, Grant, Policy, Role, Rule
 from bastion.policy.schema import (
     NAME,
@@ -35,6 +37,7 @@ from bastion.policy.schema import (
     compile_text,
 )
 from bastion.policy.shell.reading import read
+from bastion.policy.sql.reading import read_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ class _Reader:
             file=section.file,
             forward=section.forward,
             session=section.session,
+            sql=section.sql,
             approval=self._terms(section.approval, (*path, "approval")),
         )
         self._check_rule(rule, path)
@@ -151,10 +155,10 @@ class _Reader:
     def _check_rule(self, rule: Rule, path: Path) -> None:
         named = (rule.command, rule.opens, rule.downloads_run, rule.opaque, rule.text)
         session = rule.session is not None and (rule.session.shell or rule.session.subsystem)
-        if not any((*named, rule.file, rule.forward, session)):
+        if not any((*named, rule.file, rule.forward, rule.sql, session)):
             self._fault(
                 f"`{rule.name}` names nothing to match: give it command, opens, downloads_run,"
-                " opaque, text, file, forward or session",
+                " opaque, text, file, forward, session or sql",
                 *path,
                 key=True,
             )
@@ -166,6 +170,9 @@ class _Reader:
                     "command",
                     index,
                 )
+        for index, sql in enumerate(rule.sql):
+            if not sql.model_fields_set:
+                self._fault("this matches every statement: name a kind", *path, "sql", index)
 
     def _try(self, rule: Rule, section: RuleSection, path: Path) -> None:
         for kind in _EXPECTED:
@@ -292,7 +299,8 @@ def _apply(rule: Rule, example: str | ExampleSection) -> Found:
         return match_reading(rule, read(example, Dialect.BASH))
     if len(example.model_dump(exclude_defaults=True)) != 1:
         raise ValueError(
-            "an example is a command line, or has one of `file`, `forward`, `shell`, `subsystem`"
+            "an example is a command line, or has one of `file`, `forward`, `shell`, `subsystem`,"
+            " `sql`"
         )
     if example.file is not None:
         return match_file(rule, parse_file(example.file))
@@ -300,7 +308,16 @@ def _apply(rule: Rule, example: str | ExampleSection) -> Found:
         return match_forward(rule, parse_forward(example.forward))
     if example.subsystem is not None:
         return match_session(rule, SubsystemRequest(example.subsystem))
+    if example.sql is not None:
+        return match_sql(rule, _readable(example.sql))
     return match_session(rule, ShellRequest())
+
+
+def _readable(sql: str) -> SqlReading:
+    reading = read_sql(sql)
+    if reading.fault:
+        raise ValueError(f"this SQL cannot be read: {visible(reading.fault)}")
+    return reading
 
 
 def _shown(example: str | ExampleSection) -> str:
@@ -308,7 +325,7 @@ def _shown(example: str | ExampleSection) -> str:
         return example
     if example.subsystem is not None:
         return f"subsystem {example.subsystem}"
-    return "shell" if example.shell else example.file or example.forward or ""
+    return "shell" if example.shell else example.file or example.forward or example.sql or ""
 
 
 _WAYS = {FileOperation.READ: Direction.DOWNLOAD, FileOperation.WRITE: Direction.UPLOAD}

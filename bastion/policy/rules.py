@@ -16,6 +16,7 @@ from bastion.policy.schema import (
     OpenPattern,
     SessionPattern,
     SessionSection,
+    SqlPattern,
     TargetsSection,
 )
 
@@ -71,6 +72,7 @@ class Rule:
     file: tuple[FilePattern, ...] = ()
     forward: tuple[ForwardPattern, ...] = ()
     session: SessionPattern | None = None
+    sql: tuple[SqlPattern, ...] = ()
     approval: ApprovalTerms | None = None
 
 

@@ -19,6 +19,7 @@ from bastion.policy.actions import Action
 from bastion.policy.document import Section
 from bastion.policy.facts import OpaqueKind
 from bastion.policy.fields import Duration, OneOrMany
+from bastion.policy.sql.kinds import KINDS
 
 T = TypeVar("T")
 DEFAULT_ENVIRONMENT: Final = ("LANG", "LC_*", "TERM", "COLORTERM")
@@ -104,6 +105,17 @@ def _path_glob(text: str) -> str:
     return text
 
 
+def _sql_kind(text: str) -> str:
+    _refuse(text not in KINDS, f"not a kind of statement; one of {', '.join(sorted(KINDS))}")
+    return text
+
+
+def _column_glob(text: str) -> str:
+    table, dot, column = text.rpartition(".")
+    _refuse(not (table and dot and column), "write a column as table.column or schema.table.column")
+    return text
+
+
 def _true(value: bool) -> bool:
     _refuse(not value, "can only be true: leave it out otherwise")
     return value
@@ -121,6 +133,8 @@ PathGlob = Annotated[str, Field(min_length=1), AfterValidator(_path_glob)]
 Flag = Annotated[str, AfterValidator(_flag)]
 Option = Annotated[str, AfterValidator(_option)]
 Regex = Annotated[str, Field(min_length=1), AfterValidator(_regex)]
+SqlKind = Annotated[str, AfterValidator(_sql_kind)]
+ColumnGlob = Annotated[str, AfterValidator(_column_glob)]
 Present = Annotated[bool, AfterValidator(_true)]
 
 
@@ -189,6 +203,23 @@ class ForwardPattern(Section):
     to: OneOrMany[Glob] = ("*",)
 
 
+class SqlPattern(Section):
+    """One thing that a statement does. All given keys must hold; each list means any of its
+    entries. A table, function or column without a schema is meant in any schema."""
+
+    kind: OneOrMany[SqlKind] = ()
+    table: OneOrMany[Glob] = ()
+    table_except: OneOrMany[Glob] = ()
+    function: OneOrMany[Glob] = ()
+    column: OneOrMany[ColumnGlob] = ()
+    """`table.column`: named anywhere in the statement."""
+    setting: OneOrMany[Glob] = ()
+    name: OneOrMany[Glob] = ()
+    """What else it is about: an extension, a role, a database."""
+    without: Literal["where"] | None = None
+    """Only where no WHERE picks rows out."""
+
+
 class SessionPattern(Section):
     """Whole sessions: an interactive shell, subsystems by name (sftp is one). Any is enough."""
 
@@ -206,6 +237,8 @@ class ExampleSection(Section):
     shell: Present = False
     subsystem: str | None = None
     """A subsystem's name, for instance `sftp`."""
+    sql: Annotated[str, Field(max_length=10_000)] | None = None
+    """A text of SQL, for instance `DELETE FROM orders`."""
 
 
 def _shape(value: object) -> str:
@@ -249,6 +282,7 @@ class RuleSection(Section):
     file: OneOrMany[FilePattern] = ()
     forward: OneOrMany[ForwardPattern] = ()
     session: SessionPattern | None = None
+    sql: OneOrMany[SqlPattern] = ()
     approval: ApprovalSection | None = None
     examples: ExamplesSection
 

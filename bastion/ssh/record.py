@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from bastion.errors import RecordingFailed, StoreError
 from bastion.events import Exit, FileDone, Stream
 from bastion.model import (
+    DatabaseRequest,
     ExecRequest,
     FileRequest,
     ForwardRequest,
     LineRequest,
+    QueryRequest,
     Request,
     ShellRequest,
     StepRequest,
@@ -43,6 +45,19 @@ def request_text(request: Request) -> str:
             return f"{request.protocol} {request.operation.value} {request.path}{other}"
         case ForwardRequest(kind=kind, host=host, port=port):
             return f"{kind.value} {host}:{port}" if port else f"{kind.value} {host}".rstrip()
+        case QueryRequest(sql=sql, parameters=parameters):
+            return sql + _bound(parameters)
+        case DatabaseRequest(database=database):
+            return f"database {database}"
+
+
+def _bound(parameters: tuple[str | None, ...]) -> str:
+    """The values bound to a statement, as SQL would write them."""
+    shown = (
+        f"${index} = " + ("NULL" if value is None else "'" + value.replace("'", "''") + "'")
+        for index, value in enumerate(parameters, 1)
+    )
+    return " -- " + ", ".join(shown) if parameters else ""
 
 
 @dataclass(slots=True)

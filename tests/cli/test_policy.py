@@ -31,7 +31,7 @@ def explain(*words: str, **options: str) -> Result:
 def test_check_says_what_a_policy_holds():
     result = run("check", str(REFERENCE))
     assert result.exit_code == 0
-    assert result.output == f"{REFERENCE}: ok: 2 roles, 12 rules, 1 grant\n"
+    assert result.output == f"{REFERENCE}: ok: 2 roles, 20 rules, 1 grant\n"
 
 
 def test_check_tells_every_fault_of_every_file(tmp_path):
@@ -113,3 +113,13 @@ def test_a_wrong_question_is_a_usage_error(words):
 
 def test_nothing_shown_acts_on_the_terminal():
     assert "\x1b" not in explain("--", "echo \x1b]0;owned\x07").output
+
+
+def test_sql_is_explained():
+    shown = run(
+        "explain", "--policy", str(REFERENCE), "--role", "engineer", "--target", "orders-db",
+        "--login", "ops", "--sql", "SELECT 1; DELETE FROM orders",
+    )  # fmt: skip
+    assert shown.exit_code == 3
+    assert "sql-every-row" in shown.output
+    assert "delete orders, every row" in shown.output

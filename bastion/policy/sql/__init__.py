@@ -1,0 +1,1 @@
+"""SQL → what it does: PostgreSQL's own grammar (libpg_query), walked."""

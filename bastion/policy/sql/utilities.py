@@ -1,0 +1,285 @@
+"""Statements that are no queries and mean more than their node's name: COPY, EXPLAIN, SET, DO, …"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bastion.model import SqlColumn, SqlUse
+from bastion.policy.sql import bodies
+from bastion.policy.sql.columns import Scope
+from bastion.policy.sql.expressions import Handlers
+from bastion.policy.sql.kinds import WRITING
+from bastion.policy.sql.statements import Walk
+from bastion.policy.sql.tree import (
+    Tree,
+    dotted,
+    given,
+    literal,
+    name_of,
+    strings,
+    table_name,
+    unwrapped,
+)
+
+_OBJECT_ROLE: Final = 34
+_OFF: Final = frozenset({"false", "off", "0"})
+READ_ONLY: Final = frozenset({"transaction_read_only", "default_transaction_read_only"})
+
+
+def _copy(walk: Walk, node: Tree, scope: Scope) -> None:
+    table = table_name(node.relation) if node.HasField("relation") else ""
+    if node.is_program:
+        walk.use(SqlUse("copy-program", table=table, name=node.filename))
+    elif node.filename:
+        walk.use(SqlUse("copy-file", table=table, name=node.filename))
+    else:
+        walk.use(SqlUse("copy-in" if node.is_from else "copy-out", table=table))
+    for name in strings(node.attlist) or (["*"] if table else []):
+        walk.column(SqlColumn(table, name, bool(node.is_from)))
+    if node.HasField("query"):
+        walk.statement(unwrapped(node.query), scope, output=False)
+        walk.spoil()  # COPY's rows do not say which column they are of
+    walk.others(node, scope, ("where_clause",))
+
+
+def _explain(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("explain"))
+    inner = walk.another()
+    inner.statement(unwrapped(node.query), scope, output=False)
+    found = inner.found()
+    runs = _analyses(node)
+    for use in found.uses:
+        # Planning reads no rows and changes nothing; constant calls it may well make.
+        if runs or use.kind not in WRITING:
+            walk.use(use)
+    for column in found.columns:  # conditions and statistics show in the plan
+        walk.column(SqlColumn(column.table, column.column))
+    for reason in found.opaque:
+        walk.unclear(reason)
+
+
+def _analyses(node: Tree) -> bool:
+    """Whether EXPLAIN runs the statement; of several ANALYZE options the last one counts."""
+    runs = False
+    for option in map(unwrapped, node.options):
+        if option.defname == "analyze":
+            runs = _word(unwrapped(option.arg) if option.HasField("arg") else None) not in _OFF
+    return runs
+
+
+def _word(node: Tree) -> str:
+    match name_of(node) if node is not None else "":
+        case "String":
+            return str(node.sval).lower()
+        case "Integer":
+            return str(node.ival)
+        case "Boolean":
+            return str(node.boolval).lower()
+        case _:
+            return ""
+
+
+def _create_as(walk: Walk, node: Tree, scope: Scope) -> None:
+    into = given(node, "into")
+    walk.use(SqlUse("create", table=table_name(into.rel)))
+    query = unwrapped(node.query)
+    if name_of(query).endswith("Stmt") and name_of(query) != "ExecuteStmt":
+        walk.laundered(query, scope)
+    else:
+        walk.statement(query, scope)
+
+
+def _view(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("create", table=table_name(node.view)))
+    walk.laundered(unwrapped(node.query), scope)
+
+
+def _prepare(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("prepare", name=node.name))
+    walk.statement(unwrapped(node.query), scope)
+
+
+def _execute(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("execute", name=node.name))
+    walk.expressions(node.params, scope)
+
+
+def _declare(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("cursor", name=node.portalname))
+    walk.statement(unwrapped(node.query), scope)
+
+
+def _call(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("call", function=dotted(node.funccall.funcname)))
+    walk.expression(node.funccall, scope)
+
+
+def _set(walk: Walk, node: Tree, scope: Scope) -> None:
+    name = node.name.lower()
+    match node.kind:
+        case 1 | 3:  # SET x TO …, FROM CURRENT
+            if name in {"role", "session_authorization"}:
+                walk.use(SqlUse("set-role", name=_value(node) or "?"))
+            else:
+                walk.set_to(name, _value(node))
+        case 4:  # SET TRANSACTION, SET SESSION CHARACTERISTICS
+            _modes(walk, node.args)
+        case 6:
+            walk.use(SqlUse("reset"))
+        case _:
+            if name in {"role", "session_authorization"}:
+                walk.use(SqlUse("set-role", name="default"))
+            else:
+                walk.use(SqlUse("reset", setting=name))
+
+
+def _value(node: Tree) -> str | None:
+    values = [_constant(unwrapped(one)) for one in node.args]
+    return None if None in values or not values else ", ".join(str(one) for one in values)
+
+
+def _constant(node: Tree) -> str | None:
+    text = literal(node)
+    if text is not None:
+        return text
+    if name_of(node) != "A_Const":
+        return None
+    if node.HasField("boolval"):
+        return "on" if node.boolval.boolval else "off"
+    return node.fval.fval if node.HasField("fval") else str(node.ival.ival)
+
+
+def _modes(walk: Walk, options: Tree) -> None:
+    """`READ WRITE` and its kind, which are settings under another name."""
+    walk.use(SqlUse("transaction"))
+    for option in map(unwrapped, options):
+        if option.defname in READ_ONLY:
+            value = unwrapped(option.arg)
+            walk.set_to(option.defname, "on" if value.ival.ival else "off")
+        elif option.defname == "transaction_snapshot":
+            walk.set_to(option.defname, None)
+
+
+def _transaction(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("transaction", name=_TRANSACTIONS.get(node.kind, "")))
+    _modes(walk, node.options)
+
+
+_TRANSACTIONS: Final = {
+    1: "begin", 2: "begin", 3: "commit", 4: "rollback", 5: "savepoint", 6: "release",
+    7: "rollback-to", 8: "prepare-transaction", 9: "commit-prepared", 10: "rollback-prepared",
+}  # fmt: skip
+
+
+def _do(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("do"))
+    language = _word(bodies.options_of(node).get("language")) or "plpgsql"
+    if language == "plpgsql":
+        walk.open_plpgsql("a DO block")
+    else:
+        walk.unclear(f"a DO block in {language} is not read")
+
+
+def _create_function(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("create-function", function=dotted(node.funcname)))
+    options = bodies.options_of(node)
+    language = _word(options.get("language")) or "sql"
+    source = bodies.source_of(options.get("as"))
+    if node.HasField("sql_body"):
+        walk.below(unwrapped(node.sql_body), scope, "select")
+    elif language == "sql" and source is not None:
+        walk.nested(source, "a function's body")
+    elif language == "plpgsql":
+        walk.open_plpgsql("a function's body")
+    else:
+        walk.unclear(f"a function in {language} is not read")
+    for name, option in options.items():
+        if name == "set" and option is not None:
+            _set(walk, option, scope)
+
+
+def _trigger(walk: Walk, node: Tree, scope: Scope) -> None:
+    table = table_name(node.relation) if node.HasField("relation") else ""
+    walk.use(SqlUse("create-trigger", table=table))
+    walk.use(SqlUse("function", function=dotted(node.funcname)))
+    walk.others(node, scope, ("when_clause",)) if name_of(node) == "CreateTrigStmt" else None
+
+
+def _rename(walk: Walk, node: Tree, scope: Scope) -> None:
+    if node.rename_type == _OBJECT_ROLE:
+        walk.use(SqlUse("alter-role", name=node.subname))
+    elif node.HasField("relation"):
+        walk.use(SqlUse("alter", table=table_name(node.relation)))
+    else:
+        walk.use(SqlUse("alter", name=node.subname))
+
+
+def _drop_role(walk: Walk, node: Tree, scope: Scope) -> None:
+    for role in map(unwrapped, node.roles):
+        walk.use(SqlUse("drop-role", name=role.rolename))
+
+
+def _grant(walk: Walk, node: Tree, scope: Scope) -> None:
+    verb = "grant" if node.is_grant else "revoke"
+    walk.use(SqlUse(verb))
+    if hasattr(node, "objects"):
+        for one in map(unwrapped, node.objects):
+            if name_of(one) == "RangeVar":
+                walk.use(SqlUse(verb, table=table_name(one)))
+            elif name_of(one) == "ObjectWithArgs":
+                walk.use(SqlUse(verb, name=dotted(one.objname)))
+
+
+def _role(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("alter-role", name=node.role.rolename if node.HasField("role") else "all"))
+
+
+def _default_privileges(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("alter"))
+    _grant(walk, node.action, scope)
+
+
+def _drop(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("drop"))
+    walk.listed("drop", node)
+
+
+def _system(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("alter-system", setting=node.setstmt.name.lower()))
+
+
+def _database_set(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("alter", name=node.dbname, setting=node.setstmt.name.lower()))
+
+
+def _load(walk: Walk, node: Tree, scope: Scope) -> None:
+    walk.use(SqlUse("load", name=node.filename))
+
+
+HANDLERS: Final[Handlers] = {
+    "CopyStmt": _copy,
+    "ExplainStmt": _explain,
+    "CreateTableAsStmt": _create_as,
+    "ViewStmt": _view,
+    "PrepareStmt": _prepare,
+    "ExecuteStmt": _execute,
+    "DeclareCursorStmt": _declare,
+    "CallStmt": _call,
+    "VariableSetStmt": _set,
+    "TransactionStmt": _transaction,
+    "DoStmt": _do,
+    "CreateFunctionStmt": _create_function,
+    "CreateTrigStmt": _trigger,
+    "CreateEventTrigStmt": _trigger,
+    "RenameStmt": _rename,
+    "DropRoleStmt": _drop_role,
+    "GrantStmt": _grant,
+    "GrantRoleStmt": _grant,
+    "AlterRoleStmt": _role,
+    "AlterRoleSetStmt": _role,
+    "AlterDefaultPrivilegesStmt": _default_privileges,
+    "DropStmt": _drop,
+    "AlterSystemStmt": _system,
+    "AlterDatabaseSetStmt": _database_set,
+    "LoadStmt": _load,
+}
