@@ -18,7 +18,9 @@ import asyncssh
 import watchfiles
 
 from bastion.config import Config, load_policy, split_address
+from bastion.control.calls import Parts
 from bastion.control.service import ControlService
+from bastion.control.telling import tell_approvals
 from bastion.errors import BastionError, StoreError
 from bastion.identity import keyfiles
 from bastion.identity.ca import Authority
@@ -30,10 +32,12 @@ from bastion.policy.rules import Policy
 from bastion.secrets.resolve import resolve
 from bastion.ssh.admission import Admission, AdmissionLimits
 from bastion.ssh.listener import Listener
-from bastion.ssh.services import Limits, Services
+from bastion.ssh.services import DeskLink, Limits, Services
 from bastion.ssh.session import Sessions
+from bastion.store.access import AccessGrants
 from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog
+from bastion.store.feed import Feed
 from bastion.store.first_use import FirstUse
 from bastion.store.ledger import Ledger
 from bastion.store.recordings import Recordings
@@ -122,14 +126,19 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         policy = services.policy
         assert isinstance(policy, PolicyInForce)
         sessions = Sessions(services)
-        control = ControlService(
-            state.control_socket,
-            services.approvals,
-            services.ledger,
-            services.audit,
-            _operators(config),
-            sessions,
+        tell_approvals(services.approvals, services.feed, clock)
+        parts = Parts(
+            board=services.approvals,
+            ledger=services.ledger,
+            audit=services.audit,
+            access=services.access,
+            feed=services.feed,
+            policy=policy,
+            sessions=sessions,
+            clock=clock,
         )
+        control = ControlService(state.control_socket, parts, _operators(config))
+        services.link.desk = control
         await control.start()
         stack.push_async_callback(control.stop)
         listener = Listener(services, sessions)
@@ -164,6 +173,9 @@ async def _services(
         audit=audit,
         recordings=Recordings(state.recordings, floor_bytes=config.limits.free_space),
         approvals=Approvals(ledger, audit, clock),
+        access=AccessGrants(ledger, audit, clock),
+        feed=Feed(),
+        link=DeskLink(),
         first_use=FirstUse(state.path / "first_use_hosts"),
         admission=Admission(_admission(config)),
         host_key=_host_key(state.path / "ssh_host_ed25519_key"),

@@ -60,6 +60,14 @@ class CertificateFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Granted:
+    """A role that people granted for a time, on targets that match one of these globs."""
+
+    role: str
+    targets: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who logged in, fixed once when authentication completes (invariant 9).
 
@@ -77,6 +85,8 @@ class Identity:
     agent: str = ""
     branch: str = ""
     certificate: CertificateFacts | None = None
+    granted: tuple[Granted, ...] = ()
+    """What it was granted for a time, on top of `roles`, as it stands at this moment."""
 
     @property
     def id(self) -> str:

@@ -20,6 +20,7 @@ KINDS: Final = {
     "target": "A target, by its name.",
     "session": "A session, by its id.",
     "certificate": "A certificate, by its serial.",
+    "agent": "An agent, by its name in certificates.",
 }
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -46,7 +47,7 @@ class Until(click.ParamType[float]):
 
 @click.group(cls=DefaultGroup)
 def lock() -> None:
-    """Lock an identity, target, session or certificate out, and end what it covers.
+    """Lock an identity, target, session, certificate or agent out, and end what it covers.
 
     `list` when nothing is named.
     """

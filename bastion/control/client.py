@@ -55,7 +55,8 @@ class ControlClient:
         # A bastion that hung up may have said why before; that is read below.
         with contextlib.suppress(OSError):
             self._socket.sendall(wire.encode(wire.Request(wire.VERSION, self._last_id, call)))
-        reply = self._read()
+        while (reply := self._read()).event is not None:
+            pass  # what is watched comes between
         if reply.error:
             raise ControlError(reply.error)
         if reply.id != self._last_id:

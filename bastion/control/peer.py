@@ -7,7 +7,7 @@ import pwd
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bastion.policy.approvals import Operator
 
@@ -36,12 +36,12 @@ def identify(connection: socket.socket) -> Peer:
 def find_operator(peer: Peer, operators: Sequence[Operator]) -> Operator | None:
     """The operator this caller is, or None.
 
-    root and the bastion's own user are operators without being named, with no roles. Who became
+    root and the bastion's own user are operators without being named, with every right and no
+    roles. Who became
     root is not known here: give people users of their own where approvals must name them.
     """
+    machine = peer.uid in (0, os.geteuid())
     for operator in operators:
         if operator.unix_user == peer.user:
-            return operator
-    if peer.uid in (0, os.geteuid()):
-        return Operator(peer.user, peer.user)
-    return None
+            return replace(operator, machine=machine)
+    return Operator(peer.user, peer.user, machine=True) if machine else None

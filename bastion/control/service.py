@@ -1,39 +1,35 @@
 """The control socket: operators list, follow, grant, kill and lock through it.
 
 Anybody who can reach the socket may connect; who is no operator is told so, audited, and let go.
+Somebody who came over SSH gets a connection of their own (`attach`), bound to that identity.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from bastion.control.calls import Calls, SessionDirectory
+from bastion.control.calls import Calls, Parts
+from bastion.control.connection import Connection
+from bastion.control.outbox import STALL
 from bastion.control.peer import Peer, find_operator, identify
-from bastion.errors import BastionError, ControlError, StoreError
-from bastion.policy.approvals import Approval, Operator
-from bastion.store.approvals import Approvals
-from bastion.store.audit import AuditLog
-from bastion.store.ledger import Ledger
+from bastion.errors import ControlError, StoreError
+from bastion.policy.approvals import Operator
+from bastion.store.feed import Happening
 from bastion.wire import control as wire
 
 MAX_CLIENTS: Final = 64
-"""Connections at once: descriptors are few, and sessions need them."""
+"""Connections at once by the socket: descriptors are few, and sessions need them."""
+
+MAX_ATTACHED: Final = 64
+"""Connections at once of people who came over SSH."""
 
 IDLE: Final = 60.0
-"""Seconds between two calls of one connection: a caller that hangs holds a descriptor."""
-
-STALL: Final = 10.0
-"""Seconds that a caller may take to read an answer."""
-
-MAX_BEHIND: Final = 1000
-"""Events that wait for a watcher who does not read."""
+"""Seconds between two calls of a connection that watches nothing: it holds a descriptor."""
 
 
 class ControlService:
@@ -42,28 +38,23 @@ class ControlService:
     def __init__(
         self,
         path: Path,
-        board: Approvals,
-        ledger: Ledger,
-        audit: AuditLog,
+        parts: Parts,
         operators: Sequence[Operator],
-        sessions: SessionDirectory,
         *,
         mode: int = 0o600,
-        clock: Callable[[], float] = time.time,
         idle: float = IDLE,
     ) -> None:
         self._path = path
-        self._board = board
-        self._audit = audit
+        self._parts = parts
         self._operators = tuple(operators)
-        self._calls = Calls(board, ledger, audit, sessions, clock)
+        self._calls = Calls(parts)
         self._mode = mode
-        self._clock = clock
         self._idle = idle
         self._server: asyncio.Server | None = None
-        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self._queues: set[asyncio.Queue[dict[str, Any] | None]] = set()
-        self._stop_watching: Callable[[], None] | None = None
+        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter | None] = {}
+        self._attached = 0
+        self._connections: set[Connection] = set()
+        self._stop_listening: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Listen; StoreError if the socket cannot be made. The caller holds the state's lock."""
@@ -76,153 +67,101 @@ class ControlService:
             raise StoreError(
                 f"{self._path} cannot be listened on: {error.strerror or error}."
             ) from error
-        self._stop_watching = self._board.watch(self._publish_approval)
+        self._stop_listening = self._parts.feed.listen(self._happened)
 
     async def stop(self) -> None:
         """Hang up on everybody and take the socket away."""
         if self._server is None:
             return
-        if self._stop_watching is not None:
-            self._stop_watching()
+        self._stop_listening()
         server, self._server = self._server, None
         server.close()
-        clients = dict(self._clients)
-        for client, writer in clients.items():
-            client.cancel()
-            writer.transport.abort()
-        await asyncio.gather(*clients, return_exceptions=True)
+        tasks = dict(self._tasks)
+        for task, writer in tasks.items():
+            task.cancel()
+            if writer is not None:
+                writer.transport.abort()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 
-    def publish(self, kind: str, fields: dict[str, Any]) -> None:
-        """Tell every watcher; one who is too far behind is hung up on instead."""
-        event = {"kind": kind, "at": self._clock(), **fields}
-        for queue in tuple(self._queues):
-            if queue.qsize() < MAX_BEHIND:
-                queue.put_nowait(event)
-            else:
-                self._queues.discard(queue)
-                queue.put_nowait(None)
+    def answer(self, operator: Operator, call: wire.AnyCall) -> object:
+        """Answer one call of somebody who came over SSH; BastionError says why not."""
+        return self._calls.answer(operator, call)
 
-    def _publish_approval(self, approval: Approval, what: str) -> None:
-        held = msgspec.to_builtins(wire.HeldRequest.of(approval))
-        self.publish(f"approval-{what}", {"approval": held})
+    def attach(self, operator: Callable[[], Operator]) -> socket.socket:
+        """Serve a connection that is `operator`, whoever they are at each call."""
+        if self._server is None or self._attached >= MAX_ATTACHED:
+            raise ControlError("Too many consoles are open; close some.")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
+        self._attached += 1
+        self._begin(self._attend_attached(ours, operator), None)
+        return theirs
+
+    def _happened(self, happening: Happening) -> None:
+        event = {"kind": happening.kind, "at": happening.at, **happening.fields}
+        for connection in tuple(self._connections):
+            if connection.watches and self._calls.sees(connection.operator(), happening):
+                connection.tell(event)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._server is None:
             # It was accepted before the stop, and is met after it.
             writer.transport.abort()
             return
-        client = asyncio.get_running_loop().create_task(self._attend(reader, writer))
-        self._clients[client] = writer
-        client.add_done_callback(self._clients.pop)
+        self._begin(self._attend(reader, writer), writer)
+
+    def _begin(
+        self, attending: Coroutine[None, None, None], writer: asyncio.StreamWriter | None
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(attending)
+        self._tasks[task] = writer
+        task.add_done_callback(self._tasks.pop)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with _hang_up(writer):
-            await self._serve(reader, writer)
+            peer = identify(writer.get_extra_info("socket"))
+            operator = find_operator(peer, self._operators)
+            if operator is None:
+                await self._turn_away(peer, writer, f"{peer.user} is no operator of this bastion.")
+            elif len(self._tasks) - self._attached > MAX_CLIENTS:
+                await self._turn_away(peer, writer, "Too many control connections; close some.")
+            else:
+                await self._serve(reader, writer, lambda: operator, peer.user)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = identify(writer.get_extra_info("socket"))
-        operator = find_operator(peer, self._operators)
-        if operator is None or len(self._clients) > MAX_CLIENTS:
-            await self._turn_away(peer, operator, writer)
-            return
-        while line := await self._read_line(reader, peer, writer):
-            try:
-                request = wire.decode_request(line)
-            except ControlError as error:
-                await self._reject(peer, writer, str(error))
-                return
-            async with self._watching(isinstance(request.call, wire.Watch)) as queue:
-                reply = self._reply(operator, request)
-                await _send(writer, reply)
-                if queue is not None and not reply.error:
-                    await _follow(queue, reader, writer)
-                    return
-
-    async def _read_line(
-        self, reader: asyncio.StreamReader, peer: Peer, writer: asyncio.StreamWriter
-    ) -> bytes:
-        """One whole line; nothing at the end, after a long silence, or after too long a line."""
+    async def _attend_attached(self, ours: socket.socket, operator: Callable[[], Operator]) -> None:
         try:
-            async with asyncio.timeout(self._idle):
-                line = await reader.readline()
-        except TimeoutError:
-            return b""
-        except ValueError:
-            await self._reject(peer, writer, "A control message is too long.")
-            return b""
-        return line if line.endswith(b"\n") else b""
-
-    def _reply(self, operator: Operator, request: wire.Request) -> wire.Reply:
-        try:
-            result = self._calls.answer(operator, request.call)
-        except BastionError as error:
-            with contextlib.suppress(StoreError):
-                self._audit.append(
-                    "control-refused", self._clock(), operator=operator.id, why=str(error)
-                )
-            return wire.Reply(wire.VERSION, request.id, error=str(error))
-        return wire.Reply(wire.VERSION, request.id, result=result)
-
-    async def _turn_away(
-        self, peer: Peer, operator: Operator | None, writer: asyncio.StreamWriter
-    ) -> None:
-        if operator is None:
-            await self._reject(peer, writer, f"{peer.user} is no operator of this bastion.")
-        else:
-            await self._reject(peer, writer, "Too many control connections; close some.")
-
-    async def _reject(self, peer: Peer, writer: asyncio.StreamWriter, why: str) -> None:
-        with contextlib.suppress(StoreError):
-            self._audit.append(
-                "control-rejected", self._clock(), user=peer.user, uid=peer.uid, why=why
-            )
-        await _send(writer, wire.Reply(wire.VERSION, 0, error=why))
-
-    @contextlib.asynccontextmanager
-    async def _watching(
-        self, wanted: bool
-    ) -> AsyncIterator[asyncio.Queue[dict[str, Any] | None] | None]:
-        """A queue of events from this moment on, so that none is lost between reply and stream."""
-        if not wanted:
-            yield None
-            return
-        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        self._queues.add(queue)
-        try:
-            yield queue
+            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=wire.MAX_CALL)
+            async with _hang_up(writer):
+                await self._serve(reader, writer, operator, operator().id)
         finally:
-            self._queues.discard(queue)
+            ours.close()
+            self._attached -= 1
 
+    async def _serve(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        operator: Callable[[], Operator],
+        user: str,
+    ) -> None:
+        connection = Connection(self._calls, self._parts, operator, user, writer)
+        self._connections.add(connection)
+        try:
+            await connection.serve(reader, self._idle)
+        finally:
+            self._connections.discard(connection)
 
-async def _follow(
-    queue: asyncio.Queue[dict[str, Any] | None],
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-) -> None:
-    """Send events until the watcher hangs up, says anything at all, or is too far behind."""
-    gone = asyncio.create_task(reader.read(1))
-    coming = asyncio.create_task(queue.get())
-    try:
-        while True:
-            await asyncio.wait({gone, coming}, return_when=asyncio.FIRST_COMPLETED)
-            if gone.done() or (event := coming.result()) is None:
-                return
-            coming = asyncio.create_task(queue.get())
-            await _send(writer, wire.Reply(wire.VERSION, 0, event=event))
-    finally:
-        gone.cancel()
-        coming.cancel()
-
-
-async def _send(writer: asyncio.StreamWriter, reply: wire.Reply) -> None:
-    # Without a limit, drain waits for the last byte: what is sent here is not lost at the close.
-    writer.transport.set_write_buffer_limits(high=0)
-    async with asyncio.timeout(STALL):
-        writer.write(wire.encode(reply))
-        await writer.drain()
+    async def _turn_away(self, peer: Peer, writer: asyncio.StreamWriter, why: str) -> None:
+        with contextlib.suppress(StoreError):
+            self._parts.audit.append(
+                "control-rejected", self._parts.clock(), user=peer.user, uid=peer.uid, why=why
+            )
+        writer.write(wire.encode(wire.Reply(wire.VERSION, 0, error=why)))
+        async with asyncio.timeout(STALL):
+            await writer.drain()
 
 
 @contextlib.asynccontextmanager

@@ -110,9 +110,21 @@ def covering(policy: Policy, identity: Identity, target: Target, login: str) -> 
     )
 
 
+def roles_on(identity: Identity, target: Target) -> frozenset[str]:
+    """The identity's roles on one target: its own, and those granted to it there for a time."""
+    if not identity.granted:
+        return identity.roles
+    granted = (
+        one.role
+        for one in identity.granted
+        if any(matches_name(target.name, glob) for glob in one.targets)
+    )
+    return identity.roles.union(granted)
+
+
 def covers_target(grant: Grant, identity: Identity, target: Target) -> bool:
     """Whether the grant is for one of the identity's roles, from where it is, on this target."""
-    if not grant.roles & identity.roles:
+    if not grant.roles & roles_on(identity, target):
         return False
     if not _is_from(grant, identity.source_address):
         return False

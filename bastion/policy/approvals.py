@@ -1,11 +1,13 @@
 """An approval's life: one question, shown exactly, answered by people who may.
 
-pending ──► granted   (single use: whoever asked is told once, and the approval is over)
+pending ──► granted   (single use: whoever asked is told once, and the approval is over;
+   │                   break-glass: by the requester alone, where the policy names their role)
    ├──────► refused
    ├──────► expired   (at `expires_at` exactly, and later)
    └──────► withdrawn (the session ended, or the requester left)
 
-Nothing leads out of an end.
+Nothing leads out of an end. A grant may come with a Repeat: equal requests of the same session are
+granted by it, until its own end.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Final
 
 from bastion.errors import AnswerRefused
 from bastion.model import Identity
+from bastion.policy.fields import describe_duration
 from bastion.policy.rules import ApprovalTerms
 
 MAX_REASON: Final = 2000
@@ -95,16 +98,21 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Somebody who may use the control socket, as the configuration names them.
+    """Somebody at the control socket: an account of the machine, or an identity over SSH.
 
-    `unix_user` is what the kernel says of the caller. `identity` is that person's `Identity.id`,
-    so that nobody decides their own request by way of the socket, or counts twice.
+    `unix_user` is what the kernel says of the caller. `identity` is that person's `Identity.id`
+    (or name), so that nobody decides their own request by way of the socket, or counts twice.
     """
 
     unix_user: str
+    """Empty for somebody who came over SSH."""
     name: str
     roles: frozenset[str] = frozenset()
     identity: str = ""
+    agent: str = ""
+    """The program that acts for this person, where one does: it may look, and decides nothing."""
+    machine: bool = False
+    """root, or the bastion's own user: whoever is it could read every file of the bastion."""
 
     @property
     def id(self) -> str:
@@ -133,6 +141,10 @@ class Answer:
     reason: str
     at: float
     hash: str
+    repeat: float = 0.0
+    """Seconds for which equal requests of the session are granted too."""
+    agent: str = ""
+    """The program that speaks for this person, where one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +156,10 @@ class Approval:
     terms: ApprovalTerms
     state: State = State.PENDING
     answers: tuple[Answer, ...] = ()
+    roles: frozenset[str] = frozenset()
+    """The requester's, for whom may see it; the grant is not for these."""
+    glass: str = ""
+    """The requester's reason, where they went on without approval."""
 
     @property
     def missing(self) -> int:
@@ -163,6 +179,70 @@ def decide(approval: Approval, answer: Answer) -> Approval:
     if not answer.grant:
         return replace(answered, state=State.REFUSED)
     return replace(answered, state=State.PENDING if answered.missing else State.GRANTED)
+
+
+def break_glass(
+    approval: Approval, identity: str, roles: frozenset[str], agent: str, reason: str, at: float
+) -> Approval:
+    """Go on without approval; AnswerRefused says why not, and then nothing changes."""
+    question = approval.question
+    refusal = ""
+    if not identity or identity != question.identity:
+        refusal = "Only whoever asked may break the glass."
+    elif agent:
+        refusal = "An agent does not break the glass; the person it acts for has to."
+    elif not roles.intersection(approval.terms.break_glass):
+        refusal = "The policy does not let you go on without approval here."
+    elif not reason.strip():
+        refusal = "A reason is required; give one."
+    refusal = _why_over(approval, at) or refusal or _too_long(reason)
+    if refusal:
+        raise AnswerRefused(refusal)
+    return replace(approval, state=State.GRANTED, glass=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A grant for requests that equal one which was granted, in its session, until `until`."""
+
+    id: str
+    question: Question
+    by: tuple[str, ...]
+    reason: str
+    at: float
+    until: float
+    roles: frozenset[str] = frozenset()
+
+    def covers(self, question: Question, at: float) -> bool:
+        """Whether this is for `question`: all that the approver was shown of it is the same."""
+        return at < self.until and _thing(self.question) == _thing(question)
+
+
+def repeat_of(approval: Approval, at: float) -> Repeat | None:
+    """What a granted approval grants beside itself: the shortest time that anybody gave, or none.
+
+    It ends with the identity at the latest, for no question of that session outlives it.
+    """
+    if approval.state is not State.GRANTED or approval.glass or not approval.answers:
+        return None
+    seconds = min(answer.repeat for answer in approval.answers)
+    if seconds <= 0:
+        return None
+    names = tuple(answer.approver_name for answer in approval.answers)
+    reason = "; ".join(answer.reason for answer in approval.answers if answer.reason)
+    return Repeat(approval.id, approval.question, names, reason, at, at + seconds, approval.roles)
+
+
+def _thing(question: Question) -> tuple[object, ...]:
+    return (
+        question.identity,
+        question.name,
+        question.session_id,
+        question.target,
+        question.login,
+        question.request,
+        question.facts,
+    )
 
 
 def expire(approval: Approval, at: float) -> Approval:
@@ -186,21 +266,41 @@ def _needed(terms: ApprovalTerms) -> int:
 def _why_not(approval: Approval, answer: Answer) -> str:
     """The sentence for an answer that does not count, or nothing."""
     question, terms = approval.question, approval.terms
-    if approval.state is not State.PENDING:
-        return f"This approval is already {approval.state.value}."
-    if answer.at >= question.expires_at:
-        return "This approval has expired, so the request is denied."
+    if over := _why_over(approval, answer.at):
+        return over
     if answer.hash != question.hash:
         return "What you were shown is not what is asked; look at it again."
     if is_requester(question, answer.approver_id, answer.approver_name):
         return "Nobody decides a request of their own; somebody else has to."
+    if answer.agent:
+        return "An agent decides nothing; the person it acts for has to."
     if terms.approvers and not answer.roles.intersection(terms.approvers):
         return f"Only {' or '.join(terms.approvers)} may decide this, and you have no such role."
     if any(_same(answer.approver_id, other.approver_id) for other in approval.answers):
         return "You have answered already; another person has to."
     if terms.reason_required and not answer.reason.strip():
         return "A reason is required; give one."
-    if len(answer.reason) > MAX_REASON:
+    if answer.grant and not 0 <= answer.repeat <= terms.repeat:
+        return _no_repeat(terms)
+    return _too_long(answer.reason)
+
+
+def _why_over(approval: Approval, at: float) -> str:
+    if approval.state is not State.PENDING:
+        return f"This approval is already {approval.state.value}."
+    if at >= approval.question.expires_at:
+        return "This approval has expired, so the request is denied."
+    return ""
+
+
+def _no_repeat(terms: ApprovalTerms) -> str:
+    if not terms.repeat:
+        return "The policy lets this rule be approved for one request at a time only."
+    return f"Equal requests may be approved for {describe_duration(terms.repeat)} at most."
+
+
+def _too_long(reason: str) -> str:
+    if len(reason) > MAX_REASON:
         return f"The reason is longer than {MAX_REASON} characters; shorten it."
     return ""
 

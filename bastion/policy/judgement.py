@@ -107,6 +107,12 @@ def combine(all_terms: Sequence[ApprovalTerms]) -> ApprovalTerms | None:
         wait=min(terms.wait for terms in all_terms),
         reason_required=any(terms.reason_required for terms in all_terms),
         message=" ".join(dict.fromkeys(one.message for one in all_terms if one.message)),
+        repeat=min(terms.repeat for terms in all_terms),
+        break_glass=tuple(
+            role
+            for role in first.break_glass
+            if all(role in terms.break_glass for terms in all_terms)
+        ),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bastion.errors import ConfigError, Fault, PolicyError
@@ -25,10 +25,11 @@ from bastion.policy.document import Document, Path, in_file_order
 from bastion.policy.globs import Match
 from bastion.policy.match import Found, match_file, match_forward, match_reading, match_session
 from bastion.policy.match_sql import match_sql
-from bastion.policy.rules import ApprovalTerms, Grant, Policy, Role, Rule
+from bastion.policy.rules import ApprovalTerms, ConsoleGrant, Grant, Policy, Role, Rule
 from bastion.policy.schema import (
     NAME,
     ApprovalSection,
+    ConsoleSection,
     ExampleSection,
     GrantSection,
     PolicySection,
@@ -102,12 +103,14 @@ class _Reader:
             self._check_name(name, "roles", name)
         roles = {name: Role(name, role.match) for name, role in section.roles.items()}
         grants = tuple(self._grant(grant, index) for index, grant in enumerate(section.grants))
-        self._check_unique(grants)
+        self._check_unique("grants", grants)
+        console = tuple(self._console(one, index) for index, one in enumerate(section.console))
+        self._check_unique("console", console)
         if examples_must_hold:
             self._faults += [_failed(one) for one in self.tested if not one.held]
         if self._faults:
             raise PolicyError(in_file_order(self._faults))
-        return Policy(self._name, roles, self._rules, grants, self._digest)
+        return Policy(self._name, roles, self._rules, grants, self._digest, console)
 
     def _fault(self, message: str, *path: str | int, key: bool = False) -> None:
         self._faults.append(self._document.fault(message, *path, key=key))
@@ -121,12 +124,23 @@ class _Reader:
                 key=True,
             )
 
-    def _check_unique(self, grants: tuple[Grant, ...]) -> None:
+    def _check_unique(self, where: str, grants: Sequence[Grant | ConsoleGrant]) -> None:
         seen: set[str] = set()
         for index, grant in enumerate(grants):
             if grant.name in seen:
-                self._fault(f"a second grant is called `{grant.name}`", "grants", index, "name")
+                self._fault(f"a second grant is called `{grant.name}`", where, index, "name")
             seen.add(grant.name)
+
+    def _console(self, section: ConsoleSection, index: int) -> ConsoleGrant:
+        self._check_roles(section.roles, ("console", index, "roles"))
+        self._check_roles(section.people, ("console", index, "people"))
+        return ConsoleGrant(
+            section.name,
+            frozenset(section.roles),
+            frozenset(section.may),
+            section.targets,
+            frozenset(section.people),
+        )
 
     # --- rules --------------------------------------------------------------------------------
 
@@ -196,12 +210,15 @@ class _Reader:
         if section is None:
             return None
         self._check_roles(section.approvers, (*path, "approvers"))
+        self._check_roles(section.break_glass, (*path, "break_glass"))
         return ApprovalTerms(
             approvers=section.approvers,
             count=section.count,
             wait=section.wait,
             reason_required=section.reason_required,
             message=section.message,
+            repeat=section.repeat,
+            break_glass=section.break_glass,
         )
 
     def _check_roles(self, names: Iterable[str], path: Path) -> None:

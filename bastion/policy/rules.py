@@ -14,6 +14,7 @@ from bastion.policy.schema import (
     ForwardPattern,
     OpaquePattern,
     OpenPattern,
+    Right,
     SessionPattern,
     SessionSection,
     SqlPattern,
@@ -33,6 +34,10 @@ class ApprovalTerms:
     reason_required: bool = False
     message: str = ""
     """What the requester is told while waiting."""
+    repeat: float = 0.0
+    """Seconds for which an approver may grant equal requests of the same session, at most."""
+    break_glass: tuple[str, ...] = ()
+    """Roles that may go on without approval, with a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,17 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleGrant:
+    """Operators' roles × targets (globs) × whose sessions, and what they may see and do."""
+
+    name: str
+    roles: frozenset[str]
+    may: frozenset[Right]
+    targets: tuple[str, ...] = ("*",)
+    people: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """All of it; frozen, so that a reload swaps one reference."""
 
@@ -112,3 +128,4 @@ class Policy:
     grants: tuple[Grant, ...]
     digest: str = field(default="", compare=False)
     """SHA-256 (hex) of the file's text, for the audit."""
+    console: tuple[ConsoleGrant, ...] = ()

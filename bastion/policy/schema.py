@@ -266,6 +266,8 @@ class ApprovalSection(Section):
     wait: Duration = 900.0
     reason_required: bool = False
     message: str = ""
+    repeat: Duration = 0.0
+    break_glass: OneOrMany[Name] = ()
 
 
 class RuleSection(Section):
@@ -363,6 +365,32 @@ class GrantSection(Section):
     requests: RequestsSection = RequestsSection()
 
 
+class Right(StrEnum):
+    """What somebody may see or do at the console; a closed list."""
+
+    LIST = "list"
+    """See sessions, what is held, what was decided, locks and grants of access."""
+    FOLLOW = "follow"
+    """Watch a live session."""
+    REPLAY = "replay"
+    """Play recordings."""
+    KILL = "kill"
+    LOCK = "lock"
+    REVOKE = "revoke"
+    """Take back granted access and certificates."""
+
+
+class ConsoleSection(Section):
+    """Who may see and do what about whose sessions, at the console and the control socket."""
+
+    name: Name
+    roles: Annotated[OneOrMany[Name], AfterValidator(_filled)]
+    may: Annotated[OneOrMany[Right], AfterValidator(_filled)]
+    targets: OneOrMany[Glob] = ("*",)
+    people: OneOrMany[Name] = ()
+    """Roles of those whose sessions these are; everybody's where it is left out."""
+
+
 class PolicySection(Section):
     """The whole file."""
 
@@ -370,3 +398,4 @@ class PolicySection(Section):
     roles: dict[str, RoleSection]
     rules: dict[str, RuleSection] = Field(default_factory=dict)
     grants: tuple[GrantSection, ...] = ()
+    console: tuple[ConsoleSection, ...] = ()

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 
 from bastion.errors import BastionError, StoreError
 from bastion.events import Ask, Outcome, Resolved
-from bastion.model import Request, visible
+from bastion.model import Identity, Request, visible
 from bastion.policy.approvals import Question
 from bastion.policy.rules import ApprovalTerms, Verdict
 from bastion.ssh.drive import Drive
 from bastion.ssh.record import request_text
 from bastion.ssh.session import Place, Session
 
+EQUAL_GRANTED = "granted: an equal request was approved for a time."
+
 
 def _question(session: Session, place: Place, channel: str, request: Request, verdict: Verdict,
               terms: ApprovalTerms) -> Question:  # fmt: skip
-    facts = [("rule", verdict.rule), ("reason", verdict.reason)]
+    facts = [("kind", kind_of(request)), *_who(session.identity)]
+    facts += [("rule", verdict.rule), ("reason", verdict.reason)]
     facts += [("cannot tell", text) for text in verdict.opaque]
     facts += [("runs", text) for text in verdict.parse]
     return Question.about(
@@ -32,6 +35,28 @@ def _question(session: Session, place: Place, channel: str, request: Request, ve
         asked_at=session.services.clock(),
         wait=terms.wait,
     )
+
+
+def kind_of(request: Request) -> str:
+    """What sort of request it is, in words: two that differ only in that are not equal."""
+    return "".join(
+        f" {letter.lower()}" if letter.isupper() else letter
+        for letter in type(request).__name__.removesuffix("Request")
+    ).strip()
+
+
+def _who(identity: Identity) -> list[tuple[str, str]]:
+    """What an approver must know of the requester beside the name."""
+    told = [("roles", ", ".join(sorted(identity.roles)))]
+    told += [
+        ("granted role", f"{granted.role} on {', '.join(granted.targets)}")
+        for granted in identity.granted
+    ]
+    for name, value in sorted(identity.claims.items()):
+        shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+        told.append((f"claim {name}", shown))
+    told += [("agent", identity.agent), ("branch", identity.branch)]
+    return [(label, text) for label, text in told if text]
 
 
 def waiting_text(
@@ -48,6 +73,13 @@ def waiting_text(
         f"{visible(verdict.reason)} Waiting up to {_minutes(seconds)}{until} for {people}{of}; "
         f"ctrl-C withdraws.{message}"
     )
+
+
+def _glass(session: Session, approval_id: str, terms: ApprovalTerms) -> str:
+    """How to go on without approval, for those who may."""
+    if not session.operator.roles.intersection(terms.break_glass) or session.own.agent:
+        return ""
+    return f" In an emergency: ssh bastion break-glass {approval_id} --reason '…'"
 
 
 def _minutes(seconds: float) -> str:
@@ -75,15 +107,20 @@ class Asker:
             self.session, self.place, self.channel, asked.request, asked.verdict, terms
         )
         try:
-            approval = self.session.services.approvals.ask(question, terms, on_end)
+            approval = self.session.services.approvals.ask(
+                question, terms, on_end, roles=self.session.identity.roles
+            )
         except BastionError as error:
             reason = str(error)
             asyncio.get_running_loop().call_soon(
                 drive.resolved, asked.ask, Outcome.WITHDRAWN, (), reason
             )
             return ""
+        if self.session.services.approvals.find(approval) is None:
+            return EQUAL_GRANTED
         self._ids[asked.ask] = approval
-        return waiting_text(approval, asked.verdict, terms, question)
+        waiting = waiting_text(approval, asked.verdict, terms, question)
+        return waiting + _glass(self.session, approval, terms)
 
     def withdraw(self, ask: int, drive: Drive) -> None:
         """The question is moot."""
@@ -116,10 +153,11 @@ async def ask_once(
     approvals = session.services.approvals
     question = _question(session, place, channel, request, verdict, terms)
     try:
-        approval = approvals.ask(question, terms, on_end)
+        approval = approvals.ask(question, terms, on_end, roles=session.identity.roles)
     except BastionError as error:
         return Resolved(clock(), 0, Outcome.WITHDRAWN, (), str(error))
-    tell(waiting_text(approval, verdict, terms, question))
+    held = approvals.find(approval) is not None
+    tell(waiting_text(approval, verdict, terms, question) if held else EQUAL_GRANTED)
 
     def session_ended(_text: str) -> None:
         answer.cancel()

@@ -31,6 +31,8 @@ from bastion.ssh.dialler import X11, Dialler, Terminal
 from bastion.ssh.drive import Drive
 from bastion.ssh.record import Record, request_text
 from bastion.ssh.session import Place, Session, closed_to, deadline_of
+from bastion.tap.tail import Tail
+from bastion.wire import control as wire
 
 TERM_LIMIT = 64
 """Characters of TERM that are kept; it goes into the cast's header and to the target."""
@@ -154,6 +156,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             record=record,
             clock=session.services.clock,
             target_name=place.target.name,
+            login=place.login,
             deadline=deadline_of(session, place),
         )
         session.drives.add(self._drive)
@@ -319,7 +322,25 @@ def open_record(
         login=place.login,
         request=asked,
     )
-    return Record(session.id, channel, recording, services.ledger, services.audit, text)
+    tail = Tail(max(1, min(columns, 1000)), max(1, min(rows, 1000))) if text else None
+    if tail is not None:
+        session.tails[channel] = tail
+    session.happened(
+        wire.Event.CHANNEL_OPENED,
+        place.target.name,
+        channel=channel,
+        target=place.target.name,
+        login=place.login,
+        request=asked,
+    )
+
+    def happened(kind: wire.Event, **fields: object) -> None:
+        session.happened(kind, place.target.name, channel=channel, **fields)
+        if kind is wire.Event.CHANNEL_ENDED and (ended := session.tails.pop(channel, None)):
+            session.ended_tails = {channel: ended}
+
+    ledger, audit = services.ledger, services.audit
+    return Record(session.id, channel, recording, ledger, audit, text, tail, happened)
 
 
 async def permit(

@@ -121,9 +121,13 @@ class Drive:
         clock: Clock,
         target_name: str,
         deadline: float | None = None,
+        login: str = "",
     ) -> None:
         self.target_name = target_name
+        self.login = login
         self.deadline = deadline
+        self.request: Request | None = None
+        """What the channel was opened for, once it has begun."""
         self._gate = gate
         self._client = client
         self._dialler = dialler
@@ -150,6 +154,7 @@ class Drive:
 
     def start(self, request: Request) -> None:
         """Feed the first event."""
+        self.request = request
         self.feed(Opened(self._clock(), request))
 
     def from_client(self, data: bytes) -> None:

@@ -331,5 +331,6 @@ def _drive(
         record=record,
         clock=session.services.clock,
         target_name=place.target.name,
+        login=place.login,
         deadline=deadline_of(session, place),
     )

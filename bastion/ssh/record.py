@@ -6,6 +6,7 @@ written is RecordingFailed, and the drive ends the channel on it (invariant 6).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bastion.errors import RecordingFailed, StoreError
@@ -23,10 +24,12 @@ from bastion.model import (
     SubsystemRequest,
     visible,
 )
-from bastion.policy.rules import Verdict
+from bastion.policy.rules import Action, Verdict
 from bastion.store.audit import AuditLog
 from bastion.store.ledger import Ledger
 from bastion.store.recordings import Recording
+from bastion.tap.tail import Tail
+from bastion.wire import control as wire
 
 
 def request_text(request: Request) -> str:
@@ -71,6 +74,10 @@ class Record:
     audit: AuditLog
     text: bool = True
     """Whether the channel's own bytes are text that the cast holds; packets are not."""
+    tail: Tail | None = None
+    """Gets what is shown, for whoever looks on."""
+    happened: Callable[..., None] = lambda *_, **__: None
+    """Tells a `wire.Event` of this channel, with its fields."""
     bytes_out: int = 0
 
     @property
@@ -83,14 +90,22 @@ class Record:
         self.bytes_out += len(data)
         if self.text:
             self.recording.output(at, data, stream)
+        self._show_on(data)
 
     def told(self, at: float, shown: bytes) -> None:
         """A sentence of the bastion, recorded on every kind of channel."""
         self.recording.output(at, shown, Stream.STDERR)
+        self._show_on(shown)
+
+    def _show_on(self, data: bytes) -> None:
+        if self.tail is not None:
+            self.tail.feed(data)
 
     def resize(self, at: float, columns: int, rows: int) -> None:
         """The client's window has a new size."""
         self.recording.resize(at, columns, rows)
+        if self.tail is not None:
+            self.tail.resize(columns, rows)
 
     def transcript(self, at: float, text: str) -> None:
         """A line for the recording alone, made safe to show."""
@@ -112,6 +127,9 @@ class Record:
         )
         with _stores():
             self.ledger.verdict(self.session_id, self.channel_id, text, verdict, at)
+        if verdict.action is Action.DENY:
+            rule, reason = verdict.rule, verdict.reason
+            self.happened(wire.Event.DENIED, request=text, rule=rule, reason=reason)
 
     def file_done(self, at: float, done: FileDone) -> None:
         """A file operation ended."""
@@ -169,6 +187,7 @@ class Record:
             )
         except StoreError as error:
             failure = failure or str(error)
+        self.happened(wire.Event.CHANNEL_ENDED, reason=ended.reason.value)
         return failure
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import asyncssh
 
+from bastion.errors import ControlError
 from bastion.identity.ca import Authority
 from bastion.identity.login import LoginService
 from bastion.model import Target
+from bastion.policy.approvals import Operator
 from bastion.policy.rules import Policy
 from bastion.ssh.admission import Admission
+from bastion.store.access import AccessGrants
 from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog
+from bastion.store.feed import Feed
 from bastion.store.first_use import FirstUse
 from bastion.store.ledger import Ledger
 from bastion.store.recordings import Recordings
+from bastion.wire import control as wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,36 @@ class Clock(Protocol):
     def __call__(self) -> float: ...
 
 
+class Desk(Protocol):
+    """The control service, for those who come over SSH: they get what the socket gives, and are
+    the operator that their identity makes of them."""
+
+    def answer(self, operator: Operator, call: wire.AnyCall) -> object:
+        """Answer one call; BastionError says why not. Audited."""
+
+    def attach(self, operator: Callable[[], Operator]) -> socket.socket:
+        """Serve a connection of its own; gives the other end, for whoever owns it to close."""
+
+
+class NoDesk:
+    """Before the control service runs, and where there is none."""
+
+    def answer(self, operator: Operator, call: wire.AnyCall) -> object:
+        """Nobody is there to answer."""
+        raise ControlError("The bastion is not ready for this yet; try again.")
+
+    def attach(self, operator: Callable[[], Operator]) -> socket.socket:
+        """Nor to be connected to."""
+        raise ControlError("The bastion is not ready for this yet; try again.")
+
+
+@dataclass(slots=True)
+class DeskLink:
+    """Where the control service is put once it exists: it needs the sessions, which need this."""
+
+    desk: Desk = field(default_factory=NoDesk)
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything a connection, session or channel may call."""
@@ -52,6 +88,9 @@ class Services:
     audit: AuditLog
     recordings: Recordings
     approvals: Approvals
+    access: AccessGrants
+    feed: Feed
+    link: DeskLink
     first_use: FirstUse
     admission: Admission
     host_key: asyncssh.SSHKey

@@ -5,24 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import asyncssh
 
 from bastion.errors import BastionError, DialError, SecretUnavailable, StoreError
 from bastion.events import EndReason
-from bastion.model import ForwardKind, ForwardRequest, Identity, Request, Secret, Target
+from bastion.model import ForwardKind, ForwardRequest, Granted, Identity, Request, Secret, Target
 from bastion.policy.access import environment_allowed, grant_for
+from bastion.policy.approvals import Operator
 from bastion.policy.decide import decide
+from bastion.policy.judgement import SEVERITY
+from bastion.policy.rights import Subject
 from bastion.policy.rules import Action, Verdict
 from bastion.secrets.held import held
 from bastion.ssh.drive import Drive
 from bastion.ssh.services import Services
+from bastion.store.access import AccessGrant
+from bastion.store.feed import Happening
 from bastion.store.locks import Lock
+from bastion.tap.tail import Tail
 from bastion.target.dial import Proof, TargetConnection, dial
+from bastion.wire import control as wire
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +80,8 @@ class Session:
     """One authenticated connection of one identity (its `ssh -J` inner connections included)."""
 
     id: str
-    identity: Identity
+    own: Identity
+    """Who logged in, fixed once; `identity` is the same with what it is granted at this moment."""
     services: Services
     line: Line
     client_address: str
@@ -82,10 +90,37 @@ class Session:
     drives: set[Drive] = field(default_factory=set)
     endings: set[Callable[[str], None]] = field(default_factory=set)
     ended: EndReason | None = None
+    tails: dict[str, Tail] = field(default_factory=dict)
+    """What each live channel has shown last, by the channel's id."""
+    ended_tails: dict[str, Tail] = field(default_factory=dict)
+    """The same of the channel that ended last."""
+    access: tuple[AccessGrant, ...] = ()
+    """The grants that the clock saw last: what is missing at its next look has ended."""
     _channels: int = 0
     _dialled: dict[tuple[str, str, str], asyncio.Task[_Dialled]] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _dropping: asyncio.Task[None] | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Who this is, with what people granted to it for a time as it stands now."""
+        grants = self.services.access.of(self.own.id)
+        return replace(self.own, granted=_granted(grants)) if grants else self.own
+
+    @property
+    def operator(self) -> Operator:
+        """What this identity is at the console: itself, and nothing of this machine."""
+        identity = self.identity
+        everywhere = {one.role for one in identity.granted if "*" in one.targets}
+        roles = identity.roles | everywhere
+        return Operator("", identity.name, roles, identity.id, agent=identity.agent)
+
+    def happened(self, kind: wire.Event, target: str = "", /, **fields: object) -> None:
+        """Tell whoever may see this session."""
+        identity, at = self.own, self.services.clock()
+        subject = Subject(identity.id, identity.roles, (target,) if target else ())
+        told = {"session": self.id, "name": identity.name, **fields}
+        self.services.feed.publish(Happening(kind.value, at, subject, told))
 
     def next_channel(self) -> str:
         """A new channel's id, unique in this session."""
@@ -280,6 +315,8 @@ class Sessions:
             expires_at=identity.expires_at,
         )
         self._live[session.id] = session
+        session.access = services.access.of(identity.id)
+        session.happened(wire.Event.SESSION_STARTED, address=client_address)
         return session
 
     def _check_limits(self, identity: Identity) -> None:
@@ -295,6 +332,8 @@ class Sessions:
             return
         services = self._services
         at = services.clock()
+        services.approvals.session_ended(session.id)
+        session.happened(wire.Event.SESSION_ENDED, reason=reason.value)
         try:
             services.audit.append("session-ended", at, session=session.id, reason=reason.value)
             services.ledger.session_ended(session.id, reason.value, at)
@@ -335,6 +374,25 @@ class Sessions:
             session.end(EndReason.LOCKED, reason)
         else:
             end_channels(session, now)
+            end_granted(session)
+
+    def find(self, session_id: str) -> Session | None:
+        """A live session, or None."""
+        return self._live.get(session_id)
+
+    def subject(self, session_id: str) -> Subject | None:
+        """Whose session it is and where it goes; None if it is not live."""
+        session = self._live.get(session_id)
+        if session is None:
+            return None
+        targets = tuple(sorted({drive.target_name for drive in session.drives}))
+        return Subject(session.own.id, session.own.roles, targets)
+
+    def tails(self, session_id: str) -> Mapping[str, Tail]:
+        """What a live session's channels have shown last, the newest last; nothing where it is
+        not live. The channel that ended last is among them."""
+        session = self._live.get(session_id)
+        return session.ended_tails | session.tails if session else {}
 
     def end_matching(self, lock: Lock) -> int:
         """End what a new lock covers, at once; give how many sessions or channels that were."""
@@ -368,6 +426,36 @@ def end_channels(session: Session, now: float) -> None:
             drive.end(EndReason.LOCKED, reason)
         elif drive.deadline is not None and drive.deadline <= now:
             drive.end(EndReason.DEADLINE, GRANT_OVER)
+
+
+def end_granted(session: Session) -> None:
+    """The end of a grant cuts what it allowed, and that alone: what would be refused, or held,
+    without it (invariant 5)."""
+    before, now = session.access, session.services.access.of(session.own.id)
+    session.access = now
+    lost = [grant for grant in before if grant not in now]
+    if not lost:
+        return
+    policy, at = session.services.policy(), session.services.clock()
+    with_it = replace(session.own, granted=_granted((*now, *lost)))
+    expired = all(grant.until <= at for grant in lost)
+    reason = EndReason.DEADLINE if expired else EndReason.REVOKED
+    how = "is over" if expired else "was taken back"
+    roles = ", ".join(dict.fromkeys(grant.role for grant in lost))
+    for drive in tuple(session.drives):
+        target = session.services.targets.get(drive.target_name)
+        if target is None or drive.request is None:
+            continue
+        then, left = (
+            decide(policy, identity, target, drive.login, drive.request)
+            for identity in (with_it, session.identity)
+        )
+        if SEVERITY[left.action] > SEVERITY[then.action]:
+            drive.end(reason, f"the access that was granted to you here ({roles}) {how}.")
+
+
+def _granted(grants: Iterable[AccessGrant]) -> tuple[Granted, ...]:
+    return tuple(grant.granted for grant in grants)
 
 
 def closed_to(session: Session, place: Place) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 from bastion.errors import AnswerRefused, NotAsked, StoreError
 from bastion.events import Outcome
 from bastion.policy import approvals as life
-from bastion.policy.approvals import Answer, Approval, Question, State
+from bastion.policy.approvals import Answer, Approval, Question, Repeat, State
 from bastion.policy.rules import ApprovalTerms
 from bastion.store.audit import AuditLog
 from bastion.store.ledger import Ledger
@@ -67,15 +67,24 @@ class Approvals:
         self._max_pending_each = max_pending_each
         self._pending: dict[str, _Pending] = {}
         self._watchers: list[Watcher] = []
+        self._repeats: dict[str, Repeat] = {}
 
-    def ask(self, question: Question, terms: ApprovalTerms, on_end: OnEnd) -> str:
+    def ask(
+        self,
+        question: Question,
+        terms: ApprovalTerms,
+        on_end: OnEnd,
+        *,
+        roles: frozenset[str] = frozenset(),
+    ) -> str:
         """Hold a question and give its id. NotAsked if too many wait, StoreError if unwritable.
 
         `on_end(outcome, names, reason)` is called once, from the event loop and never from inside
-        another call, unless the asker withdraws first.
+        another call, unless the asker withdraws first. Where a Repeat covers the question, it is
+        granted at once, and `find` gives nothing any more. `roles` are the requester's.
         """
         self._check_room(question)
-        approval = Approval(self._new_id(), question, terms)
+        approval = Approval(self._new_id(), question, terms, roles=roles)
         self._audit.append(
             "approval-asked", question.asked_at, approval=approval.id, **_question_fields(question)
         )
@@ -89,9 +98,40 @@ class Approvals:
             question.expires_at,
         )
         held = self._pending[approval.id] = _Pending(approval, on_end)
+        if repeat := self.repeat_for(question):
+            held.approval = replace(approval, state=State.GRANTED)
+            self._end(held, self._clock(), repeat)
+            return approval.id
         self._set_timer(held)
         self._tell_watchers(approval, "asked")
         return approval.id
+
+    def repeat_for(self, question: Question) -> Repeat | None:
+        """The grant for equal requests that covers this one now, or None."""
+        at = self._clock()
+        return next((one for one in self._repeats.values() if one.covers(question, at)), None)
+
+    def repeats(self) -> tuple[Repeat, ...]:
+        """The grants for equal requests in force."""
+        at = self._clock()
+        self._repeats = {key: one for key, one in self._repeats.items() if at < one.until}
+        return tuple(self._repeats.values())
+
+    def end_repeat(self, repeat_id: str, by: str, reason: str) -> Repeat | None:
+        """Take a grant for equal requests back; None if there is none of that id."""
+        repeat = self._repeats.get(repeat_id)
+        if repeat is not None:
+            self._audit.append(
+                "repeat-revoked", self._clock(), approval=repeat_id, by=by, reason=reason
+            )
+            del self._repeats[repeat_id]
+        return repeat
+
+    def session_ended(self, session_id: str) -> None:
+        """What was granted for a session's equal requests ends with it."""
+        self._repeats = {
+            key: one for key, one in self._repeats.items() if one.question.session_id != session_id
+        }
 
     def answer(self, approval_id: str, answer: Answer) -> Approval:
         """Count an answer; AnswerRefused (audited too) says why it does not count."""
@@ -106,6 +146,7 @@ class Approvals:
             "name": answer.approver_name,
             "grant": answer.grant,
             "reason": answer.reason,
+            "repeat": answer.repeat,
             "hash": answer.hash,
         }
         try:
@@ -127,6 +168,35 @@ class Approvals:
         if approval.state is not State.PENDING:
             self._end(held, answer.at)
         return approval
+
+    def break_glass(
+        self, approval_id: str, identity: str, roles: frozenset[str], agent: str, reason: str
+    ) -> Approval:
+        """The requester goes on without approval; AnswerRefused (audited too) says why not."""
+        held = self._pending.get(approval_id)
+        if held is None:
+            raise AnswerRefused(f"No approval {approval_id!r} is pending; list them again.")
+        at = self._clock()
+        fields = {"approval": approval_id, "identity": identity, "reason": reason}
+        try:
+            held.approval = life.break_glass(held.approval, identity, roles, agent, reason, at)
+        except AnswerRefused as refusal:
+            self._audit.append("break-glass-refused", at, **fields, why=str(refusal))
+            raise
+        self._audit.append("break-glass", at, **fields)
+        name = f"{held.approval.question.name} (break-glass)"
+        self._ledger.approval_answered(approval_id, identity, name, True, reason, at)
+        self._end(held, at)
+        return held.approval
+
+    def take_back(self, approval_id: str, identity: str) -> Approval:
+        """The requester takes it back, by another way than the one that waits: that one is told."""
+        held = self._pending.get(approval_id)
+        if held is None or not identity or held.approval.question.identity != identity:
+            raise AnswerRefused(f"You have no pending request {approval_id!r}; list them again.")
+        held.approval = life.withdraw(held.approval)
+        self._end(held, self._clock())
+        return held.approval
 
     def withdraw(self, approval_id: str, at: float) -> None:
         """The asker needs no answer any more; its `on_end` is not called. Unknown ids are fine."""
@@ -193,20 +263,28 @@ class Approvals:
         else:
             self._set_timer(held)
 
-    def _end(self, held: _Pending, at: float) -> None:
+    def _end(self, held: _Pending, at: float, repeat: Repeat | None = None) -> None:
         """Out of the table first: whatever fails below, this approval opens nothing twice."""
         approval = held.approval
         del self._pending[approval.id]
         if held.timer is not None:
             held.timer.cancel()
-        names = tuple(answer.approver_name for answer in approval.answers)
-        reason = "; ".join(answer.reason for answer in approval.answers if answer.reason)
+        names, reason = by_whom(approval, repeat)
         outcome, failure = Outcome(approval.state.value), None
+        by_repeat = {"repeat": repeat.id} if repeat else {}
         try:
             self._audit.append(
-                f"approval-{outcome.value}", at, approval=approval.id, by=names, reason=reason
+                f"approval-{outcome.value}",
+                at,
+                approval=approval.id,
+                by=names,
+                reason=reason,
+                **by_repeat,
             )
             self._ledger.approval_ended(approval.id, outcome.value, reason, at)
+            if (given := life.repeat_of(approval, at)) is not None:
+                self._audit.append("repeat-granted", at, approval=given.id, until=given.until)
+                self._repeats[given.id] = given
         except StoreError as error:
             # A grant that cannot be audited is none.
             outcome, reason, failure = Outcome.WITHDRAWN, str(error), error
@@ -218,6 +296,16 @@ class Approvals:
     def _tell_watchers(self, approval: Approval, what: str) -> None:
         for watcher in tuple(self._watchers):
             watcher(approval, what)
+
+
+def by_whom(approval: Approval, repeat: Repeat | None = None) -> tuple[tuple[str, ...], str]:
+    """Who ended it, and in which words."""
+    if repeat is not None:
+        return repeat.by, f"equal to {repeat.id}, which was granted for a time"
+    if approval.glass:
+        return (f"{approval.question.name} (break-glass)",), approval.glass
+    names = tuple(answer.approver_name for answer in approval.answers)
+    return names, "; ".join(answer.reason for answer in approval.answers if answer.reason)
 
 
 def _nobody(outcome: Outcome, names: tuple[str, ...], reason: str) -> None:

@@ -33,6 +33,11 @@ class Ledger:
             self.refresh()
             opened.pop_all()
 
+    @property
+    def file(self) -> LedgerFile:
+        """The file, for the stores that keep tables of their own in it."""
+        return self._file
+
     def refresh(self) -> None:
         """Take in the locks and revocations that another process wrote since the last look."""
         version = self._file.rows("PRAGMA data_version")[0]["data_version"]

@@ -15,13 +15,15 @@ class LockKind(StrEnum):
     TARGET = "target"
     SESSION = "session"
     CERTIFICATE = "certificate"
+    AGENT = "agent"
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
     """One lock. `until` is seconds since the epoch, or None for good; `by` is who set it.
 
-    `value` is, by kind: an identity's id or name, a target's name, a session's id, a serial.
+    `value` is, by kind: an identity's id or name, a target's name, a session's id, a serial,
+    an agent's name.
     """
 
     id: str
@@ -51,3 +53,5 @@ class Lock:
                 return bool(session_id) and self.value == session_id
             case LockKind.CERTIFICATE:
                 return serial is not None and self.value == str(serial)
+            case LockKind.AGENT:
+                return bool(identity.agent) and self.value.casefold() == identity.agent.casefold()

@@ -63,6 +63,16 @@ MIGRATIONS: Final = (
     );
     CREATE INDEX file_operations_session ON file_operations (session_id);
     """,
+    """
+    CREATE TABLE access_grants (
+        id TEXT PRIMARY KEY, identity TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
+        targets TEXT NOT NULL, reason TEXT NOT NULL, ticket TEXT NOT NULL, by TEXT NOT NULL,
+        at REAL NOT NULL, until REAL NOT NULL, ended_at REAL, ended_by TEXT, ended_reason TEXT
+    );
+    CREATE INDEX access_grants_open ON access_grants (until) WHERE ended_at IS NULL;
+    CREATE INDEX sessions_identity ON sessions (identity);
+    CREATE INDEX approvals_asked ON approvals (asked_at);
+    """,
 )
 
 

@@ -2,7 +2,11 @@
 
     → {"version": 1, "id": 7, "call": {"method": "grant", "approval": "k7f3", "hash": "…"}}
     ← {"version": 1, "id": 7, "result": …}          or  {"version": 1, "id": 7, "error": "…"}
-    ← {"version": 1, "id": 0, "event": {…}}         after `watch`, until either side hangs up
+    ← {"version": 1, "id": 0, "event": {"kind": …, "at": …, …}}    after `watch` or `follow`
+
+Calls are answered in the order they came; events come between answers. `Event` lists the kinds.
+What a caller may not see is neither listed nor told. `control.schema.json` beside this file says
+the same as JSON Schema.
 
 Python's own json writes them, because texts may hold lone surrogates (bytes of a client that are
 not UTF-8), which msgspec refuses; msgspec checks every shape, and unknown fields are errors.
@@ -11,6 +15,7 @@ not UTF-8), which msgspec refuses; msgspec checks every shape, and unknown field
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -50,12 +55,28 @@ class ListApprovals(Call, frozen=True, tag="approvals"):
     """What is held. Gives a list of HeldRequest, oldest first."""
 
 
+class GetContext(Call, frozen=True, tag="context"):
+    """What helps to judge a held request: the last screen, the person's past. Gives Context."""
+
+    approval: str
+
+
+class ListDecisions(Call, frozen=True, tag="decisions"):
+    """Approvals that ended, newest first. Gives a list of Decision."""
+
+    limit: int = 100
+
+
 class Grant(Call, frozen=True, tag="grant"):
-    """Grant a held request; `hash` is that of what was shown. Gives Answered."""
+    """Grant a held request; `hash` is that of what was shown. Gives Answered.
+
+    `repeat` > 0 grants equal requests of that session for as many seconds, too.
+    """
 
     approval: str
     hash: str
     reason: str = ""
+    repeat: float = 0.0
 
 
 class Refuse(Call, frozen=True, tag="refuse"):
@@ -64,6 +85,44 @@ class Refuse(Call, frozen=True, tag="refuse"):
     approval: str
     hash: str
     reason: str = ""
+
+
+class Withdraw(Call, frozen=True, tag="withdraw"):
+    """Take back a request of one's own. Gives Answered."""
+
+    approval: str
+
+
+class BreakGlass(Call, frozen=True, tag="break-glass"):
+    """Go on with a request of one's own without approval, where the policy lets. Gives Answered."""
+
+    approval: str
+    reason: str
+
+
+class ListGrants(Call, frozen=True, tag="grants"):
+    """Access and equal commands that are granted now. Gives a list of GrantShown."""
+
+
+class RevokeGrant(Call, frozen=True, tag="revoke-grant"):
+    """Take a grant back, and cut what it allowed. Gives Ended."""
+
+    grant: str
+    reason: str
+
+
+class Follow(Call, frozen=True, tag="follow"):
+    """Watch a live session's screen. Gives Following, then `output` events.
+
+    `channel` is one of the session's; the newest that shows text if left out.
+    """
+
+    session: str
+    channel: str = ""
+
+
+class Unfollow(Call, frozen=True, tag="unfollow"):
+    """Stop following, whatever it was. Gives Ended."""
 
 
 class Kill(Call, frozen=True, tag="kill"):
@@ -108,8 +167,16 @@ AnyCall = (
     | GetStatus
     | ListSessions
     | ListApprovals
+    | GetContext
+    | ListDecisions
     | Grant
     | Refuse
+    | Withdraw
+    | BreakGlass
+    | ListGrants
+    | RevokeGrant
+    | Follow
+    | Unfollow
     | Kill
     | SetLock
     | RemoveLock
@@ -143,8 +210,12 @@ class Welcome(msgspec.Struct, frozen=True):
     bastion: str
     """Version of the program."""
     user: str
+    """The account on this machine, or "" for somebody who came over SSH."""
     name: str
     roles: tuple[str, ...]
+    identity: str = ""
+    may: tuple[str, ...] = ()
+    """Rights that the policy gives somewhere; a call says whether here, too."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -174,9 +245,13 @@ class HeldRequest(msgspec.Struct, frozen=True):
     count: int
     reason_required: bool
     granted_by: tuple[str, ...]
+    repeat: float = 0.0
+    """Seconds for which equal requests may be granted at most."""
+    decidable: bool = True
+    """Whether the one who is shown this may decide it."""
 
     @classmethod
-    def of(cls, approval: Approval) -> HeldRequest:
+    def of(cls, approval: Approval, *, decidable: bool = True) -> HeldRequest:
         """Show an approval."""
         question, terms = approval.question, approval.terms
         return cls(
@@ -195,6 +270,8 @@ class HeldRequest(msgspec.Struct, frozen=True):
             count=max(1, terms.count),
             reason_required=terms.reason_required,
             granted_by=tuple(answer.approver_name for answer in approval.answers),
+            repeat=terms.repeat,
+            decidable=decidable,
         )
 
     def question(self) -> Question:
@@ -218,6 +295,107 @@ class Answered(msgspec.Struct, frozen=True):
 
     state: str
     missing: int
+
+
+class Past(msgspec.Struct, frozen=True):
+    """One thing that a person asked for before, and the verdict."""
+
+    at: float
+    target: str
+    request: str
+    action: str
+    rule: str
+
+
+class ScreenShown(msgspec.Struct, frozen=True):
+    """The last bytes that a channel showed, masked; to be played into a terminal in memory."""
+
+    session: str
+    channel: str
+    columns: int
+    rows: int
+    data: bytes
+    cut: bool = False
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What stands around a held request. The grant is not for this: it changes while one looks."""
+
+    screen: ScreenShown | None
+    past: tuple[Past, ...]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """An approval that ended, and by whom."""
+
+    id: str
+    state: str
+    name: str
+    target: str
+    login: str
+    request: str
+    by: tuple[str, ...]
+    reason: str
+    asked_at: float
+    ended_at: float | None
+    session_id: str
+
+
+class GrantShown(msgspec.Struct, frozen=True):
+    """A grant in force: `access` is a role for a time, `repeat` equal requests of one session."""
+
+    id: str
+    kind: str
+    identity: str
+    name: str
+    what: str
+    target: str
+    session_id: str
+    reason: str
+    by: tuple[str, ...]
+    at: float
+    until: float
+
+
+class Following(msgspec.Struct, frozen=True):
+    """What is followed now."""
+
+    screen: ScreenShown
+
+
+class Event(StrEnum):
+    """What watchers are told, and webhooks can be sent for; a closed list.
+
+    approval-…    `approval` is a HeldRequest; at its end `by` and `reason` beside it
+    session-…     `session`, `name`; at its end `reason`
+    channel-…     `session`, `channel`, `target`, `login`, `request`; at its end `reason`
+    denied        `session`, `channel`, `target`, `login`, `request`, `rule`, `reason`
+    break-glass   `approval`, `reason`
+    lock-…        `lock` is a LockShown
+    grant-…       `grant` is a GrantShown; at its end `reason` and `by`
+    """
+
+    APPROVAL_ASKED = "approval-asked"
+    APPROVAL_ANSWERED = "approval-answered"
+    APPROVAL_GRANTED = "approval-granted"
+    APPROVAL_REFUSED = "approval-refused"
+    APPROVAL_EXPIRED = "approval-expired"
+    APPROVAL_WITHDRAWN = "approval-withdrawn"
+    BREAK_GLASS = "break-glass"
+    SESSION_STARTED = "session-started"
+    SESSION_ENDED = "session-ended"
+    CHANNEL_OPENED = "channel-opened"
+    CHANNEL_ENDED = "channel-ended"
+    DENIED = "denied"
+    LOCK_SET = "lock-set"
+    LOCK_REMOVED = "lock-removed"
+    GRANT_GIVEN = "grant-given"
+    GRANT_ENDED = "grant-ended"
+
+
+OUTPUT: Final = "output"
+"""The kind of event that a follower gets: `screen` is a ScreenShown, `reset` whether it begins anew
+(the follower was too slow, and what came between is not shown), `ended` whether it was the last."""
 
 
 class Ended(msgspec.Struct, frozen=True):

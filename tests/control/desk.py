@@ -7,21 +7,28 @@ import contextlib
 import json
 import os
 import pwd
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bastion.control.calls import Parts
 from bastion.control.client import ControlClient
 from bastion.control.service import ControlService
+from bastion.control.telling import tell_approvals
 from bastion.events import Outcome
 from bastion.policy.approvals import Operator, Question
-from bastion.policy.rules import ApprovalTerms
+from bastion.policy.rights import Subject
+from bastion.policy.rules import ApprovalTerms, Policy
 from bastion.store import auditfile
+from bastion.store.access import AccessGrants
 from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog
+from bastion.store.feed import Feed, Happening
 from bastion.store.ledger import Ledger
 from bastion.store.locks import Lock
 from bastion.store.state import StateDirectory
+from bastion.tap.tail import Tail
 from bastion.wire import control as wire
 
 T = TypeVar("T")
@@ -46,6 +53,17 @@ class Live:
 
     names: set[str] = field(default_factory=lambda: {"s1", "s2"})
     ended: list[str] = field(default_factory=list)
+    shown: dict[str, Tail] = field(default_factory=dict)
+
+    def enforce(self) -> None:
+        self.ended.append("enforced")
+
+    def subject(self, session_id: str) -> Subject | None:
+        whose = Subject("https://idp#17", frozenset({"dev"}), ("web",))
+        return whose if session_id in self.names else None
+
+    def tails(self, session_id: str) -> Mapping[str, Tail]:
+        return self.shown if session_id in self.names else {}
 
     def kill(self, session_id: str, reason: str) -> bool:
         if session_id not in self.names:
@@ -70,16 +88,24 @@ class Desk:
         self.board = Approvals(self.ledger, self.audit, lambda: 200.0)
         self.live = Live()
         self.ends: list[tuple[Outcome, tuple[str, ...], str]] = []
-        self.service = ControlService(
-            self.path,
+        self.feed = Feed()
+        self.access = AccessGrants(self.ledger, self.audit, lambda: 200.0)
+        self.policy = Policy("p", {}, {}, ())
+        tell_approvals(self.board, self.feed, lambda: 200.0)
+        parts = Parts(
             self.board,
             self.ledger,
             self.audit,
-            operators,
+            self.access,
+            self.feed,
+            lambda: self.policy,
             self.live,
-            clock=lambda: 200.0,
-            **options,
+            lambda: 200.0,
         )
+        self.service = ControlService(self.path, parts, operators, **options)
+
+    def publish(self, kind: str, **fields: object) -> None:
+        self.feed.publish(Happening(kind, 200.0, Subject("https://idp#17"), fields))
 
     def ask(self, **terms: Any) -> str:
         return self.board.ask(QUESTION, ApprovalTerms(**terms), lambda *end: self.ends.append(end))
