@@ -33,7 +33,7 @@ from bastion.secrets.resolve import resolve
 from bastion.ssh.admission import Admission, AdmissionLimits
 from bastion.ssh.listener import Listener
 from bastion.ssh.services import DeskLink, Limits, Services
-from bastion.ssh.session import Sessions
+from bastion.ssh.sessions import Sessions
 from bastion.store.access import AccessGrants
 from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog

@@ -18,7 +18,7 @@ from bastion.ssh.jump import host_certificate
 from bastion.ssh.options import server_options
 from bastion.ssh.server import BastionServer
 from bastion.ssh.services import Services
-from bastion.ssh.session import Sessions
+from bastion.ssh.sessions import Sessions
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from bastion.ssh.login_channel import LoginChannel
 from bastion.ssh.login_prompt import Challenge, LoginPrompt
 from bastion.ssh.menu import MenuChannel
 from bastion.ssh.services import Services
-from bastion.ssh.session import Place, Session, Sessions
+from bastion.ssh.session import Place, Session
+from bastion.ssh.sessions import Sessions
 
 log = logging.getLogger(__name__)
 

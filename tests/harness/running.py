@@ -23,7 +23,7 @@ from bastion.model import CertificateFacts
 from bastion.policy.access import certificate_grant, roles_of
 from bastion.policy.approvals import Answer
 from bastion.ssh.services import Services
-from bastion.ssh.session import Sessions
+from bastion.ssh.sessions import Sessions
 from tests.harness.sshd import Sshd, SshdOptions, sshd
 
 POLICY = """\
