@@ -9,43 +9,32 @@ import ipaddress
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import re2
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from bastion.model import FileOperation, ForwardKind
 from bastion.policy.actions import Action
+from bastion.policy.desk_schema import ApprovalSection as ApprovalSection
+from bastion.policy.desk_schema import ConsoleSection as ConsoleSection
+from bastion.policy.desk_schema import Right as Right
 from bastion.policy.document import Section
 from bastion.policy.facts import OpaqueKind
 from bastion.policy.fields import Duration, OneOrMany
 from bastion.policy.sql.kinds import KINDS
+from bastion.policy.values import NAME as NAME
+from bastion.policy.values import Glob, Name, filled, refuse
 
-T = TypeVar("T")
 DEFAULT_ENVIRONMENT: Final = ("LANG", "LC_*", "TERM", "COLORTERM")
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LOGIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 CLAIM_LOGIN: Final = re.compile(r"\{[A-Za-z0-9_:./-]{1,128}\}")
 SPELLING: Final = re.compile(r"-[A-Za-z0-9?@#]|--?[A-Za-z0-9][A-Za-z0-9_.-]+")
 MAX_REGEX_MEMORY: Final = 1 << 20  # a regex of nested counts compiles to gigabytes elsewhere
 
 
-def _refuse(condition: bool, message: str) -> None:
-    if condition:
-        raise ValueError(message)
-
-
-def _name(text: str) -> str:
-    _refuse(
-        NAME.fullmatch(text) is None,
-        "a name is lower-case letters, digits, dots, dashes and underscores,"
-        " and begins with a letter or digit",
-    )
-    return text
-
-
 def _login(text: str) -> str:
-    _refuse(
+    refuse(
         LOGIN.fullmatch(text) is None and CLAIM_LOGIN.fullmatch(text) is None,
         'a login is an exact account name, or "{claim}" for the value of a claim',
     )
@@ -84,7 +73,7 @@ def _regex(text: str) -> str:
 def _flag(text: str) -> str:
     spellings, _, _ = text.partition("=")
     for spelling in spellings.split(","):
-        _refuse(
+        refuse(
             SPELLING.fullmatch(spelling.strip()) is None,
             "write a flag as its manual page does: -r, -R, --recursive"
             " (and --volume=/etc* for one with a value)",
@@ -93,12 +82,12 @@ def _flag(text: str) -> str:
 
 
 def _option(text: str) -> str:
-    _refuse(SPELLING.fullmatch(text) is None, "an option looks like -n or --namespace")
+    refuse(SPELLING.fullmatch(text) is None, "an option looks like -n or --namespace")
     return text
 
 
 def _path_glob(text: str) -> str:
-    _refuse(
+    refuse(
         not text.startswith(("/", "~/", "**")),
         "a path begins with / (absolute), ~/ (below the login's home) or ** (any path)",
     )
@@ -106,29 +95,22 @@ def _path_glob(text: str) -> str:
 
 
 def _sql_kind(text: str) -> str:
-    _refuse(text not in KINDS, f"not a kind of statement; one of {', '.join(sorted(KINDS))}")
+    refuse(text not in KINDS, f"not a kind of statement; one of {', '.join(sorted(KINDS))}")
     return text
 
 
 def _column_glob(text: str) -> str:
     table, dot, column = text.rpartition(".")
-    _refuse(not (table and dot and column), "write a column as table.column or schema.table.column")
+    refuse(not (table and dot and column), "write a column as table.column or schema.table.column")
     return text
 
 
 def _true(value: bool) -> bool:
-    _refuse(not value, "can only be true: leave it out otherwise")
+    refuse(not value, "can only be true: leave it out otherwise")
     return value
 
 
-def _filled(value: tuple[T, ...]) -> tuple[T, ...]:
-    _refuse(not value, "must not be empty")
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
 Login = Annotated[str, AfterValidator(_login)]
-Glob = Annotated[str, Field(min_length=1)]
 PathGlob = Annotated[str, Field(min_length=1), AfterValidator(_path_glob)]
 Flag = Annotated[str, AfterValidator(_flag)]
 Option = Annotated[str, AfterValidator(_option)]
@@ -253,21 +235,9 @@ Example = Annotated[
 class ExamplesSection(Section):
     """What the rule must match, must not match, and must answer "cannot tell" for."""
 
-    match: Annotated[tuple[Example, ...], AfterValidator(_filled)]
-    no_match: Annotated[tuple[Example, ...], AfterValidator(_filled)]
+    match: Annotated[tuple[Example, ...], AfterValidator(filled)]
+    no_match: Annotated[tuple[Example, ...], AfterValidator(filled)]
     cannot_tell: tuple[Example, ...] = ()
-
-
-class ApprovalSection(Section):
-    """Who may decide what is held, and how."""
-
-    approvers: Annotated[OneOrMany[Name], AfterValidator(_filled)]
-    count: Annotated[int, Field(ge=1, le=10)] = 1
-    wait: Duration = 900.0
-    reason_required: bool = False
-    message: str = ""
-    repeat: Duration = 0.0
-    break_glass: OneOrMany[Name] = ()
 
 
 class RuleSection(Section):
@@ -357,38 +327,12 @@ class GrantSection(Section):
     """Roles × targets × logins, and what may be done there."""
 
     name: Name
-    roles: Annotated[OneOrMany[Name], AfterValidator(_filled)]
+    roles: Annotated[OneOrMany[Name], AfterValidator(filled)]
     targets: TargetsSection
-    logins: Annotated[OneOrMany[Login], AfterValidator(_filled)]
+    logins: Annotated[OneOrMany[Login], AfterValidator(filled)]
     certificate: CertificateSection = CertificateSection()
     session: SessionSection = SessionSection()
     requests: RequestsSection = RequestsSection()
-
-
-class Right(StrEnum):
-    """What somebody may see or do at the console; a closed list."""
-
-    LIST = "list"
-    """See sessions, what is held, what was decided, locks and grants of access."""
-    FOLLOW = "follow"
-    """Watch a live session."""
-    REPLAY = "replay"
-    """Play recordings."""
-    KILL = "kill"
-    LOCK = "lock"
-    REVOKE = "revoke"
-    """Take back granted access and certificates."""
-
-
-class ConsoleSection(Section):
-    """Who may see and do what about whose sessions, at the console and the control socket."""
-
-    name: Name
-    roles: Annotated[OneOrMany[Name], AfterValidator(_filled)]
-    may: Annotated[OneOrMany[Right], AfterValidator(_filled)]
-    targets: OneOrMany[Glob] = ("*",)
-    people: OneOrMany[Name] = ()
-    """Roles of those whose sessions these are; everybody's where it is left out."""
 
 
 class PolicySection(Section):
