@@ -39,8 +39,8 @@ from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog
 from bastion.store.feed import Feed
 from bastion.store.first_use import FirstUse
+from bastion.store.keeping import kept_recordings
 from bastion.store.ledger import Ledger
-from bastion.store.recordings import Recordings
 from bastion.store.state import StateDirectory
 
 log = logging.getLogger("bastion")
@@ -171,7 +171,9 @@ async def _services(
         login=await _login_service(config, stack),
         ledger=ledger,
         audit=audit,
-        recordings=Recordings(state.recordings, floor_bytes=config.limits.free_space),
+        recordings=await stack.enter_async_context(
+            kept_recordings(state, audit, clock, floor_bytes=config.limits.free_space)
+        ),
         approvals=Approvals(ledger, audit, clock),
         access=AccessGrants(ledger, audit, clock),
         feed=Feed(),

@@ -46,8 +46,9 @@ def verify(
 ) -> None:
     """Find any edit, reorder, removal, or cut tail. Exit status 1 if there is one."""
     from bastion.store import auditfile
+    from bastion.store.signing import read_public_key
 
-    key = auditfile.read_public_key(key_file or directory.audit / auditfile.PUBLIC_KEY)
+    key = read_public_key(key_file or directory.audit / auditfile.PUBLIC_KEY)
     kept = _kept_heads(head_file) if head_file else []
     report = auditfile.verify(directory.audit, key, kept=kept)
     if json_output:

@@ -1,15 +1,19 @@
-"""`bastion recordings`: where the casts are."""
+"""`bastion recordings`: where the casts are, and whether they are what was recorded."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bastion.cli.screen import print_json, print_table, when
-from bastion.cli.state import DefaultGroup, as_json, with_state
+from bastion.cli.state import DefaultGroup, as_json, with_state, with_state_where_needed
 from bastion.errors import CastFault, StoreError
+from bastion.model import visible
 
 if TYPE_CHECKING:
     from bastion.store.state import StateDirectory
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=DefaultGroup)
 def recordings() -> None:
-    """List casts and find their files (`list` when nothing is named)."""
+    """List, verify and find recordings (`list` when nothing is named)."""
 
 
 @recordings.command("list")
@@ -61,6 +65,46 @@ def path(directory: StateDirectory, session_id: str, channel_id: str | None) -> 
         raise StoreError(f"No recording of {session_id!r} is here; list them.")
     for file in found:
         click.echo(file)
+
+
+@recordings.command()
+@click.argument("places", metavar="[SESSION|PATH]...", nargs=-1)
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The public key, kept elsewhere; by default the one beside the audit log.",
+)
+@as_json
+@with_state_where_needed
+def verify(
+    find_state: Callable[[], StateDirectory],
+    places: tuple[str, ...],
+    key_file: Path | None,
+    json_output: bool,
+) -> None:
+    """Tell whether recordings are what was recorded: all of them, some sessions, or files.
+
+    Finds what was edited, put in another order, removed, cut or is missing, and what has no end.
+    With PATHs and --key it needs no bastion. Exit status: 0 they hold, 1 something is broken, 3
+    nothing is broken, but something has no end (it is live, or a crash left it).
+    """
+    from bastion.store import evidence
+
+    paths = [Path(place) for place in places if Path(place).exists()]
+    if paths and len(paths) == len(places) and key_file is not None:
+        found = evidence.verify_paths(paths, key_file)
+    else:
+        found = evidence.verify_state(find_state(), places, key_file)
+    reports = sorted(found, key=lambda report: (report.session, report.channel))
+    if json_output:
+        print_json([asdict(report) for report in reports])
+    else:
+        for report in reports:
+            click.echo(f"{visible(report.state):<10} {visible(evidence.describe(report))}")
+            for finding in report.findings:
+                click.echo(f"  {visible(finding)}")
+    sys.exit(evidence.exit_status(reports))
 
 
 def _find(directory: StateDirectory, session_id: str) -> list[Path]:

@@ -31,7 +31,26 @@ def with_state(command: Callable[..., Any]) -> Callable[..., Any]:
     def opened(*args: Any, config: Path, state: Path | None, **options: Any) -> Any:
         return command(*args, directory=_open(config, state), **options)
 
-    opened = click.option(
+    return _state_options(opened)
+
+
+def with_state_where_needed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command `find_state`, which opens the StateDirectory: it may work without one."""
+
+    @functools.wraps(command)
+    def found(*args: Any, config: Path, state: Path | None, **options: Any) -> Any:
+        return command(*args, find_state=functools.partial(_open, config, state), **options)
+
+    return _state_options(found)
+
+
+def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the command print JSON; it gets `json_output`."""
+    return click.option("--json", "json_output", is_flag=True, help="Print JSON.")(command)
+
+
+def _state_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option(
         "--config",
         "-c",
         type=click.Path(path_type=Path),
@@ -39,18 +58,13 @@ def with_state(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         envvar="BASTION_CONFIG",
         help="The configuration file, which names the state directory.",
-    )(opened)
+    )(command)
     return click.option(
         "--state",
         type=click.Path(path_type=Path),
         envvar="BASTION_STATE",
         help="The state directory itself; then no configuration is read.",
-    )(opened)
-
-
-def as_json(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the command print JSON; it gets `json_output`."""
-    return click.option("--json", "json_output", is_flag=True, help="Print JSON.")(command)
+    )(command)
 
 
 def connect(directory: StateDirectory) -> ControlClient:

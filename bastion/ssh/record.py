@@ -27,7 +27,7 @@ from bastion.model import (
 from bastion.policy.rules import Action, Verdict
 from bastion.store.audit import AuditLog
 from bastion.store.ledger import Ledger
-from bastion.store.recordings import Recording
+from bastion.store.recording import Recording
 from bastion.tap.tail import Tail
 from bastion.wire import control as wire
 

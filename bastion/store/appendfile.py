@@ -8,6 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Final
+
+_BLOCK: Final = 64 * 1024
 
 
 class AppendFile:
@@ -64,6 +67,18 @@ class AppendFile:
         os.ftruncate(self._descriptor, size)
         self._end = size
         self._torn = False
+
+    def cut_torn_line(self) -> bytes:
+        """Remove what stands after the last newline, and give it; the file must be open to read."""
+        torn = b""
+        start = self._end
+        while start and b"\n" not in torn:
+            start = max(0, start - _BLOCK)
+            torn = os.pread(self._descriptor, self._end - len(torn) - start, start) + torn
+        torn = torn[torn.rfind(b"\n") + 1 :]
+        if torn:
+            self.cut(self._end - len(torn))
+        return torn
 
     def sync(self) -> None:
         """Wait until the disk has it."""

@@ -16,26 +16,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_private_key,
-)
-
 from bastion.errors import StoreError
-from bastion.store import auditfile
+from bastion.store import auditfile, chain
 from bastion.store.appendfile import AppendFile
 from bastion.store.auditfile import Head
+from bastion.store.signing import load_signing_key
 
 HEAD_EVERY: Final = 16
 """Entries between two signed heads: what a thief of the tail can hide, against 40 µs and a sync."""
@@ -63,7 +53,7 @@ class AuditLog:
         """
         self._head_every = head_every
         self._closed = False
-        self._key = _load_key(folder / auditfile.KEY)
+        self._key = load_signing_key(folder / auditfile.KEY)
         with contextlib.ExitStack() as opened:
             try:
                 self._log = AppendFile.reopen(folder / auditfile.LOG)
@@ -71,8 +61,8 @@ class AuditLog:
                 _lock(self._log)
                 self._heads = AppendFile.reopen(folder / auditfile.HEADS)
                 opened.callback(self._heads.close)
-                torn = _cut_torn_line(self._log)
-                _cut_torn_line(self._heads)
+                torn = self._log.cut_torn_line()
+                self._heads.cut_torn_line()
                 self._next, self._last_hash = auditfile.read_end(folder)
             except OSError as error:
                 raise StoreError(f"The audit log cannot be opened ({error.strerror}).") from error
@@ -91,7 +81,7 @@ class AuditLog:
         """Write one entry. Values as JSON has them; text is kept exactly, whatever is in it."""
         if self._closed:
             raise StoreError("The audit log is closed.")
-        body = _canonical(
+        body = chain.canonical(
             {
                 "at": at,
                 "fields": {name: _bounded(value) for name, value in fields.items()},
@@ -100,7 +90,7 @@ class AuditLog:
                 "seq": self._next,
             }
         )
-        line, digest = auditfile.seal_line(body)
+        line, digest = chain.seal_line(body)
         try:
             self._log.append(line)
         except OSError as error:
@@ -151,60 +141,8 @@ def _bounded(value: object) -> object:
     return value
 
 
-def _canonical(entry: dict[str, object]) -> bytes:
-    """ASCII, sorted keys, no spaces: the same entry is always the same bytes."""
-    return json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
 def _lock(file: AppendFile) -> None:
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise StoreError("Another bastion writes this audit log; stop it first.") from None
-
-
-def _cut_torn_line(file: AppendFile) -> bytes:
-    """Remove what stands after the last newline, and give it."""
-    tail = auditfile.read_tail(file.fileno(), file.size)
-    torn = tail[tail.rfind(b"\n") + 1 :]
-    if torn:
-        file.cut(file.size - len(torn))
-    return torn
-
-
-def _load_key(path: Path) -> Ed25519PrivateKey:
-    """Read the signing key, or make it (0600) with its public half beside it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return _make_key(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}.") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if os.fstat(descriptor).st_mode & 0o077:
-            raise StoreError(f"{path} is open to other users; mend it with: chmod 600 {path}")
-        try:
-            key = load_ssh_private_key(file.read(64 * 1024), password=None)
-        except ValueError:
-            raise StoreError(f"{path} is not an OpenSSH private key; restore it.") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise StoreError(f"{path} is not an Ed25519 key; restore it.")
-    return key
-
-
-def _make_key(path: Path) -> Ed25519PrivateKey:
-    key = Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    try:
-        _write_new(path.with_suffix(".pub"), public + b" bastion-audit\n")
-        _write_new(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
-    return key
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)

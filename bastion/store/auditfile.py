@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
@@ -13,25 +12,19 @@ from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from bastion.errors import StoreError
+from bastion.store import chain
 
 LOG: Final = "audit.jsonl"
 HEADS: Final = "heads.jsonl"
 KEY: Final = "ed25519"
 PUBLIC_KEY: Final = "ed25519.pub"
-GENESIS: Final = "0" * 64
-"""The `prev` of the first entry."""
-
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line; a longer one is no entry of ours, and is not read into memory."""
 
 MAX_FINDINGS: Final = 50
 """A log that is wholly garbage must not become a report as long as itself."""
-
-_HASH_FIELD: Final = b',"hash":"'
-_HASH_TAIL: Final = len(_HASH_FIELD) + 64 + len(b'"}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +93,7 @@ class Report:
     entries: int = 0
     heads: int = 0
     unsigned: int = 0
-    last_hash: str = GENESIS
+    last_hash: str = chain.GENESIS
     findings: list[Finding] = field(default_factory=list)
     more: int = 0
     """Findings that were counted but not kept."""
@@ -123,26 +116,12 @@ def head_message(seq: int, digest: str, at: float) -> bytes:
     return b"bastion audit head v1\0" + struct.pack(">Q32sd", seq, bytes.fromhex(digest), at)
 
 
-def seal_line(body: bytes) -> tuple[bytes, str]:
-    """Give the whole line for a canonical entry without hash, and its hash (hex)."""
-    digest = hashlib.sha256(body).hexdigest()
-    return body[:-1] + _HASH_FIELD + digest.encode() + b'"}\n', digest
-
-
 def parse_line(line: bytes) -> Entry:
     """Read one entry and check its own hash; ValueError says what is wrong."""
-    line = line.removesuffix(b"\n")
-    body = line[:-_HASH_TAIL] + b"}"
-    if line[-_HASH_TAIL:-66] != _HASH_FIELD or not line.endswith(b'"}'):
-        raise ValueError("this is no audit entry")
-    if hashlib.sha256(body).hexdigest().encode() != line[-66:-2]:
-        raise ValueError("this entry was changed: its hash does not fit")
     try:
-        raw = json.loads(body)
-        entry = Entry(
-            raw["seq"], raw["at"], raw["kind"], raw["fields"], raw["prev"], line[-66:-2].decode()
-        )
-    except (KeyError, TypeError, RecursionError) as error:
+        raw, digest = chain.open_line(line)
+        entry = Entry(raw["seq"], raw["at"], raw["kind"], raw["fields"], raw["prev"], digest)
+    except KeyError as error:
         raise ValueError("this is no audit entry") from error
     if type(entry.seq) is not int or not isinstance(entry.fields, dict):
         raise ValueError("this is no audit entry")
@@ -163,17 +142,6 @@ def read_entries(path: Path) -> Iterator[tuple[int, Entry | ValueError]]:
                 yield number, parse_line(line)
             except ValueError as error:
                 yield number, error
-
-
-def read_public_key(path: Path) -> Ed25519PublicKey:
-    """Read an OpenSSH public key file; StoreError if it is none, or not Ed25519."""
-    try:
-        key = load_ssh_public_key(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is no public key that can be read: {error}.") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise StoreError(f"{path} is not an Ed25519 key.")
-    return key
 
 
 def read_heads(path: Path) -> Iterator[tuple[int, Head | ValueError]]:
@@ -218,7 +186,7 @@ def read_end(folder: Path) -> tuple[int, str]:
     seq = last.seq if last else -1
     if known > seq:
         raise StoreError(f"The audit log has lost entries {seq + 1} to {known}. {mend}")
-    return seq + 1, last.hash if last else GENESIS
+    return seq + 1, last.hash if last else chain.GENESIS
 
 
 def verify(folder: Path, key: Ed25519PublicKey, *, kept: Sequence[Head] = ()) -> Report:

@@ -2,43 +2,73 @@
 
     recordings/2026-11-23/SESSION/CHANNEL.cast
     recordings/2026-11-23/SESSION/CHANNEL.events.jsonl
+    recordings/2026-11-23/SESSION/CHANNEL.seal.jsonl
 
 Every line goes to the kernel before `output` returns, so the caller may show the bytes afterwards
 (invariant 6). Nothing is buffered here and nothing is retried: the first error ends the recording.
+The seal vouches for what the disk has, so it is written after a sync: see `store/sealing.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bastion.errors import RecordingFailed
-from bastion.events import Stream
 from bastion.store.appendfile import AppendFile
-from bastion.tap.cast import CastTap, CastTotals
+from bastion.store.recording import (
+    SEAL_SUFFIX,
+    SUFFIXES,
+    Files,
+    Recording,
+    check_floor,
+    sentence,
+)
 from bastion.wire.asciicast import Fact
 
 DEFAULT_FLOOR: Final = 256 * 1024 * 1024
 """Bytes that stay free: a full disk must not lock the owner out of the machine."""
 
-FLOOR_CHECK_EVERY: Final = 4 * 1024 * 1024
-"""Bytes written between two looks at the free space: one costs about a microsecond."""
-
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
-class Recordings:
-    """The recordings folder. `floor_bytes`: below this much free space nothing is recorded."""
+class Keeper(Protocol):
+    """Who seals recordings while they grow and when they end."""
 
-    def __init__(self, root: Path, *, floor_bytes: int = DEFAULT_FLOOR) -> None:
+    def opened(self, recording: Recording) -> None:
+        """A recording begins."""
+
+    def closed(self, recording: Recording, at: float) -> None:
+        """It has got its last line; `Recording.seal_end` is to be called, then `release`."""
+
+
+class Recordings:
+    """The recordings folder. `floor_bytes`: below this much free space nothing is recorded.
+
+    `key` signs the seals; without one a key is used that nobody keeps, which still finds damage.
+    Without a `keeper` a recording is sealed once, when it is closed.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        floor_bytes: int = DEFAULT_FLOOR,
+        key: Ed25519PrivateKey | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
         self._root = root
         self._floor = floor_bytes
+        self._key = key or Ed25519PrivateKey.generate()
+        self._keeper = keeper or _SealAtOnce()
 
     def open(
         self,
@@ -61,18 +91,14 @@ class Recordings:
             raise RecordingFailed("The recording cannot be named: the session id is not plain.")
         day = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
         try:
-            _check_floor(self._root, self._floor)
+            check_floor(self._root, self._floor)
             with _folder(self._root, day, session_id) as folder:
-                cast = AppendFile.create(f"{channel_id}.cast", directory=folder)
-                try:
-                    events = AppendFile.create(f"{channel_id}.events.jsonl", directory=folder)
-                except OSError:
-                    cast.close()
-                    raise
+                files = _create(folder, channel_id)
         except OSError as error:
-            raise RecordingFailed(_sentence(error)) from error
+            raise RecordingFailed(sentence(error)) from error
         path = self._root / day / session_id / f"{channel_id}.cast"
-        recording = Recording(path, cast, events, at, self._floor)
+        recording = Recording(path, files, self._key, at, self._floor, self._keeper.closed)
+        self._keeper.opened(recording)
         recording.begin(
             columns=columns,
             rows=rows,
@@ -89,116 +115,32 @@ class Recordings:
             yield from sorted(self._root.glob(f"????-??-??/{pattern}/*.cast"))
 
 
-class Recording:
-    """One channel's recording while it grows; made by `Recordings.open`.
+class _SealAtOnce:
+    """The keeper of recordings that nobody waits for."""
 
-    After the first failure every further call raises RecordingFailed again with the same reason.
-    """
+    def opened(self, recording: Recording) -> None:
+        """Nothing is sealed before the end."""
 
-    def __init__(
-        self, path: Path, cast: AppendFile, events: AppendFile, started_at: float, floor: int
-    ) -> None:
-        self.path = path
-        self._cast = cast
-        self._events = events
-        self._tap = CastTap(started_at)
-        self._started_at = started_at
-        self._floor = floor
-        self._unchecked = 0
-        self._failure = ""
-        self._closed = False
-
-    @property
-    def closed(self) -> bool:
-        """True after `close`, or after a failure."""
-        return self._closed
-
-    def begin(
-        self,
-        *,
-        columns: int,
-        rows: int,
-        env: Mapping[str, str],
-        title: str,
-        facts: Mapping[str, Fact],
-    ) -> None:
-        """Write both files' first lines."""
-        self._write(
-            self._cast,
-            self._tap.header(columns=columns, rows=rows, env=env, title=title, facts=facts),
-        )
-        self.event(self._started_at, "start", facts)
-
-    def output(self, at: float, data: bytes, stream: Stream = Stream.STDOUT) -> None:
-        """Record bytes that are about to be shown."""
-        self._write(self._cast, self._tap.output(at, data, stream))
-
-    def resize(self, at: float, columns: int, rows: int) -> None:
-        """Record a new window size."""
-        self._write(self._cast, self._tap.resize(at, columns, rows))
-
-    def marker(self, at: float, label: str) -> None:
-        """Record a place to jump to."""
-        self._write(self._cast, self._tap.marker(at, label))
-
-    def event(self, at: float, kind: str, fields: Mapping[str, object]) -> None:
-        """Record a verdict, an approval, a file operation beside the cast. Values as JSON has them.
-
-        Later these lines are to be chained and sealed: this is the one place that writes them.
-        """
-        time = round(max(0.0, at - self._started_at), 6)
-        line = json.dumps({"time": time, "at": at, "kind": kind, "fields": dict(fields)})
-        self._write(self._events, line.encode() + b"\n")
-
-    def close(self, at: float) -> CastTotals:
-        """Write what waits and give the sums. A second call gives the sums again."""
-        if not self._closed:
-            self._write(self._cast, self._tap.close(at))
-            totals = self._tap.totals()
-            self.event(
-                at,
-                "end",
-                {
-                    "events": totals.events,
-                    "stdout_bytes": totals.stdout.size,
-                    "stdout_sha256": totals.stdout.sha256,
-                    "stderr_bytes": totals.stderr.size,
-                    "stderr_sha256": totals.stderr.sha256,
-                    "replaced": totals.stdout.replaced + totals.stderr.replaced,
-                },
-            )
-            self._release()
-        elif self._failure:
-            raise RecordingFailed(self._failure)
-        return self._tap.totals()
-
-    def _write(self, file: AppendFile, line: bytes) -> None:
-        if self._closed:
-            raise RecordingFailed(self._failure or "The recording is already closed.")
-        try:
-            file.append(line)
-            self._unchecked += len(line)
-            if self._unchecked >= FLOOR_CHECK_EVERY:
-                self._unchecked = 0
-                _check_floor(self.path.parent, self._floor)
-        except OSError as error:
-            self._failure = _sentence(error)
-            self._release()
-            raise RecordingFailed(self._failure) from error
-
-    def _release(self) -> None:
-        self._closed = True
-        for file in (self._cast, self._events):
-            # A network file system may report a lost write as late as here; `_write` has told the
-            # reason that matters, and nothing can be written any more.
-            with contextlib.suppress(OSError):
-                file.close()
+    def closed(self, recording: Recording, at: float) -> None:
+        """What cannot be sealed stays unfinished; the next start of a bastion finishes it."""
+        with contextlib.suppress(OSError):
+            recording.seal_end(recording.snapshot(at))
+        recording.release()
 
 
-def _check_floor(path: Path, floor: int) -> None:
-    room = os.statvfs(path)
-    if room.f_bavail * room.f_frsize < floor:
-        raise OSError(f"less than {floor // (1024 * 1024)} MiB are free")
+def _create(folder: int, channel_id: str) -> Files:
+    """Make the three files, the seal first: what has none was not made by us."""
+    with contextlib.ExitStack() as opened:
+        files = []
+        for suffix in (SEAL_SUFFIX, *SUFFIXES.values()):
+            file = AppendFile.create(f"{channel_id}{suffix}", directory=folder)
+            opened.callback(file.close)
+            files.append(file)
+        sealed, cast, events = files
+        # Held while it grows, so that a verifier can tell live from left behind.
+        fcntl.flock(sealed.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        opened.pop_all()
+    return Files(cast, events, sealed)
 
 
 @contextlib.contextmanager
@@ -216,8 +158,3 @@ def _folder(root: Path, *names: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _sentence(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"The recording cannot be written ({reason}), and nothing may go on unrecorded."

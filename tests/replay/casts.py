@@ -17,3 +17,9 @@ def write(
     lines = [json.dumps(line) for line in (first, *events)]
     path.write_bytes("".join(f"{line}\n" for line in lines).encode() + tail)
     return CastFile(path)
+
+
+def text_of(path: Path) -> str:
+    """All that a cast shows."""
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()[1:]]
+    return "".join(data for _, code, data in lines if code == "o")

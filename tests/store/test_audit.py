@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.errors import StoreError
-from bastion.store import auditfile
+from bastion.store import auditfile, chain
 from bastion.store.audit import AuditLog
 from bastion.store.auditfile import Head, Report
+from bastion.store.signing import read_public_key
 
 
 def write(folder: Path, count: int, *, head_every: int = 4, close: bool = True) -> AuditLog:
@@ -27,7 +28,7 @@ def write(folder: Path, count: int, *, head_every: int = 4, close: bool = True) 
 
 
 def check(folder: Path, *kept: Head) -> Report:
-    key = auditfile.read_public_key(folder / auditfile.PUBLIC_KEY)
+    key = read_public_key(folder / auditfile.PUBLIC_KEY)
     return auditfile.verify(folder, key, kept=kept)
 
 
@@ -80,19 +81,19 @@ def edit_and_hash(lines: list[bytes]) -> list[bytes]:
     del entry["hash"]
     entry["fields"]["session"] = "sX"
     body = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
-    return [*lines[:3], auditfile.seal_line(body)[0], *lines[4:]]
+    return [*lines[:3], chain.seal_line(body)[0], *lines[4:]]
 
 
 def rewrite_all(lines: list[bytes]) -> list[bytes]:
     """What a thief without the key can do: a chain that is whole, but is not ours."""
     made: list[bytes] = []
-    prev = auditfile.GENESIS
+    prev = chain.GENESIS
     for line in lines:
         entry: dict[str, Any] = json.loads(line)
         del entry["hash"]
         entry |= {"prev": prev, "kind": "nothing-happened"}
         body = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
-        sealed, prev = auditfile.seal_line(body)
+        sealed, prev = chain.seal_line(body)
         made.append(sealed)
     return made
 
