@@ -124,7 +124,7 @@ async def test_a_recording_that_cannot_be_written_ends_the_channel(running, via)
     process = await begun(running, via, "echo started; while read line; do echo $line; done")
     cast = running.casts()[-1]
     for drive in next(iter(running_sessions(running))).drives:
-        drive._record.recording._cast.close()  # as if the disk were gone
+        drive._record.recording._files["cast"].close()  # as if the disk were gone
     process.stdin.write(b"more\n")
     status, stderr = await ended(process)
     assert status == 254
