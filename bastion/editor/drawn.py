@@ -1,0 +1,283 @@
+"""The editor for terminals that can be drawn on: prompt_toolkit's parts, driven by bytes.
+
+prompt_toolkit's own loop (`Application.run_async`) is not used: it installs signal handlers, sets
+the loop's options and keeps what was typed ahead in a table of the process, none of which several
+editors in one loop can share; and it reads keys ahead of Enter. Its buffer, bindings, layout and
+renderer know nothing of that, and are called here directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from prompt_toolkit.application.current import create_app_session, set_app
+from prompt_toolkit.clipboard import InMemoryClipboard
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.filters import vi_navigation_mode
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.input import DummyInput
+from prompt_toolkit.key_binding.key_processor import KeyProcessor
+
+from bastion.editor.bindings import EditorApplication, editor_bindings
+from bastion.editor.colour import STYLE
+from bastion.editor.keys import KeyDecoder, Pressed
+from bastion.editor.line import Line
+from bastion.editor.prompting import CONTINUATION, prompt_fragments
+from bastion.editor.screen import make_layout
+from bastion.editor.terminal import ClientTerminal
+from bastion.editor.values import MAX_LINE, History, Outlook, Prompt
+from bastion.editor.verdict import LiveVerdict
+
+ESCAPE_TIME: Final = 0.1
+"""Seconds after which an ESC is the Escape key: what a terminal sends for one key comes at once."""
+PASTE_TIME: Final = 3.0
+"""Seconds without a byte after which a paste ends that the terminal never ended."""
+SLICE: Final = 0.004
+"""Seconds of keys handled at a stretch: a flood of them holds up no other session."""
+MAX_COUNT: Final = 999
+"""Of a repeat count (Alt-9 9 9): prompt_toolkit's million would repeat a key for minutes."""
+_INPUT: Final = DummyInput()
+
+
+class DrawnEditor:
+    """Reads lines on one client's terminal."""
+
+    def __init__(
+        self,
+        *,
+        write: Callable[[bytes], None],
+        term: str,
+        columns: int,
+        rows: int,
+        outlook: Callable[[str], Outlook],
+        history: History,
+        is_complete: Callable[[str], bool],
+        vi: bool,
+    ) -> None:
+        self._terminal = ClientTerminal(write, term, columns, rows)
+        self._history = history
+        self._is_complete = is_complete
+        self._decoder = KeyDecoder()
+        self._prompt = Prompt("", "")
+        self._prefixes: dict[bool, StyleAndTextTuples] = {}
+        self._accepted = False
+        self._timer: asyncio.Handle | None = None
+        self._verdict = LiveVerdict(outlook, self._draw)
+        self._line = Line(self.bell, self.accept)
+        self._app = self._make_application(vi)
+
+    def _make_application(self, vi: bool) -> EditorApplication:
+        app = EditorApplication(
+            layout=make_layout(
+                self._line,
+                prefix=self._prefix,
+                listed=list,
+                notice=self._verdict.fragments,
+                done=lambda: self._accepted,
+            ),
+            style=STYLE,
+            include_default_pygments_style=False,
+            clipboard=InMemoryClipboard(max_size=10),
+            color_depth=self._terminal.default_color_depth,
+            editing_mode=EditingMode.VI if vi else EditingMode.EMACS,
+            input=_INPUT,
+            output=self._terminal,
+        )
+        app.desk = self
+        app.key_processor = KeyProcessor(editor_bindings())
+        # Its timer would be a task for every key.
+        app.timeoutlen = None  # type: ignore[assignment]
+        return app
+
+    @property
+    def vi(self) -> bool:
+        """The keys are vi's, not emacs's."""
+        return self._app.editing_mode is EditingMode.VI
+
+    @vi.setter
+    def vi(self, chosen: bool) -> None:
+        self._app.editing_mode = EditingMode.VI if chosen else EditingMode.EMACS
+
+    # --- one line ---------------------------------------------------------------------------------
+
+    async def read_line(self, prompt: Prompt, initial: str) -> str:
+        """Read one complete command; EOFError on ctrl-D at an empty line."""
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._prompt = prompt
+        with self._active():
+            self._app.future = future
+            self._begin(initial)
+        try:
+            return await future
+        finally:
+            self._stop_timer()
+            self._verdict.stop()
+            self._app.future = None
+            with self._active():
+                self._app.renderer.reset()
+
+    def _begin(self, text: str) -> None:
+        self._accepted = False
+        self._verdict.begin()
+        self._app.reset()
+        self._line.begin(text, self._history.entries())
+        for run in self._app.pre_run_callables:
+            run()
+        self._app.pre_run_callables.clear()
+        self._verdict.text_changed(self._line.text)
+        self._to_line_start()
+        self._render()
+
+    def _to_line_start(self) -> None:
+        """Begin at the left: after output without a newline, a mark and a new line.
+
+        The mark and as many blanks as the row is wide wrap into the next row only if the cursor
+        was not at its beginning, so nobody has to be asked where it is.
+        """
+        columns = self._terminal.get_size().columns
+        self._terminal.write_raw("\x1b[0;7m%\x1b[0m" + " " * (columns - 1) + "\r")
+
+    def feed(self, data: bytes) -> None:
+        """Take keys of the client."""
+        self._decoder.feed(data[: max(0, 2 * MAX_LINE - len(self._decoder))])
+        self._work()
+
+    def take(self) -> bytes:
+        """Give the bytes after Enter."""
+        return self._decoder.take()
+
+    def _work(self, *, final: bool = False) -> None:
+        """Handle waiting keys, for a slice of time, and draw once."""
+        self._stop_timer()
+        if self._finished():
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SLICE
+        with self._active():
+            while (pressed := self._decoder.next(final=final)) is not None:
+                final = False
+                self._press(pressed)
+                if self._finished():
+                    return
+                if loop.time() > until:
+                    self._timer = loop.call_soon(self._work)
+                    break
+            self._verdict.text_changed(self._line.text)
+            self._render()
+        if self._timer is None and (len(self._decoder) or self._decoder.pasting):
+            wait = PASTE_TIME if self._decoder.pasting else ESCAPE_TIME
+            self._timer = loop.call_later(wait, lambda: self._work(final=True))
+
+    def _press(self, pressed: Pressed) -> None:
+        processor = self._app.key_processor
+        for each in pressed:
+            processor.feed(each)
+        processor.process_keys()
+        if processor.arg and len(processor.arg) > len(str(MAX_COUNT)):
+            processor.arg = str(MAX_COUNT)
+
+    def _finished(self) -> bool:
+        return self._app.future is None or self._app.future.done()
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Draw anew for another size."""
+        if self._finished():
+            self._terminal.resize(columns, rows)
+            return
+        with self._active():
+            self._app.renderer.erase()
+            self._terminal.resize(columns, rows)
+            self._prefixes.clear()
+            self._render()
+
+    def close(self) -> None:
+        """Leave the terminal clean; a line being read is never finished."""
+        self._stop_timer()
+        self._verdict.stop()
+        with self._active():
+            self._app.renderer.reset()
+
+    # --- what keys do -----------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Enter: the command, if it is complete; else one more line of it."""
+        text = self._line.text
+        if not self._is_complete(text):
+            self._line.insert_text("\n")
+            return
+        self._history.add(text)
+        self._leave()
+        self._app.exit(result=text)
+
+    def abandon(self) -> None:
+        """Ctrl-C: this line stays on the screen, and a fresh one begins."""
+        self._line.cursor_position = len(self._line.text)
+        self._leave(mark="^C")
+        self._begin("")
+
+    def end(self) -> None:
+        """Ctrl-D at an empty line."""
+        self._leave()
+        self._app.exit(exception=EOFError())
+
+    def bell(self) -> None:
+        """Say that this does not go."""
+        self._terminal.bell()
+
+    def complete(self, step: int) -> None:
+        """Nothing yet."""
+
+    def close_menu(self) -> None:
+        """Nothing yet."""
+
+    @property
+    def choosing(self) -> bool:
+        """Nothing yet."""
+        return False
+
+    def _leave(self, mark: str = "") -> None:
+        """Draw the line a last time, alone, with the cursor below it."""
+        self._accepted = True
+        self._terminal.all_rows = True
+        if mark:
+            self._line.insert_text(mark, fire_event=False)
+        self._app.renderer.render(self._app, self._app.layout, is_done=True)
+        self._app.renderer.reset()
+        self._terminal.all_rows = False
+
+    # --- drawing ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _active(self) -> Iterator[None]:
+        """Within: prompt_toolkit takes this editor's application for the current one."""
+        with create_app_session(input=_INPUT, output=self._terminal), set_app(self._app):
+            yield
+
+    def _draw(self) -> None:
+        if not self._finished():
+            with self._active():
+                self._render()
+
+    def _render(self) -> None:
+        self._app.render_counter += 1
+        self._app.renderer.render(self._app, self._app.layout)
+
+    def _prefix(self, number: int, wrapped: int) -> StyleAndTextTuples:
+        """Before each row of the line."""
+        if wrapped:
+            return []
+        if number:
+            return [("class:quiet", CONTINUATION)]
+        normal = not self._accepted and self.vi and vi_navigation_mode()
+        if normal not in self._prefixes:
+            columns = self._terminal.get_size().columns
+            self._prefixes[normal] = prompt_fragments(self._prompt, columns, normal_mode=normal)
+        return self._prefixes[normal]

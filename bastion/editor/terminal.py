@@ -1,0 +1,76 @@
+"""The client's terminal, as prompt_toolkit sees it: a size, a name, and a place to write to."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Final
+
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+SMALLEST: Final = (2, 1)
+LARGEST: Final = (1000, 500)
+"""Columns and rows. A client may claim any size; a screen of 2**32 columns would be drawn."""
+
+_DRAWS: Final = frozenset(
+    (
+        *("xterm", "screen", "tmux", "rxvt", "linux", "vte", "st", "stterm", "putty", "ansi"),
+        *("vt100", "vt102", "vt220", "vt320", "vt420", "vt520", "dtterm", "eterm", "nsterm"),
+        *("alacritty", "foot", "kitty", "wezterm", "ghostty", "contour", "rio", "warp", "zellij"),
+        *("konsole", "gnome", "iterm", "iterm2", "mintty", "cygwin", "ms-terminal", "hterm"),
+        *("mlterm", "mrxvt", "teraterm"),
+    )
+)
+_MONOCHROME: Final = ("vt100", "vt102", "vt220", "vt320", "vt420", "vt520")
+
+
+def can_draw(term: str) -> bool:
+    """Tell whether a terminal of this name (TERM) moves its cursor as an xterm does."""
+    return _family(term) in _DRAWS
+
+
+def _family(term: str) -> str:
+    name = term.lower()
+    return name if name in _DRAWS else name.partition("-")[0].partition(".")[0]
+
+
+def has_colours(term: str) -> bool:
+    """Tell whether it has sixteen colours."""
+    return _family(term) not in _MONOCHROME and not term.lower().endswith(("-m", "-mono"))
+
+
+class ClientTerminal(Vt100_Output):
+    """Escape sequences out to `write`, in one piece for each drawing."""
+
+    def __init__(self, write: Callable[[bytes], None], term: str, columns: int, rows: int) -> None:
+        self._sink = write
+        self._columns, self._rows = columns, rows
+        self.all_rows = False
+        """The accepted line is drawn whole, however high: it stays in the scrollback."""
+        depth = ColorDepth.DEPTH_4_BIT if has_colours(term) else ColorDepth.DEPTH_1_BIT
+        super().__init__(
+            io.StringIO(), self._size, term=term, default_color_depth=depth, enable_cpr=False
+        )
+        self.resize(columns, rows)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Take the client's word for its size, within bounds."""
+        self._columns = min(max(columns or 80, SMALLEST[0]), LARGEST[0])
+        self._rows = min(max(rows or 24, SMALLEST[1]), LARGEST[1])
+
+    def _size(self) -> Size:
+        return Size(rows=1 << 20 if self.all_rows else self._rows, columns=self._columns)
+
+    def flush(self) -> None:
+        """Send what was drawn."""
+        if self._buffer:
+            data = "".join(self._buffer)
+            self._buffer = []
+            self._sink(data.encode("utf-8", "replace"))
+
+    @property
+    def responds_to_cpr(self) -> bool:
+        """The cursor's position is never asked for: a client need not answer."""
+        return False
