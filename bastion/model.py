@@ -178,6 +178,8 @@ class LineRequest:
     watched: bool = False
     """The shell will report every simple command of it before it runs (see StepRequest), so that
     what only the running shell can tell may wait until then."""
+    defined: tuple[str, ...] = ()
+    """What earlier lines defined: all their verdicts' `definitions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,14 @@ class StepRequest:
     text: str
     directory: str = ""
     values: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """What the shell says that variables hold: a name and one string, or several for an array.
-    `1`, `2`, … and `@` are the positional parameters."""
+    """What the shell says that variables hold: a name and one string, several for an array, none
+    where it is unset. `1`, `2`, … and `@` are the positional parameters."""
+    untold: tuple[str, ...] = ()
+    """Names that were asked for, and that the shell cannot tell (a nameref, an answer too long)."""
+    line: str = ""
+    """The line that is running: a step that stands in it reads and shows what it does there."""
+    defined: tuple[str, ...] = ()
+    """What earlier lines defined: all their verdicts' `definitions`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,12 @@ class Features:
 
     exec: bool = False
     shell: ShellMode = ShellMode.NONE
+    shell_hardened: bool = False
+    """One grant that gives a gated shell is enough."""
+    shell_rc: bool = False
+    """Only if every grant that gives a shell says so: start-up files change what words mean."""
+    shell_idle: float | None = None
+    """Seconds, the shortest of all grants."""
     pty: bool = False
     files: bool = False
     subsystems: frozenset[str] = frozenset()
@@ -174,9 +180,14 @@ def joined(grants: Sequence[Grant]) -> Features:
     modes = {session.shell for session in sessions}
     deadlines = [session.deadline for session in sessions if session.deadline is not None]
     shell = next((mode for mode in (ShellMode.GATED, ShellMode.UNGATED) if mode in modes), None)
+    shells = [session for session in sessions if session.shell is not ShellMode.NONE]
+    idles = [session.shell_idle for session in shells if session.shell_idle is not None]
     return Features(
         exec=any(session.exec for session in sessions),
         shell=shell or ShellMode.NONE,
+        shell_hardened=any(session.shell_hardened for session in shells),
+        shell_rc=bool(shells) and all(session.shell_rc for session in shells),
+        shell_idle=min(idles, default=None),
         pty=any(session.pty for session in sessions),
         files=any(session.files for session in sessions),
         subsystems=frozenset(name for session in sessions for name in session.subsystems),

@@ -13,7 +13,6 @@ The strictest answer wins. Nothing in here raises: a fault inside is a denial.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
@@ -35,19 +34,18 @@ from bastion.model import (
     Target,
     visible,
 )
+from bastion.policy import commands, lines
 from bastion.policy.access import Features, covering, joined
 from bastion.policy.access import reachable as reachable
 from bastion.policy.actions import Action
-from bastion.policy.allow import allows_command, allows_file, allows_line, allows_use, starts
+from bastion.policy.allow import allows_file
 from bastion.policy.decide_sql import decide_database, decide_query
-from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, Reading, SimpleCommand
+from bastion.policy.facts import Reading
 from bastion.policy.files import RsyncServer, ScpServer, read_transfer
 from bastion.policy.globs import Match
 from bastion.policy.judgement import (
     SEVERITY,
-    Terms,
     by_default,
-    by_opaque,
     by_rule,
     deny,
     join_terms,
@@ -55,14 +53,11 @@ from bastion.policy.judgement import (
     not_granted,
 )
 from bastion.policy.match import (
-    covers_opaque,
     is_forward,
-    match_command,
     match_file,
     match_forward,
     match_reading,
     match_session,
-    match_use,
 )
 from bastion.policy.rules import Grant, Policy, Verdict
 from bastion.policy.schema import ShellMode
@@ -100,8 +95,8 @@ def _decide(
             return _exec(grants, features, target, request)
         case ShellRequest():
             return _shell(grants, features, request)
-        case LineRequest(text=text) | StepRequest(text=text):
-            return _exec(grants, features, target, ExecRequest(text, pty=True))
+        case LineRequest() | StepRequest():
+            return lines.decide_at_prompt(grants, features, target, request)
         case SubsystemRequest():
             return _subsystem(grants, features, request)
         case FileRequest():
@@ -133,13 +128,8 @@ def _exec(
 ) -> Verdict:
     reading = read(request.command, target.dialect, pty=request.pty)
     verdict = _exec_verdict(grants, features, reading, request)
-    told = (*verdict.opaque, *(_told(opaque) for opaque in reading.opaque))
+    told = (*verdict.opaque, *(commands.told(opaque) for opaque in reading.opaque))
     return replace(verdict, parse=parse_lines(reading), opaque=tuple(dict.fromkeys(told)))
-
-
-def _told(opaque: Opaque) -> str:
-    raw = f": {visible(opaque.raw, limit=200)}" if opaque.raw else ""
-    return f"{visible(opaque.reason, limit=300)}{raw} [{opaque.kind}]"
 
 
 def _exec_verdict(
@@ -153,63 +143,14 @@ def _exec_verdict(
         return not_granted("pty", "A terminal is")
     terms = join_terms(grants, lambda grant: grant.session.exec)
     judgement = judge(terms, lambda rule: match_reading(rule, reading))
-    judgement.unclear += [_told(opaque) for opaque in _uncovered_opaque(terms, reading)]
+    judgement.unclear += [
+        commands.told(opaque) for opaque in commands.uncovered_opaque(terms, reading)
+    ]
     judgement.note_unclear(terms)
-    if terms.default is not Action.ALLOW and _uncovered(terms, reading):
+    if terms.default is not Action.ALLOW and commands.uncovered(terms, reading):
         judgement.note(by_default(terms.default), terms.default_approvals)
     verdict = judgement.ended()
-    return _allowed(terms, reading, verdict) if verdict.action is Action.ALLOW else verdict
-
-
-def _allowed(terms: Terms, reading: Reading, verdict: Verdict) -> Verdict:
-    """Say by what a line is allowed."""
-    if verdict.opaque:
-        return replace(by_opaque(Action.ALLOW, verdict.opaque), opaque=verdict.opaque)
-    for rule in terms.allow:
-        if allows_line(rule, reading) or any(
-            allows_command(rule, command) for command in reading.commands
-        ):
-            return by_rule(Action.ALLOW, rule)
-    return by_default(Action.ALLOW)
-
-
-def _uncovered_opaque(terms: Terms, reading: Reading) -> list[Opaque]:
-    """What is opaque and no approve or allow rule names."""
-    rules = terms.approve + terms.allow
-    return [
-        opaque
-        for opaque in (*reading.opaque, *_hidden_transfers(reading))
-        if not any(covers_opaque(rule, opaque, reading.raw) for rule in rules)
-    ]
-
-
-def _uncovered(terms: Terms, reading: Reading) -> bool:
-    """Whether anything that would happen is covered by neither an approve nor an allow rule."""
-    if any(allows_line(rule, reading) for rule in terms.allow + terms.approve):
-        return False
-    if not reading.commands and not reading.paths:
-        return True
-    return not (
-        all(_covers_command(terms, command, reading) for command in reading.commands)
-        and all(_covers_use(terms, use) for use in reading.paths if use.redirection)
-        and not reading.downloads_run
-    )
-
-
-def _covers_command(terms: Terms, command: SimpleCommand, reading: Reading) -> bool:
-    return (
-        any(match_command(rule, command) is Match.YES for rule in terms.approve)
-        or any(allows_command(rule, command) for rule in terms.allow)
-        or any(starts(command, other) for other in reading.commands)
-    )
-
-
-def _covers_use(terms: Terms, use: PathUse) -> bool:
-    if use.access is Access.METADATA or (use.path == "/dev/null" and not use.dynamic):
-        return True
-    return any(match_use(rule, use) is Match.YES for rule in terms.approve) or any(
-        allows_use(rule, use) for rule in terms.allow
-    )
+    return commands.allowed(terms, reading, verdict) if verdict.action is Action.ALLOW else verdict
 
 
 # --- file servers -----------------------------------------------------------------------------
@@ -217,26 +158,6 @@ def _covers_use(terms: Terms, use: PathUse) -> bool:
 _TRANSFER: Final = Verdict(
     Action.ALLOW, "files", "A file transfer: each file is decided by itself."
 )
-_SCP_SERVER: Final = re.compile(r"-[1246ABCTdpqrv]*[tf][1246ABCTdpqrvtf]*")
-_HIDDEN: Final = "a file transfer inside a longer command line is not gated file by file"
-
-
-def _serves_files(command: SimpleCommand) -> bool:
-    """Whether it looks like the target's end of a transfer, however it is started."""
-    words = [word.text or "" for word in command.argv[1:]]
-    if command.program == "scp":
-        return any(_SCP_SERVER.fullmatch(word) for word in words)
-    return command.program == "sftp-server" or (
-        command.program == "rsync" and ("--server" in words or "--daemon" in words)
-    )
-
-
-def _hidden_transfers(reading: Reading) -> list[Opaque]:
-    return [
-        Opaque(OpaqueKind.INTERACTIVE, _HIDDEN, command.program)
-        for command in reading.commands
-        if _serves_files(command)
-    ]
 
 
 def _file_server(
@@ -278,17 +199,17 @@ def _session(
 def _shell(grants: Sequence[Grant], features: Features, request: ShellRequest) -> Verdict:
     if features.shell is ShellMode.NONE:
         return not_granted("shell", "An interactive shell is")
-    if features.shell is ShellMode.GATED:
-        return deny(
-            "shell-gated",
-            "Gated interactive shells are not available yet.",
-            "Send a command instead: ssh LOGIN@TARGET@bastion COMMAND.",
-        )
     if request.pty and not features.pty:
         return not_granted("pty", "A terminal is")
-    return _session(grants, request, _UNGATED)
+    granted = _GATED if features.shell is ShellMode.GATED else _UNGATED
+    return _session(grants, request, granted)
 
 
+_GATED: Final = deny(
+    "shell-gated",
+    "Gated interactive shells are not available yet.",
+    "Send a command instead: ssh LOGIN@TARGET@bastion COMMAND.",
+)
 _UNGATED: Final = Verdict(
     Action.ALLOW,
     "shell-ungated",

@@ -87,6 +87,8 @@ class Opaque:
     kind: OpaqueKind
     reason: str
     raw: str = ""
+    later: bool = False
+    """Only what a variable of the running shell holds is missing: its steps will tell."""
 
 
 class OpaqueKind(StrEnum):
@@ -126,3 +128,9 @@ class Reading:
     opaque: tuple[Opaque, ...] = ()
     downloads_run: tuple[str, ...] = ()
     """One entry for each download that is fed to a shell or interpreter, as text for people."""
+    definitions: tuple[str, ...] = ()
+    """What later lines of the same shell may mean otherwise for: `function ll`, `alias ll`, …"""
+    tampering: tuple[str, ...] = ()
+    """What would touch the gate's own hold on an interactive shell, as text for people."""
+    variables: tuple[str, ...] = ()
+    """Variables of the shell that reads this, in words it expands itself, with values unknown."""

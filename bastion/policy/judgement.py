@@ -69,6 +69,8 @@ class Judgement:
     """What cannot be told, and is therefore for the grant's `opaque` to answer."""
     doubts: list[str] = field(default_factory=list)
     """What cannot be told, but is answered already."""
+    later: list[str] = field(default_factory=list)
+    """What cannot be told yet, and will be when it runs."""
 
     def note(self, verdict: Verdict, approvals: Iterable[ApprovalTerms | None] = ()) -> None:
         """Take `verdict` if it is stricter; collect whose approval it asks for."""
@@ -139,19 +141,27 @@ def by_default(action: Action) -> Verdict:
     return Verdict(action, "default", reasons[action], hint)
 
 
-def judge(terms: Terms, find: Callable[[Rule], Found]) -> Judgement:
-    """Ask every deny and approve rule."""
+def judge(
+    terms: Terms,
+    find: Callable[[Rule], Found],
+    waits: Callable[[Rule], bool] = lambda rule: False,
+) -> Judgement:
+    """Ask every deny and approve rule. `waits`: whether a doubt ends by itself when it runs."""
     judgement = Judgement()
     for rule in terms.deny:
         found = find(rule)
         if found.match is Match.YES:
             judgement.note(by_rule(Action.DENY, rule))
+        elif found.match is Match.COULD and waits(rule):
+            judgement.later.append(f"{found.what} may be what `{rule.name}` denies")
         elif found.match is Match.COULD:
             judgement.unclear.append(f"{found.what} may be what `{rule.name}` denies")
     for rule in terms.approve:
         found = find(rule)
         doubt = f"{found.what} may be what `{rule.name}` holds"
-        if found.match is Match.COULD and terms.opaque is Action.DENY:
+        if found.match is Match.COULD and waits(rule):
+            judgement.later.append(doubt)
+        elif found.match is Match.COULD and terms.opaque is Action.DENY:
             judgement.unclear.append(doubt)
         elif found.match is not Match.NO:
             judgement.note(by_rule(Action.APPROVE, rule), [rule.approval])

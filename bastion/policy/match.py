@@ -88,9 +88,9 @@ def match_reading(rule: Rule, reading: Reading) -> Found:
     best = NOTHING
     for command in reading.commands:
         best = _better(best, match_command(rule, command), command)
-    below = bool(rule.opens) and _finds_below(reading)
+    found_in = _finds_in(reading) if rule.opens else None
     for use in reading.paths:
-        found = match_use(rule, use, found_below=below)
+        found = match_use(rule, use, found_in=found_in)
         if found > best.match:
             best = Found(found, show_use(use))
     for opaque in reading.opaque:
@@ -213,24 +213,28 @@ def match_operand(pattern: CommandPattern, command: SimpleCommand, word: Word) -
 # --- paths, opaque text -----------------------------------------------------------------------
 
 
-def _finds_below(reading: Reading) -> bool:
-    """Whether every path that find hands on is below the directory find was given.
+def _finds_in(reading: Reading) -> str | None:
+    """Where find runs, if every path that it hands on is below the directory find was given.
 
     Not so in `-execdir`, behind a `cd`, or where a word holds more than the path (`/tmp/{}`).
     """
-    return all(
-        command.directories == ("",)
-        and not any(wrapper.endswith("dir") for wrapper in command.via)
+    directories = {directory for one in reading.commands for directory in one.directories}
+    directory = directories.pop() if len(directories) == 1 else None
+    if directory is None or directory[:1] not in ("", "/"):
+        return None
+    sure = all(
+        not any(wrapper.endswith("dir") for wrapper in command.via)
         and all(word.dynamic != "found" or is_found(word) for word in command.argv)
         for command in reading.commands
     )
+    return directory if sure else None
 
 
-def match_use(rule: Rule, use: PathUse, *, found_below: bool = False) -> Match:
+def match_use(rule: Rule, use: PathUse, *, found_in: str | None = None) -> Match:
     """The best any of the rule's `opens` patterns can say of one path."""
     if not rule.opens or use.access is Access.METADATA:
         return Match.NO
-    places = use_places(use, found_below=found_below)
+    places = use_places(use, found_in=found_in)
     return max(_match_open(pattern, use, places) for pattern in rule.opens)
 
 

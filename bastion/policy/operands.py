@@ -181,10 +181,10 @@ def places_below(places: Iterable[Place]) -> list[Place]:
     return found
 
 
-def use_places(use: PathUse, *, found_below: bool = False) -> list[Place]:
-    """All that a path use may name; `found_below`: what find finds is below its path."""
-    if use.dynamic == "found" and found_below:
-        return found_places(use.path, ("",))
+def use_places(use: PathUse, *, found_in: str | None = None) -> list[Place]:
+    """All that a path use may name; `found_in`: what find, run there, finds is below its path."""
+    if use.dynamic == "found" and found_in is not None:
+        return found_places(use.path, (found_in,))
     if use.dynamic == "" and use.path.startswith("~"):
         return tilde_places(use.path)
     if use.dynamic == "":

@@ -59,6 +59,8 @@ class Verdict:
     """Why a line may run only watched: what its text cannot tell, and each of its steps will."""
     unknown: tuple[str, ...] = ()
     """Names of variables whose values would make a step's verdict certain."""
+    definitions: tuple[str, ...] = ()
+    """What later lines may mean otherwise for, once this has run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,6 +296,12 @@ class SessionSection(Section):
 
     exec: bool = True
     shell: ShellMode = ShellMode.NONE
+    shell_hardened: bool = False
+    """In a gated shell, pagers are told to run nothing of their own."""
+    shell_rc: bool = False
+    """A gated shell reads the account's start-up files."""
+    shell_idle: Duration | None = None
+    """A gated shell at whose prompt nothing is typed for so long ends."""
     pty: bool = True
     files: bool = False
     subsystems: tuple[Annotated[str, Field(min_length=1)], ...] = ()

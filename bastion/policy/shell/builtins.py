@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell import environment, feeds
+from bastion.policy.shell import environment, feeds, integrity
 from bastion.policy.shell.shells import run_script, run_word
 from bastion.policy.shell.state import (
     Call,
@@ -31,6 +31,7 @@ def evaluate(reader: Reader, call: Call) -> None:
     if text is not None:
         reader.read_text(text, call.place.within("eval"))
         return
+    reader.defines("what eval ran")
     for word in operands:
         if word.text is None:
             run_word(reader, call, word)
@@ -47,6 +48,7 @@ def source(reader: Reader, call: Call) -> None:
     operands = [word for word in call.operands if word.text != "--"]
     if not operands:
         return
+    reader.defines(f"what {text_of(operands[0])} holds")
     run_script(reader, call, operands[0])
 
 
@@ -72,7 +74,10 @@ def alias(reader: Reader, call: Call) -> None:
             reader.cannot_tell(OpaqueKind.DIALECT, "an alias of another shell", word.raw)
         if equals:
             place = call.place.within(f"alias {name}")
-            reader.read_text(value, replace(place, extra_operands=True))
+            integrity.defines(reader, "alias", name, call.place)
+            # In a shell that is watched, each use of it is shown as what it became.
+            shown = reader.own is not None and reader.own.neutral
+            reader.read_text(value, replace(place, extra_operands=not shown))
 
 
 def unalias(reader: Reader, call: Call) -> None:
@@ -89,11 +94,12 @@ def unset(reader: Reader, call: Call) -> None:
     unalias(reader, call)
     for word in call.operands:
         if word.text and not word.text.startswith("-"):
-            environment.assigned(reader, word.text, None, call.place)
+            environment.assigned(reader, word.text.partition("[")[0], None, call.place)
 
 
 def declare(reader: Reader, call: Call) -> None:
     """Read `export`, `declare`, `typeset`, `local`, `readonly`."""
+    letters = "".join(text_of(w)[1:] for w in call.operands if text_of(w).startswith("-"))
     for word in call.operands:
         known = word.text if word.text is not None else word.prefix
         if word.dynamic == "tilde":
@@ -101,6 +107,7 @@ def declare(reader: Reader, call: Call) -> None:
         if known.startswith("-"):
             continue
         name, equals, value = known.partition("=")
+        _declared(reader, call, name.removesuffix("+").partition("[")[0], value, letters)
         if word.text is None and not equals:
             reader.cannot_tell(
                 OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw
@@ -114,6 +121,22 @@ def declare(reader: Reader, call: Call) -> None:
                 if shell_feed_downloads(reader, word, call.place):
                     reader.state.tainted.add(name)
                 environment.assigned(reader, name, literal, call.place)
+
+
+def _declared(reader: Reader, call: Call, name: str, value: str, letters: str) -> None:
+    """Judge a declared name and its attributes."""
+    integrity.assigns(reader, name, call.place)
+    if call.program in ("export", "readonly"):
+        return
+    if "n" in letters:
+        integrity.assigns(reader, value.partition("[")[0], call.place)
+        reader.defines(f"reference {name}")
+        reader.cannot_tell(
+            OpaqueKind.ENVIRONMENT, f"{name} stands for another variable from here on", name
+        )
+    if "i" in letters:
+        reader.defines(f"integer {name}")
+        environment.evaluated(reader, set(re.findall(r"(?<!\w)[A-Za-z_]\w*", value)))
 
 
 def shell_feed_downloads(reader: Reader, word: Word, place: Place) -> bool:
@@ -193,6 +216,8 @@ def let(reader: Reader, call: Call) -> None:
     for word in call.operands:
         if word.text is None:
             reader.cannot_tell(OpaqueKind.CODE, "let evaluates text that is not literal", word.raw)
+        else:
+            environment.evaluated(reader, set(re.findall(r"(?<!\w)[A-Za-z_]\w*", word.text)))
 
 
 def changes_shell(reader: Reader, call: Call) -> None:
@@ -210,6 +235,7 @@ def changes_shell(reader: Reader, call: Call) -> None:
         "set": _set_changes(texts),
     }.get(call.program, True)
     if changing or (dynamic and call.program != "set"):
+        reader.defines(f"what {call.program} changed")
         reader.cannot_tell(
             OpaqueKind.ENVIRONMENT, f"{call.program} changes what later commands mean", call.program
         )

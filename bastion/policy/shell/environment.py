@@ -7,9 +7,10 @@ import re
 from typing import Final
 
 from bastion.policy.facts import OpaqueKind, Word
+from bastion.policy.shell import integrity
 from bastion.policy.shell.lex import Lexer
 from bastion.policy.shell.parse import Parser
-from bastion.policy.shell.state import Place, Reader
+from bastion.policy.shell.state import Place, Reader, names
 from bastion.policy.shell.tree import (
     Literal,
     Parameter,
@@ -24,7 +25,7 @@ from bastion.policy.shell.tree import (
 _SENSITIVE: Final = re.compile(
     r"PATH|LD_.*|DYLD_.*|BASH_ENV|ENV|HOME|SHELL|SHELLOPTS|BASHOPTS|BASH_ALIASES|BASH_CMDS"
     r"|BASH_FUNC_.*|BASH_XTRACEFD|BASH_COMMAND|BASH_ARGV0|CDPATH|EXECIGNORE|FPATH|ZDOTDIR|INPUTRC"
-    r"|PAGER|.*_PAGER|MANPAGER|MANOPT|EDITOR|VISUAL|.*_EDITOR|FCEDIT|BROWSER|LESS|LESS_.*|LESSOPEN"
+    r"|PAGER|.*_PAGER|MANPAGER|MANOPT|EDITOR|VISUAL|.*_EDITOR|FCEDIT|BROWSER|LESS|LESS_.*|LESSSECURE|LESSOPEN"
     r"|LESSCLOSE|LESSKEY.*|MORE|.*_ASKPASS|.*_RSH|GIT_(?!AUTHOR_|COMMITTER_|TERMINAL_PROMPT).*"
     r"|PYTHON(?!UNBUFFERED|DONTWRITEBYTECODE|UTF8|IOENCODING|HASHSEED|WARNINGS).*|PERL.*"
     r"|RUBY.*|GEM_.*|NODE_OPTIONS|NODE_PATH|LUA_.*|PHPRC|PHP_INI.*|JAVA_TOOL_OPTIONS"
@@ -50,8 +51,11 @@ def assigned(
     """Judge one assignment. `value` is None where it comes at run time."""
     literal = value.text if value is not None else None
     reader.state.assigned.add(name)
+    integrity.assigns(reader, name, place)
     if name == "IFS":
         # In front of a command it changes nothing but `read`.
+        if lasting and integrity.in_shell(place):
+            reader.defines("variable IFS")
         if lasting and literal not in ("", "\n", " \t\n"):
             _poisons(reader, name)
     elif _RUN_LATER.fullmatch(name):
@@ -61,13 +65,15 @@ def assigned(
     elif _SENSITIVE.fullmatch(name):
         if _PROGRAM_VALUES.fullmatch(name) and literal is not None:
             if literal not in _HARMLESS:
-                _poisons(reader, name)
+                _poisons(reader, name, lasting=lasting)
                 reader.read_text(literal, place.within(name))
         elif not (name == "LESS" and re.fullmatch(r"[-a-zA-Z]*", literal or "?")):
-            _poisons(reader, name)
+            _poisons(reader, name, lasting=lasting)
 
 
-def _poisons(reader: Reader, name: str) -> None:
+def _poisons(reader: Reader, name: str, *, lasting: bool = True) -> None:
+    if lasting:
+        reader.defines(f"variable {name}")
     reader.cannot_tell(OpaqueKind.ENVIRONMENT, f"{name} changes what commands mean", name)
 
 
@@ -79,6 +85,8 @@ def _runs_later(reader: Reader, name: str, literal: str | None, place: Place) ->
 
 
 def _prompt(reader: Reader, name: str, literal: str | None, place: Place) -> None:
+    if name == "PS4" and (literal is None or re.search(r"[$`]", literal)):
+        reader.tampers("PS4 is expanded within the hook that watches the shell", name)
     if literal is None:
         reader.cannot_tell(OpaqueKind.CODE, f"{name} expands text that is not literal", name)
     else:
@@ -102,6 +110,10 @@ def parameter(reader: Reader, part: Parameter, place: Place) -> None:
     """Judge `${name…}`: it may assign, too."""
     if part.operator.startswith((":=", "=")):
         assigned(reader, part.name, None, place)
+        if reader.own is not None:
+            reader.own.forget(part.name)
+    if re.match(r":(?![-=?+])", part.operator):
+        evaluated(reader, set(_IDENTIFIER.findall(part.operator)))
 
 
 def suspicious(reader: Reader, word: RawWord, place: Place) -> None:
@@ -115,7 +127,16 @@ _NUMBERS: Final = re.compile(
     r"\s*(?:wc|date|nproc|expr|seq|id|getconf|tput|pgrep|grep "
     r"-c|ps|df|du|free|uptime|stat|basename|echo)\b"
 )
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*")
+_IDENTIFIER: Final = re.compile(r"(?<!\w)[A-Za-z_]\w*")
+_PLAIN_ARITHMETIC: Final = re.compile(r"[\w\s+*/%()<>=!&|^~?:,-]*")
+MAX_VALUES_OF_VALUES: Final = 4
+"""`a=b b=c c=d …`: how far values that are names are followed."""
+_NUMERIC: Final = names(
+    """
+    ? # $ ! - RANDOM SECONDS LINENO BASHPID PPID UID EUID COLUMNS LINES SHLVL EPOCHSECONDS
+    """
+)
+"""Always numbers, or nothing that is evaluated (`$-` has no brackets)."""
 _COMPARES: Final = frozenset({"-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R"})
 
 
@@ -160,8 +181,37 @@ def arithmetic(reader: Reader, parts: list[Part]) -> None:
     for part in parts:
         if isinstance(part, Literal):
             named |= set(_IDENTIFIER.findall(part.text))
-    for name in sorted(named & reader.state.untrusted):
-        reader.cannot_tell(OpaqueKind.CODE, f"arithmetic evaluates what {name} holds", name)
+    evaluated(reader, named)
+
+
+def evaluated(reader: Reader, named: set[str]) -> None:
+    """Judge variables whose values the shell evaluates as arithmetic: `a[$(command)]` runs one."""
+    for name in sorted(named - _NUMERIC):
+        if name in reader.state.untrusted:
+            _evaluates(reader, name, later=reader.own is not None)
+        elif reader.prompt is not None and name not in reader.state.assigned:
+            _held_earlier(reader, name)
+
+
+def _held_earlier(reader: Reader, name: str, depth: int = 0) -> None:
+    """An earlier line may have set it to anything: its value has to be asked for."""
+    held = reader.own.held(name) if reader.own is not None else None
+    if held is None or depth > MAX_VALUES_OF_VALUES:
+        asked = reader.own is not None and reader.own.ask(name)
+        _evaluates(reader, name, later=asked)
+        return
+    for value in held:
+        if not _PLAIN_ARITHMETIC.fullmatch(value):
+            _evaluates(reader, name)
+            continue
+        for inner in sorted(set(_IDENTIFIER.findall(value)) - {name} - _NUMERIC):
+            _held_earlier(reader, inner, depth + 1)
+
+
+def _evaluates(reader: Reader, name: str, *, later: bool = False) -> None:
+    reader.cannot_tell(
+        OpaqueKind.CODE, f"arithmetic evaluates what {name} holds", name, later=later
+    )
 
 
 def test_words(reader: Reader, words: list[RawWord]) -> None:

@@ -71,10 +71,28 @@ def read(reader: Reader, call: Call) -> None:
         _shows(reader, call)
 
 
+_HARDENED: Final = names(
+    "less zless man sensible-pager journalctl systemctl loginctl timedatectl busctl dmesg git apt "
+    "apt-get aws gcloud bundle bundler"
+)
+"""Pagers, and programs that start one, which obey LESSSECURE, PAGER and their kin. Not `more`."""
+_KEEP_ENVIRONMENT: Final = names("eval builtin command time nice nohup timeout stdbuf setsid")
+"""What starts a program with the shell's own environment: `sudo` and `ssh` do not."""
+
+
+def _is_hardened(reader: Reader, call: Call) -> bool:
+    return (
+        reader.prompt is not None
+        and reader.prompt.hardened
+        and call.program in _HARDENED
+        and not call.place.via_other_than(_KEEP_ENVIRONMENT)
+    )
+
+
 def _shows(reader: Reader, call: Call) -> None:
     """Some programs start a pager when nobody else reads their output."""
     texts = [text_of(word) for word in call.operands]
-    if "--no-pager" in texts:
+    if "--no-pager" in texts or _is_hardened(reader, call):
         return
     starts = {
         "journalctl": True,
@@ -124,7 +142,8 @@ def _pager(reader: Reader, call: Call) -> None:
     for text in texts:
         if text.startswith("+"):
             read_bangs(reader, call, text)
-    if call.place.shown or any(text.startswith("+") for text in texts):
+    runs = call.place.shown or any(text.startswith("+") for text in texts)
+    if runs and not _is_hardened(reader, call):
         reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} can run commands", call.program)
     for value in (
         option_values(

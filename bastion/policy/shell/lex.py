@@ -326,8 +326,7 @@ class Lexer(abc.ABC):
         parts.extend(self._until("}", quoted))
         operator = self.text[operator_at : self.pos - 1]
         self.depth -= 1
-        if match.group(1) and not (match.group(1) == "#" and not operator):
-            operator = match.group(1) + operator
+        operator = match.group(1) + operator
         if operator.lstrip("!").startswith("@P"):
             self.note(
                 OpaqueKind.CODE,

@@ -8,7 +8,16 @@ from dataclasses import replace
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell import awk_sed, builtins, escapes, launchers, opening, remote, shells
+from bastion.policy.shell import (
+    awk_sed,
+    builtins,
+    escapes,
+    integrity,
+    launchers,
+    opening,
+    remote,
+    shells,
+)
 from bastion.policy.shell.peeling import Peeled, Wrapper, peel
 from bastion.policy.shell.state import Call, Reader, literal, normalise, text_of
 
@@ -123,6 +132,7 @@ _BUNDLED: Final[dict[str, Wrapper]] = {
 def read(reader: Reader, call: Call) -> None:
     """Read what one simple command does."""
     head = call.argv[0]
+    integrity.command(reader, call)
     if head.text is None and not head.raw.startswith("~"):
         _unknown_program(reader, call, head)
         return

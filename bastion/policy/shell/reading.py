@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from bastion.model import Dialect, visible
 from bastion.policy.facts import Opaque, OpaqueKind, Reading
-from bastion.policy.shell import dialects, flat, opening
+from bastion.policy.shell import dialects, flat, integrity, opening, steps
 from bastion.policy.shell.parse import Parser
 from bastion.policy.shell.state import Place
 from bastion.policy.shell.tree import ExhaustedError, IncompleteError, UnreadableError
+from bastion.policy.shell.values import Prompt
 from bastion.policy.shell.walk import Walker
 
 MAX_TEXT: Final = 4 * 1024
@@ -29,32 +31,74 @@ _PLAIN: Final = re.compile(r"[\t\n\x20-\x7e]*")
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
-def read(command: str, dialect: Dialect = Dialect.BASH, *, pty: bool = True) -> Reading:
+def read(
+    command: str,
+    dialect: Dialect = Dialect.BASH,
+    *,
+    pty: bool = True,
+    prompt: Prompt | None = None,
+    line: str = "",
+) -> Reading:
     """Read one command line as `dialect` would. Never raises; what it cannot tell is `opaque`.
 
-    `pty`: it runs on a terminal, where some programs start a pager.
+    `pty`: it runs on a terminal, where some programs start a pager. `prompt`: the running shell
+    that reads it. `line`: the line of which `command` is one simple command, as bash reports it:
+    it then stands where it stands there.
     """
-    walker = Walker()
-    _judge_characters(walker, command)
-    if len(command) > MAX_TEXT:
-        walker.cannot_tell(OpaqueKind.LIMIT, f"longer than {MAX_TEXT} characters")
-        flat.list_flat(walker, command)
-    else:
-        try:
-            walker.read_text(command, Place(posix=dialect is Dialect.SH, terminal=pty))
-        except (RecursionError, ExhaustedError):
-            walker.cannot_tell(OpaqueKind.LIMIT, "the command nests too deeply or does too much")
-            flat.list_flat(walker, command)
+    walker = Walker(prompt)
+    place = Place(posix=dialect is Dialect.SH, terminal=pty)
+    for each in _places(command, dialect, prompt, line, place):
+        _read_at(walker, command, each)
     for reason in dialects.differences(dialect, command):
         walker.cannot_tell(OpaqueKind.DIALECT, reason)
     opening.list_startup_writes(walker)
+    if prompt is not None:
+        integrity.mention(walker, command)
+        integrity.paths(walker)
+    asked = walker.own.asked if walker.own is not None else ()
     return Reading(
         command,
         tuple(walker.commands),
         tuple(walker.paths),
         tuple(_shown(opaque) for opaque in walker.opaque),
         tuple(walker.downloads),
+        tuple(visible(what, limit=100) for what in walker.definitions),
+        tuple(walker.tampering),
+        tuple(asked),
     )
+
+
+def _read_at(walker: Walker, command: str, place: Place) -> None:
+    _judge_characters(walker, command)
+    if len(command) > MAX_TEXT:
+        walker.cannot_tell(OpaqueKind.LIMIT, f"longer than {MAX_TEXT} characters")
+        flat.list_flat(walker, command)
+    else:
+        try:
+            walker.read_text(command, place)
+        except (RecursionError, ExhaustedError):
+            walker.cannot_tell(OpaqueKind.LIMIT, "the command nests too deeply or does too much")
+            flat.list_flat(walker, command)
+
+
+def _places(
+    command: str, dialect: Dialect, prompt: Prompt | None, line: str, otherwise: Place
+) -> list[Place]:
+    if not line:
+        return [otherwise]
+    own = _places_in(line, dialect, otherwise.terminal, prompt)
+    found = [place for key in steps.keys(command) for place in own.get(key, ())]
+    return found or [otherwise]
+
+
+@lru_cache(maxsize=4)
+def _places_in(
+    line: str, dialect: Dialect, terminal: bool, prompt: Prompt | None
+) -> Mapping[object, list[Place]]:
+    """Give where each simple command of a line stands: many steps of one line are read."""
+    walker = Walker(Prompt(defined=prompt.defined if prompt is not None else ()))
+    _read_at(walker, line, Place(posix=dialect is Dialect.SH, terminal=terminal))
+    return walker.places
 
 
 def is_complete(text: str) -> bool:
@@ -74,7 +118,7 @@ def is_complete(text: str) -> bool:
 
 
 def _shown(opaque: Opaque) -> Opaque:
-    return Opaque(opaque.kind, visible(opaque.reason), visible(opaque.raw, limit=200))
+    return Opaque(opaque.kind, visible(opaque.reason), visible(opaque.raw, limit=200), opaque.later)
 
 
 def _judge_characters(walker: Walker, command: str) -> None:

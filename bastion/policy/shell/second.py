@@ -62,7 +62,7 @@ def compare(
         for node in _commands(root)
         if not any(start <= node.start_byte < end for start, end in spans)
     )
-    ours = Counter(_normal(name) for name in _heads(tree))
+    ours = Counter(_normal(name) for name in heads(tree))
     extra = theirs - ours
     missing = ours - theirs
     for name in _PREFIXES & set(extra):
@@ -177,7 +177,8 @@ def _name(node: tree_sitter.Node) -> str:
     return _source(named) if named is not None else ""
 
 
-def _heads(tree: object) -> Iterator[str]:
+def heads(tree: object) -> Iterator[str]:
+    """Yield the first word of every simple command, as it is written."""
     waiting: list[object] = [tree]
     while waiting:
         node = waiting.pop()

@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from bastion.model import visible
 from bastion.policy.facts import Access, Opaque, OpaqueKind, PathUse, SimpleCommand, Word
 from bastion.policy.globs import normalise as normalise_path
 from bastion.policy.shell.tree import ExhaustedError, Part
+from bastion.policy.shell.values import Prompt, Values
 
 MAX_COMMANDS: Final = 2000
 """Different commands one line may hold; every one of them is matched against every rule."""
+
+
+MAX_DEFINITIONS: Final = 200
+"""Functions, aliases, … of one line: each is shown to people, and kept as long as the shell."""
 
 
 MAX_STEPS: Final = 1000
@@ -81,6 +87,10 @@ class Place:
     sources: tuple[tuple[str, list[Part]], ...] = ()
     """The parts of its words, by source text: a shell may be given a download this way."""
 
+    def via_other_than(self, names: frozenset[str]) -> bool:
+        """Tell whether anything but `names` starts it."""
+        return any(name.partition(" ")[0] not in names for name in self.via)
+
     def within(self, name: str) -> Place:
         """Give the place of what `name` starts."""
         via = (*self.via, name)
@@ -143,7 +153,7 @@ class State:
 class Reader(ABC):
     """Collects findings. `walk.Walker` fills in the two abstract methods."""
 
-    def __init__(self) -> None:
+    def __init__(self, prompt: Prompt | None = None) -> None:
         self.commands: dict[SimpleCommand, None] = {}
         self.paths: dict[PathUse, None] = {}
         self.opaque: dict[Opaque, None] = {}
@@ -151,6 +161,18 @@ class Reader(ABC):
         self.state = State()
         self.line = ""
         """All of the text that is read, whatever is nested in it."""
+        self.prompt = prompt
+        """The running shell at whose prompt this is read; None for a command line by itself."""
+        self.own = Values.of(prompt) if prompt is not None else None
+        """Its variables, while the text is one that this shell itself expands."""
+        self.tampering: dict[str, None] = {}
+        self.definitions: dict[str, None] = {}
+        self.redefined: set[str] = set()
+        """Names of functions and aliases, of earlier lines too."""
+        if prompt is not None:
+            self.redefined |= {what.partition(" ")[2] for what in prompt.defined}
+        if prompt is not None and prompt.directory.startswith("/"):
+            self.state.directories = (normalise(prompt.directory),)
         self._steps = 0
 
     def spend(self, steps: int) -> None:
@@ -171,9 +193,20 @@ class Reader(ABC):
     def read_parts(self, parts: list[Part], place: Place) -> None:
         """Read the commands that stand inside the parts of a word."""
 
-    def cannot_tell(self, kind: OpaqueKind, reason: str, raw: str = "") -> None:
-        """Say that something cannot be told."""
-        self.opaque[Opaque(kind, reason, raw)] = None
+    def cannot_tell(
+        self, kind: OpaqueKind, reason: str, raw: str = "", *, later: bool = False
+    ) -> None:
+        """Say that something cannot be told (`later`: not before it runs)."""
+        self.opaque[Opaque(kind, reason, raw, later)] = None
+
+    def tampers(self, reason: str, raw: str = "") -> None:
+        """Say that something would loosen the gate's hold on an interactive shell."""
+        self.tampering[f"{reason}: {visible(raw, limit=100)}" if raw else reason] = None
+
+    def defines(self, what: str) -> None:
+        """Say that later lines of the same shell may mean something else."""
+        if len(self.definitions) < MAX_DEFINITIONS:
+            self.definitions[what] = None
 
     def downloaded(self, what: str) -> None:
         """Say that a download is fed to a shell or interpreter."""
@@ -211,6 +244,8 @@ class Reader(ABC):
 
         Taken for granted: a variable that neither the line nor the client sets leads nowhere else.
         """
+        if self.prompt is not None:
+            return False  # an earlier line may have set it
         rest = _VARIABLE.sub("", word.raw)
         if word.dynamic != "variable" or not folder.startswith("/") or re.search(r"[$`]", rest):
             return False

@@ -7,9 +7,18 @@ from dataclasses import replace
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
-from bastion.policy.shell import environment, feeds, programs, second
+from bastion.policy.shell import environment, feeds, integrity, programs, second, steps
 from bastion.policy.shell.parse import Parser
-from bastion.policy.shell.state import CHANNEL, Call, Feed, Place, Reader, literal
+from bastion.policy.shell.state import (
+    CHANNEL,
+    DOWNLOAD,
+    UNKNOWN,
+    Call,
+    Feed,
+    Place,
+    Reader,
+    literal,
+)
 from bastion.policy.shell.tree import (
     Arithmetic,
     Assignment,
@@ -30,6 +39,7 @@ from bastion.policy.shell.tree import (
     Test,
     UnreadableError,
 )
+from bastion.policy.shell.values import Prompt
 from bastion.policy.shell.words import expand, expand_one, literal_of
 
 MAX_TEXTS: Final = 200
@@ -38,6 +48,8 @@ MAX_NESTED_TEXTS: Final = 8
 """Texts inside texts inside texts."""
 MAX_DIRECTORIES: Final = 8
 MAX_TURNS: Final = 8
+MAX_PLACES: Final = 8
+"""Places of one simple command that are kept: each is read when it is about to run."""
 MAX_LOOPS: Final = 2
 """Loops are read turn by turn, but loops within loops multiply."""
 DECLARATIONS: Final = frozenset({"declare", "typeset", "local", "export", "readonly"})
@@ -47,8 +59,10 @@ DECLARATIONS: Final = frozenset({"declare", "typeset", "local", "export", "reado
 class Walker(Reader):
     """Reads one command line and all texts it would run."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, prompt: Prompt | None = None) -> None:
+        super().__init__(prompt)
+        self.places: dict[object, list[Place]] = {}
+        """Where each simple command of the shell's own text stands."""
         self._texts = 0
         self._level = 0
         self._text = ""
@@ -63,6 +77,7 @@ class Walker(Reader):
             second.list_commands(self, text, place)
             return
         outer, self._text = self._text, text
+        own, self.own = self.own, self.own if self._is_own(place) else None
         self.line = self.line or text
         self._level += 1
         parser = Parser(text, depth=4 * (self._level - 1))
@@ -77,7 +92,11 @@ class Walker(Reader):
             self._guarded_walk(tree, place, text)
             second.compare(self, tree, text, place, parser.heredoc_spans)
         self._level -= 1
-        self._text = outer
+        self._text, self.own = outer, own
+
+    def _is_own(self, place: Place) -> bool:
+        """Tell whether the running shell reads a text itself: another reads what `sh -c` runs."""
+        return self._level == 0 or all(re.fullmatch(r"eval|alias .*", name) for name in place.via)
 
     def _guarded_walk(self, tree: Sequence, place: Place, text: str) -> None:
         try:
@@ -101,13 +120,14 @@ class Walker(Reader):
             case Loop():
                 self._loop(node, place)
             case Function():
+                integrity.defines(self, "function", node.name, place)
                 before = self.state.directories
                 self._walk(node.body, place)
                 self._directories((*before, *self.state.directories))
             case Test():
                 environment.test_words(self, node.words)
                 for word in node.words:
-                    self._expansions(word, place)
+                    self._expansions(self._valued(word), place)
                 self._redirects(node.redirects, place)
             case Calculation():
                 environment.arithmetic(self, node.parts)
@@ -137,6 +157,12 @@ class Walker(Reader):
             self._walk(stage, replace(place, feed=feed, shown=place.shown and last))
             self.state.directories = before
             feed = feeds.output_of(stage, feed, self.state.tainted)
+            if self._redefined(stage):
+                feed = DOWNLOAD if feed.kind == "download" else UNKNOWN
+
+    def _redefined(self, node: object) -> bool:
+        """Tell whether a function or alias may have taken the place of what prints."""
+        return bool(self.redefined) and not self.redefined.isdisjoint(second.heads(node))
 
     def _compound(self, node: Compound, place: Place) -> None:
         before = self.state.directories
@@ -155,7 +181,8 @@ class Walker(Reader):
         values: list[Word] = []
         for word in node.words or []:
             self.read_parts(word.parts, place)
-            values.extend(expand(word, self.state.values))
+            for each in self._split(word):
+                values.extend(expand(each, self.state.values))
             environment.trust(self, node.name, word.parts)
         place = self._redirects(node.redirects, place)
         environment.assigned(self, node.name, None, place)
@@ -203,8 +230,22 @@ class Walker(Reader):
             return Feed("text", text)
         return feeds.of_parts(heredoc.body, self.state.tainted)
 
-    def _redirects(self, redirects: list[Redirect], place: Place) -> Place:
-        """List what redirections open; give the place with its new standard input."""
+    def _valued(self, word: RawWord) -> RawWord:
+        return self.own.one(word) if self.own is not None else word
+
+    def _split(self, word: RawWord, *, first: bool = False) -> list[RawWord]:
+        if self.own is None:
+            return [word]
+        return self.own.words(word, self.state.values, first=first)
+
+    def _redirects(
+        self, redirects: list[Redirect], place: Place, *, reported: bool = False
+    ) -> Place:
+        """List what redirections open; give the place with its new standard input.
+
+        `reported`: the running shell shows them before they are opened, as only those of simple
+        commands are.
+        """
         for redirect in redirects:
             if redirect.heredoc is not None:
                 feed = self._heredoc(redirect.heredoc, place)
@@ -213,12 +254,16 @@ class Walker(Reader):
                 continue
             assert redirect.target is not None
             self.read_parts(redirect.target.parts, place)
-            place = self._redirect(redirect, redirect.target, place)
+            target = redirect.target
+            if reported and self.own is not None:
+                target = self.own.target(target)
+            place = self._redirect(redirect, target, place)
         return place
 
     def _redirect(self, redirect: Redirect, target: RawWord, place: Place) -> Place:
         operator = redirect.operator
         word = expand_one(target)
+        integrity.redirection(self, redirect, word)
         if operator == "<<<":
             feed = feeds.of_word(target, self.state.tainted)
             return replace(place, feed=feed) if redirect.fd in ("", "0") else place
@@ -265,8 +310,10 @@ class Walker(Reader):
 
     def _simple(self, node: Simple, place: Place) -> None:
         outer, self._fetching = self._fetching, feeds.fetches(node, self.state.tainted)
-        inner = self._redirects(node.redirects, place)
+        inner = self._redirects(node.redirects, place, reported=True)
         self._fetching = outer
+        if self.own is not None:
+            self._place_of(node, place)
         words: list[Word] = []
         sources: list[tuple[str, list[Part]]] = []
         for source in node.words:
@@ -279,19 +326,26 @@ class Walker(Reader):
                     )
                 words.append(literal(source.name + "="))
                 continue
-            self._expansions(source, inner)
-            words.extend(expand(source, self.state.values))
-            sources.append((source.raw, source.parts))
+            for each in self._split(source, first=not words):
+                self._expansions(each, inner)
+                words.extend(expand(each, self.state.values))
+                sources.append((each.raw, each.parts))
         assignments = [(each.name, self._assignment(each, place)) for each in node.assignments]
         for name, value in assignments:
             environment.assigned(self, name, value, place, lasting=not words)
         if not words:
             return
+        integrity.standing(self, words, node.redirects, place)
         inner = replace(inner, assignments=tuple(assignments), sources=tuple(sources))
         self.run(words, inner)
         plain = [expand_one(word) for word in node.words if isinstance(word, RawWord)]
         if place.posix and len(plain) != len(words):
             self.run(plain, inner)
+
+    def _place_of(self, node: Simple, place: Place) -> None:
+        places = self.places.setdefault(steps.canonical(node), [])
+        if place not in places and len(places) < MAX_PLACES:
+            places.append(place)
 
     def _expansions(self, source: RawWord, place: Place) -> None:
         environment.suspicious(self, source, place)
@@ -301,13 +355,17 @@ class Walker(Reader):
         self.read_parts(node.subscript, place)
         for word in node.array:
             self._expansions(word, place)
+        environment.arithmetic(self, node.subscript)
         if node.value is None:
             return Word(None, "(…)", "array")
-        self._expansions(node.value, place)
+        value = self._valued(node.value)
+        self._expansions(value, place)
+        if self.own is not None:
+            self.own.forget(node.name)
         environment.trust(self, node.name, node.value.parts)
         if feeds.of_parts(node.value.parts, self.state.tainted).kind == "download":
             self.state.tainted.add(node.name)
-        return expand_one(node.value, assignment=True)
+        return expand_one(value, assignment=True)
 
     def run(self, argv: list[Word], place: Place) -> None:
         """List one command, then read what its program does with its words."""
