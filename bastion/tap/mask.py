@@ -1,78 +1,267 @@
-"""Takes known secrets out of a byte stream before anybody sees it, across any cut of the stream.
+"""Takes secrets out of a byte stream before anybody sees it, however the stream is cut.
 
-Only exact values are known here: the credentials that the bastion itself brings to a target. What
-a terminal changed on the way (a newline that became two bytes, a colour in the middle) or an
-encoding hides is not found. Whoever masks more stands behind the same two methods.
+What a trigger lets expect is held back until it is whole or can no longer become a secret, never
+longer than the drive's timer and never more than MOST_HELD bytes. Everything else passes at once.
+What is matched is the text that a terminal would show (`tap/terminal.py`); what is taken out are
+the bytes of the stream behind it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from bastion.model import Secret
+from bastion.tap import terminal
+from bastion.tap.detect import Detector, Detectors, Late
+from bastion.tap.known import Known
+from bastion.tap.marks import Marks, Masked, fitted
 
-MASKED: Final = b"[masked:credential]"
+MOST_HELD: Final = 4096
+"""Bytes that are held back: a target that begins a secret and never ends it must not fill the
+memory. What is held is then masked, and the rest of it too."""
 
-SHORTEST: Final = 4
-"""Bytes. A secret of one letter would mask that letter everywhere, and so spell itself out."""
+CONTEXT: Final = 1024
+"""Bytes of the line that stay known after they were shown: triggers, and what strokes go over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """What is masked, and how: for one place, or for all that the bastion writes."""
+
+    detectors: Detectors
+    marks: Marks
+    late: Late | None = None
+    """Instead of what each detector says about a value that is late."""
+    keep_width: bool = False
+    """Marks as wide as the secret, so that tables keep their columns."""
+
+
+class _Span(NamedTuple):
+    """A secret in the stream: `raw[start:end]`, and its text."""
+
+    start: int
+    end: int
+    detector: str
+    value: bytes
+
+
+class _Held(NamedTuple):
+    """From `start` on the stream may be a secret's beginning; `keep` is where its trigger began."""
+
+    start: int
+    keep: int
+    detector: Detector | None = None
+    mask: bool = False
 
 
 class Masker:
-    """One direction of one channel: `feed` pieces, `flush` at the end or when nothing comes.
+    """One stream: `feed` pieces, `flush` when nothing came for a while, `finish` at its end.
 
-    Held back is only the longest end of the stream that could be the beginning of a secret. Of
-    secrets that begin at the same byte the longest is masked. `flush` shows what was held back; if
-    the rest of a secret comes after all, that rest is masked.
+    `masked` holds what the last call took out. `columns`, which may change, is the width of the
+    window that shows the stream; 0 where there is none.
     """
 
-    def __init__(self, secrets: Sequence[Secret]) -> None:
-        values = {secret.reveal() for secret in secrets}
-        self._values = sorted((v for v in values if len(v) >= SHORTEST), key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._values)), re.DOTALL)
-        self._begin = re.compile(b"|".join({re.escape(v[:1]) for v in self._values}), re.DOTALL)
-        self._held = b""
+    def __init__(
+        self, masking: Masking, secrets: Sequence[Secret | bytes] = (), *, columns: int = 0
+    ) -> None:
+        self._masking = masking
+        self._known = Known(secrets)
+        self._idle = not self._known and not masking.detectors
+        self._raw = b""
+        """The end of the stream: context that was shown, then what is held."""
         self._shown = 0
-        """How many bytes of `_held` were shown already, by `flush`."""
+        """How many bytes of `_raw` were shown."""
+        self._passed = 0
+        """Bytes of the stream before `_raw`."""
+        self._rest_of: Detector | None = None
+        """Whose value was masked before it ended: what still belongs to it is dropped."""
+        self._full_screen = False
+        self.columns = columns
+        self.masked: list[Masked] = []
+
+    @property
+    def held(self) -> int:
+        """Bytes of the stream that were fed and have not been passed on."""
+        return len(self._raw) - self._shown
 
     def feed(self, data: bytes) -> bytes:
-        """Give what may be shown now; with no secrets that is `data` itself."""
-        if not self._values:
+        """Give what may be shown now; where nothing is looked for, that is `data` itself."""
+        self.masked = []
+        if self._idle:
             return data
-        stream = self._held + data
-        shown, end = self._masked(stream, final=False)
-        self._held, self._shown = stream[end:], max(0, self._shown - end)
-        return shown
+        shown = b""
+        if self._rest_of is not None:
+            shown, data = self._drop_rest(self._rest_of, data)
+        return shown + self._take(data) if data else shown
 
     def flush(self) -> bytes:
-        """Give what was held back, for it is no whole secret."""
-        shown, _ = self._masked(self._held, final=True)
-        self._shown = len(self._held)
+        """The time is over: give what was held back; stars, where it may be a secret's beginning.
+
+        Should more of it come, that is held and masked as well.
+        """
+        return self._end_hold(over=False)
+
+    def finish(self) -> bytes:
+        """Nothing more will come: give what was held back, for it is a secret now or none."""
+        return self._end_hold(over=True)
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def _take(self, data: bytes) -> bytes:
+        raw = self._raw + data
+        if b"\x1b" in data or b"\x9b" in data:
+            switches = terminal.FULL_SCREEN.findall(raw)
+            self._full_screen = switches[-1] == b"h" if switches else self._full_screen
+        texts = terminal.read(raw, self.columns)
+        held = self._held(texts, len(raw))
+        shown, end = self._cut(raw, self._spans(texts), held.start)
+        if held.detector is not None and len(raw) - held.start > MOST_HELD:
+            span = _Span(held.start, len(raw), held.detector.name, raw[held.start :])
+            more, end = self._cut(raw, [span], len(raw), begin=end)
+            self._rest_of = held.detector
+            self._passed += len(raw)
+            self._raw, self._shown = b"", 0
+            return shown + more
+        self._keep(raw, end, held.keep)
         return shown
 
-    def _masked(self, stream: bytes, *, final: bool) -> tuple[bytes, int]:
-        """What to show of `stream`, and up to where it is settled."""
-        pieces: list[bytes] = []
-        at = 0
-        while True:
-            settled = len(stream) if final else self._settled(stream, at)
-            found = self._pattern.search(stream, at) if at < settled else None
-            if found is None or found.start() >= settled:
-                pieces.append(stream[max(at, self._shown) : settled])
-                return b"".join(pieces), settled
-            pieces.append(stream[max(at, self._shown) : found.start()])
-            if found.end() > self._shown:
-                pieces.append(MASKED)
-            at = found.end()
+    def _spans(self, texts: Sequence[terminal.Text]) -> list[_Span]:
+        """Every whole secret of which something was not shown yet, from left to right."""
+        spans = []
+        for text in texts:
+            for finder in (*self._masking.detectors.triggered(text.data), self._known):
+                for found in finder.find(text.data):
+                    start, end = text.span(found.start, found.end)
+                    if end > self._shown:
+                        value = text.data[found.start : found.end]
+                        spans.append(_Span(start, end, found.detector, value))
+        return sorted(spans, key=lambda span: (span.start, -span.end))
 
-    def _settled(self, stream: bytes, at: int) -> int:
-        """Where the first end of the stream begins that more bytes could turn into a secret."""
-        at = max(at, len(stream) - len(self._values[0]) + 1)
-        while (begin := self._begin.search(stream, at)) is not None:
-            at = begin.start()
-            tail = stream[at:]
-            if any(len(value) > len(tail) and value.startswith(tail) for value in self._values):
-                return at
-            at += 1
-        return len(stream)
+    def _held(self, texts: Sequence[terminal.Text], size: int) -> _Held:
+        """What has to wait: the earliest beginning of anything that more bytes could complete."""
+        found = [_Held(size, size)]
+        for text in texts:
+            if text.cursor >= 0:
+                found += self._unfinished(text, size)
+        first = min(found, key=lambda held: held.start)
+        return first._replace(keep=min(held.keep for held in found))
+
+    def _unfinished(self, text: terminal.Text, size: int) -> list[_Held]:
+        """The beginnings of secrets that reach to where `text` goes on, in a stream of `size`."""
+        end = text.cursor
+        begin = max(0, end - MOST_HELD - CONTEXT)
+        tail = text.data[begin:end]
+        found = []
+        for detector in self._masking.detectors.triggered(tail):
+            opened = detector.unfinished_at(tail)
+            if opened is not None:
+                keep = text.span(begin + opened.trigger, end)[0]
+                start = text.span(begin + opened.start, end)[0] if opened.start < len(tail) else size
+                late = self._masking.late or detector.late
+                found.append(_Held(start, keep, detector, late is Late.MASK))
+        known = self._known.unfinished_at(tail)
+        if known is not None:
+            start = text.span(begin + known[0], end)[0]
+            found.append(_Held(start, start, None, known[1]))
+        return found
+
+    # --- showing --------------------------------------------------------------------------------
+
+    def _cut(
+        self, raw: bytes, spans: Sequence[_Span], upto: int, *, begin: int = -1
+    ) -> tuple[bytes, int]:
+        """What to show of `raw` from what was shown (or `begin`) up to `upto`, and where that ends.
+
+        A secret that begins before `upto` is taken out whole.
+        """
+        pieces: list[bytes] = []
+        at = self._shown if begin < 0 else begin
+        for span in spans:
+            if span.end <= at or span.start >= upto:
+                continue
+            pieces.append(raw[at : span.start])
+            pieces.append(self._replaced(raw, max(at, span.start), span))
+            at = span.end
+        pieces.append(raw[at:upto])
+        return b"".join(pieces), max(at, upto)
+
+    def _replaced(self, raw: bytes, start: int, span: _Span) -> bytes:
+        """What stands for a secret, of which the part before `start` was shown as something else."""
+        mark = self._masking.marks.mark(span.detector, span.value)
+        where = self._passed + span.start
+        self.masked.append(Masked(span.detector, len(span.value), mark, where))
+        gone = raw[start : span.end]
+        if start > span.start:
+            return _stars(gone)
+        if self._masking.keep_width or self._full_screen:
+            return terminal.written_over(gone, fitted(mark, terminal.printed(gone)))
+        return mark.encode() + terminal.still_sequences(gone)
+
+    def _end_hold(self, *, over: bool) -> bytes:
+        self.masked = []
+        raw = self._raw
+        if len(raw) == self._shown:
+            return b""
+        texts = terminal.read(raw, self.columns)
+        spans = self._spans(texts)
+        held = self._held(texts, len(raw))
+        whole = any(span.start <= held.start and span.end == len(raw) for span in spans)
+        if over or whole or not held.mask:
+            shown, _ = self._cut(raw, spans, len(raw))
+        else:
+            shown, end = self._cut(raw, spans, held.start)
+            shown += _stars(raw[end:])
+        self._keep(raw, len(raw), held.keep)
+        return shown
+
+    def _drop_rest(self, detector: Detector, data: bytes) -> tuple[bytes, bytes]:
+        """Drop what belongs to a value that was masked already; give the controls, and the rest."""
+        raw = self._raw + data
+        self._raw = b""
+        kept: list[bytes] = []
+        for token in terminal.TOKEN.finditer(raw):
+            if token["partial"] is not None and token.end() == len(raw):
+                self._raw = token[0]
+                break
+            inside = token["text"] is not None or token["newline"] is not None
+            size = detector.goes_on(token[0]) if inside else 0
+            if inside and size < len(token[0]):
+                self._rest_of = None
+                self._passed += token.start() + size
+                return b"".join(kept), raw[token.start() + size :]
+            kept.append(b"" if inside else token[0])
+        self._passed += len(raw) - len(self._raw)
+        return b"".join(kept), b""
+
+    def _keep(self, raw: bytes, shown: int, keep: int) -> None:
+        """Remember the end of the line, from `keep` at least, of which all to `shown` was shown."""
+        line = max(raw.rfind(b"\n", 0, shown) + 1, shown - CONTEXT)
+        begin = max(0, min(line, keep, shown))
+        self._raw, self._shown = raw[begin:], shown - begin
+        self._passed += begin
+
+
+def _stars(gone: bytes) -> bytes:
+    return terminal.written_over(gone, "*" * len(gone))
+
+
+def mask_text(
+    text: str, masking: Masking, secrets: Sequence[Secret | bytes] = ()
+) -> tuple[str, list[Masked]]:
+    """Mask one whole text: a name, a command, a cell, a line of a log."""
+    shown, masked = mask_bytes(text.encode("utf-8", "surrogateescape"), masking, secrets)
+    return (shown.decode("utf-8", "surrogateescape"), masked) if masked else (text, [])
+
+
+def mask_bytes(
+    data: bytes, masking: Masking, secrets: Sequence[Secret | bytes] = ()
+) -> tuple[bytes, list[Masked]]:
+    """The same for bytes."""
+    masker = Masker(masking, secrets)
+    shown = masker.feed(data)
+    masked = masker.masked
+    shown += masker.finish()
+    masked = masked + masker.masked
+    return (shown, masked) if masked else (data, [])

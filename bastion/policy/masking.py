@@ -1,0 +1,50 @@
+"""What a grant says about secrets in what a target sends: `mask:` of a grant, and its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from bastion.policy.document import Section
+from bastion.policy.fields import OneOrMany
+
+LateWord = Literal["mask", "release"]
+
+
+class MaskSection(Section):
+    """Beyond the detectors that always look, or without some of them."""
+
+    also: OneOrMany[str] = ()
+    """Detectors that look only where they are named: `email`, `phone`, `random`, …"""
+    without: OneOrMany[str] = ()
+    late: LateWord | None = None
+    """What is shown of a value that is not whole after 50 ms, instead of what its detector says."""
+    keep_width: bool = Field(default=False)
+    """Marks as wide as the secret, so that tables keep their columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskTerms:
+    """The same for a place, joined over its grants."""
+
+    also: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+    late: LateWord | None = None
+    keep_width: bool = False
+
+
+def join_masks(sections: Iterable[MaskSection]) -> MaskTerms:
+    """The strictest of all: each asks for more, and only what all leave out is left out."""
+    every = list(sections)
+    if not every:
+        return MaskTerms()
+    lates = {section.late for section in every}
+    return MaskTerms(
+        also=frozenset(name for section in every for name in section.also),
+        without=frozenset.intersection(*(frozenset(section.without) for section in every)),
+        late="mask" if "mask" in lates else lates.pop() if len(lates) == 1 else None,
+        keep_width=any(section.keep_width for section in every),
+    )

@@ -1,0 +1,157 @@
+"""What a pattern alone cannot say of a value: check digits, how random it is, if it is a real word.
+
+Each check takes the whole text that a detector matched, and the part that would be masked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bastion.tap import placeholders
+
+Check = Callable[[str, str], bool]
+
+_NOT_DIGITS: Final = re.compile(r"[^0-9]")
+_NOT_ALPHANUMERIC: Final = re.compile(r"[^0-9A-Za-z]")
+
+
+def luhn(digits: str) -> bool:
+    """ISO/IEC 7812-1 annex B, over decimal digits."""
+    total = 0
+    for index, digit in enumerate(reversed(digits)):
+        value = int(digit) << (index & 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def _card(whole: str, _value: str) -> bool:
+    digits = _NOT_DIGITS.sub("", whole)
+    length = 15 if digits[:2] in {"34", "37"} else 16
+    return len(digits) == length and len(set(digits)) > 1 and luhn(digits)
+
+
+_IBAN_LENGTHS: Final = {
+    country: int(length)
+    for country, length in re.findall(
+        r"([A-Z]{2})([0-9]{2})",
+        "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BR29BY28CH21CR22CY28CZ24DE22DK18DO28EE20EG29ES24"
+        "FI18FO18FR27GB22GE22GI23GL18GR27GT28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32"
+        "LI21LT20LU20LV21LY25MC27MD24ME22MK19MR27MT31MU30NL18NO15PK24PL28PS29PT25QA29RO24RS22"
+        "SA24SC31SE24SI19SK24SM27ST25SV28TL23TN24TR26UA29VA22VG24XK20",
+    )
+}
+
+
+def _iban(whole: str, _value: str) -> bool:
+    text = _NOT_ALPHANUMERIC.sub("", whole)
+    if len(text) != _IBAN_LENGTHS.get(text[:2], 0):
+        return False
+    rearranged = text[4:] + text[:4]
+    return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
+
+
+def _cpf(whole: str, _value: str) -> bool:
+    """Brazil: two check digits, each modulo 11."""
+    digits = [int(digit) for digit in _NOT_DIGITS.sub("", whole)]
+    if len(digits) != 11 or len(set(digits)) == 1:
+        return False
+    for length in (9, 10):
+        total = sum(digit * (length + 1 - n) for n, digit in enumerate(digits[:length]))
+        if total * 10 % 11 % 10 != digits[length]:
+            return False
+    return True
+
+
+def _nir(whole: str, _value: str) -> bool:
+    """France: 97 minus the number modulo 97; Corsica's 2A and 2B count as 19 and 18."""
+    text = _NOT_ALPHANUMERIC.sub("", whole).upper().replace("2A", "19").replace("2B", "18")
+    if len(text) != 15 or not text.isdecimal():
+        return False
+    return 97 - int(text[:13]) % 97 == int(text[13:])
+
+
+_CN_WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+
+
+def _cn_resident(whole: str, _value: str) -> bool:
+    """China, GB 11643: ISO 7064 MOD 11-2."""
+    text = _NOT_ALPHANUMERIC.sub("", whole).upper()
+    if len(text) != 18:
+        return False
+    total = sum(int(digit) * weight for digit, weight in zip(text, _CN_WEIGHTS, strict=False))
+    return "10X98765432"[total % 11] == text[17]
+
+
+_CF_ODD: Final = dict(
+    zip(
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21)
+        + (2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23),
+        strict=True,
+    )
+)
+
+
+def _codice_fiscale(whole: str, _value: str) -> bool:
+    """Italy: the last letter is a weighted sum modulo 26."""
+    text = _NOT_ALPHANUMERIC.sub("", whole).upper()
+    if len(text) != 16:
+        return False
+    even = (int(c) if c.isdecimal() else ord(c) - 65 for c in text[1:15:2])
+    return (sum(_CF_ODD[c] for c in text[0:15:2]) + sum(even)) % 26 == ord(text[15]) - 65
+
+
+def _dni(_whole: str, value: str) -> bool:
+    """Spain: the letter is the number modulo 23."""
+    text = _NOT_ALPHANUMERIC.sub("", value).upper()
+    return "TRWAGMYFPDXBNJZSQVHLCKE"[int(text[:8]) % 23] == text[8]
+
+
+def entropy(text: str) -> float:
+    """Shannon entropy in bits a character."""
+    counts = Counter(text)
+    size = len(text)
+    return -sum(n / size * math.log2(n / size) for n in counts.values())
+
+
+ENTROPY_FLOOR: Final = 4.3
+"""Bits a character. Random base64 of 32 characters has about 4.6, an identifier 3.8."""
+
+
+def _random(_whole: str, value: str) -> bool:
+    """Random-looking: digits, both cases, high entropy, and no words joined by punctuation."""
+    return (
+        entropy(value) >= ENTROPY_FLOOR
+        and any(c.isdecimal() for c in value)
+        and any(c.islower() for c in value)
+        and any(c.isupper() for c in value)
+        and re.search(r"[A-Za-z]{9}", value) is None
+    )
+
+
+def _mixed(_whole: str, value: str) -> bool:
+    """Letters and digits, as a generated token has them."""
+    return any(c.isdecimal() for c in value) and any(c.isalpha() for c in value)
+
+
+def _assigned(whole: str, value: str) -> bool:
+    return placeholders.is_real(whole, value)
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "assigned": _assigned,
+    "card": _card,
+    "cn-resident": _cn_resident,
+    "codice-fiscale": _codice_fiscale,
+    "cpf": _cpf,
+    "dni": _dni,
+    "iban": _iban,
+    "mixed": _mixed,
+    "nir": _nir,
+    "random": _random,
+}
+"""By the name that a detector's `check` gives."""

@@ -1,0 +1,268 @@
+"""What a terminal would make of a piece of stream: text without escapes, and where each byte was.
+
+A secret may have colours in it, be corrected with backspaces, be written in two strokes over one
+line, or be wrapped at the window's edge. Here a line is composed as a terminal composes it; before
+a stroke goes back over a line, the line is given as it stood. Whoever moves the cursor to another
+line ends the text: what is put together there is the screen's to see (`tap/screen.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+SPECIAL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\xc2[\x80-\x9f]")
+"""Where bytes are not simply the text that is shown."""
+
+TOKEN: Final = re.compile(
+    rb"(?P<text>[\x20-\x7e\t]+|(?:[\xc3-\xff]|\xc2(?![\x80-\x9f]))[\x80-\xbf]*|[\x80-\xbf])"
+    rb"|(?P<newline>\r*\n)"
+    rb"|(?P<csi>(?:\x1b\[|\xc2\x9b)(?P<count>[0-?]*)[ -/]*(?P<final>[@-~]))"
+    rb"|(?P<string>(?:\x1b[\]PX^_]|\xc2[\x90\x98\x9d-\x9f])(?P<inside>[^\x07\x1b\n]*)"
+    rb"(?P<closed>\x07|\x1b\\)?)"
+    rb"|(?P<escape>\x1b[ -/]*[0-~])"
+    rb"|(?P<partial>\r+\Z|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)?|\xc2\x9b[0-?]*[ -/]*)"
+    rb"|(?P<control>\xc2[\x80-\x9f]|[\x00-\x1f\x7f]|\xc2)",
+    re.DOTALL,
+)
+"""ECMA-48 §5.4 and §5.6, in seven bits and in UTF-8."""
+
+_STILL: Final = frozenset(b"mhlqtncpx")
+"""Finals of control sequences that neither print nor move."""
+_STILL_ESCAPES: Final = re.compile(rb"\x1b(?:[()*+\-./#% ].|[=>\\NO])", re.DOTALL)
+FULL_SCREEN: Final = re.compile(rb"(?:\x1b\[|\xc2\x9b)\?(?:1049|1047|47)([hl])")
+NEIGHBOURS: Final = 512
+"""Bytes of a line, to either side of a new stroke, that are looked at with it: a target that goes
+to and fro on a line of kilobytes must not cost the square of it."""
+
+
+@dataclass(slots=True)
+class Text:
+    """A text, and for each byte of it where it stood in the stream; None: at the same place."""
+
+    data: bytes
+    places: Sequence[int] | None = None
+    cursor: int = -1
+    """How much of it stands before the cursor, where more may come; -1: nothing comes there."""
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where `data[start:end]` (not empty) stood, from its first byte to behind its last."""
+        if self.places is None:
+            return start, end
+        there = [place for place in self.places[start:end] if place >= 0]
+        return (min(there), max(there) + 1) if there else (0, 0)
+
+
+def read(raw: bytes, columns: int = 0) -> list[Text]:
+    """Every text in `raw`. `columns`: the window's width, 0 where there is none."""
+    if SPECIAL.search(raw) is None and not _may_wrap(raw, columns):
+        return [Text(raw, None, len(raw))]
+    return _Reader(raw, columns).texts()
+
+
+def _may_wrap(raw: bytes, columns: int) -> bool:
+    return 0 < columns <= len(raw) and any(len(line) >= columns for line in raw.split(b"\n"))
+
+
+class _Reader:
+    """Composes lines from one piece of stream."""
+
+    def __init__(self, raw: bytes, columns: int) -> None:
+        self._raw = raw
+        self._columns = columns
+        self._texts: list[Text] = []
+        self._done = bytearray()
+        self._done_places: list[int] = []
+        self._line = bytearray()
+        self._places: list[int] = []
+        self._at = 0
+        self._fresh: tuple[int, int] | None = None
+        """The part of the line that was written since it was last looked at."""
+
+    def texts(self) -> list[Text]:
+        for token in TOKEN.finditer(self._raw):
+            match token.lastgroup:
+                case "text":
+                    self._write(token.start(), token.end())
+                case "newline":
+                    self._newline(token.start(), token.end())
+                case "csi":
+                    self._sequence(token)
+                case "string" | "closed":
+                    inside = token["inside"]
+                    cursor = -1 if token["closed"] else len(inside)
+                    self._texts.append(Text(inside, range(*token.span("inside")), cursor))
+                case "escape":
+                    if _STILL_ESCAPES.fullmatch(token[0]) is None:
+                        self._break()
+                case "control":
+                    self._control(token[0])
+        self._texts.append(self._whole(len(self._done) + self._at))
+        return self._texts
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def _write(self, start: int, end: int) -> None:
+        at, size = self._at, end - start
+        after = at + size
+        if at < len(self._line) and self._raw[start] >= 0x80:
+            after = self._over(at)  # one character over one, whatever their lengths
+        self._line[at:after] = self._raw[start:end]
+        self._places[at:after] = range(start, end)
+        self._at = at + size
+        low, high = self._fresh or (at, at)
+        self._fresh = (min(low, at), max(high, self._at))
+
+    def _over(self, at: int) -> int:
+        """Where the character that stands at `at` ends."""
+        at += 1
+        while at < len(self._line) and 0x80 <= self._line[at] < 0xC0:
+            at += 1
+        return at
+
+    def _newline(self, start: int, end: int) -> None:
+        if self._columns and self._at == len(self._line) > 0 and self._column() == 0:
+            return  # the window's edge, not the end of the text
+        self._done += self._line
+        self._done_places += self._places
+        self._done += b"\n"
+        self._done_places.append(end - 1)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._line, self._places, self._at, self._fresh = bytearray(), [], 0, None
+
+    def _column(self) -> int:
+        before = self._line[: self._at]
+        characters = len(before) - sum(0x80 <= byte < 0xC0 for byte in before)
+        return characters % self._columns
+
+    # --- moving ---------------------------------------------------------------------------------
+
+    def _control(self, control: bytes) -> None:
+        if control == b"\b":
+            self._look()
+            self._back(1)
+        elif control == b"\r":
+            self._look()
+            row = (self._column() or self._columns) if self._columns else 0
+            self._back(row or self._at)
+        elif control in (b"\x0b", b"\x0c", b"\xc2\x84", b"\xc2\x85", b"\xc2\x8d"):
+            self._break()
+
+    def _back(self, count: int) -> None:
+        for _ in range(min(count, self._at)):
+            self._at -= 1
+            while self._at and 0x80 <= self._line[self._at] < 0xC0:
+                self._at -= 1
+
+    def _forward(self, count: int) -> None:
+        for _ in range(min(count, 1000)):
+            if self._at == len(self._line):
+                self._line += b" "
+                self._places.append(-1)
+            self._at = self._over(self._at)
+
+    def _sequence(self, token: re.Match[bytes]) -> None:
+        final = token["final"]
+        if final[0] in _STILL and FULL_SCREEN.match(token[0]) is None:
+            return
+        number = token["count"]
+        if final not in b"CDGKPX@`" or (number and not number.isdigit()):
+            self._break()
+            return
+        count = int(number[:5] or b"0")
+        self._look()
+        match final:
+            case b"C":
+                self._forward(count or 1)
+            case b"D":
+                self._back(count or 1)
+            case b"G" | b"`":
+                self._to_column(max(0, (count or 1) - 1))
+            case b"K":
+                self._erase(count)
+            case b"P":
+                self._delete(count or 1)
+            case b"X":
+                self._blank(self._at, min(len(self._line), self._at + (count or 1)))
+            case b"@":
+                size = min(count or 1, 1000)
+                self._line[self._at : self._at] = b" " * size
+                self._places[self._at : self._at] = [-1] * size
+
+    def _to_column(self, column: int) -> None:
+        self._back(self._column() if self._columns else self._at)
+        self._forward(column)
+
+    def _erase(self, what: int) -> None:
+        if what == 0:
+            del self._line[self._at :], self._places[self._at :]
+        elif what in (1, 2):
+            self._blank(0, self._at if what == 1 else len(self._line))
+
+    def _blank(self, start: int, end: int) -> None:
+        self._line[start:end] = b" " * (end - start)
+        self._places[start:end] = [-1] * (end - start)
+
+    def _delete(self, count: int) -> None:
+        end = self._at
+        for _ in range(min(count, len(self._line))):
+            if end < len(self._line):
+                end = self._over(end)
+        del self._line[self._at : end], self._places[self._at : end]
+        self._fresh = (self._at, self._at)  # what now stands together did not before
+
+    # --- giving -----------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Give the line as it stands, before anything of it is written over."""
+        if self._fresh is None:
+            return
+        low = max(0, self._fresh[0] - NEIGHBOURS)
+        high = self._fresh[1] + NEIGHBOURS
+        self._texts.append(Text(bytes(self._line[low:high]), self._places[low:high]))
+        self._fresh = None
+
+    def _whole(self, cursor: int) -> Text:
+        return Text(bytes(self._done + self._line), self._done_places + self._places, cursor)
+
+    def _break(self) -> None:
+        self._texts.append(self._whole(-1))
+        self._done, self._done_places = bytearray(), []
+        self._restart()
+
+
+def still_sequences(raw: bytes) -> bytes:
+    """The sequences in `raw` that neither print nor move: colours, modes, character sets."""
+    return b"".join(
+        token[0]
+        for token in TOKEN.finditer(raw)
+        if (token["csi"] and token["final"][0] in _STILL)
+        or (token["escape"] and _STILL_ESCAPES.fullmatch(token[0]))
+    )
+
+
+def printed(raw: bytes) -> int:
+    """How many characters `raw` prints."""
+    return sum(
+        len(token[0]) if token[0][0] < 0x80 else 1
+        for token in TOKEN.finditer(raw)
+        if token["text"] is not None
+    )
+
+
+def written_over(raw: bytes, letters: str) -> bytes:
+    """`raw` with each character that it prints replaced by the next one of `letters` (ASCII)."""
+    left = letters.encode()
+    pieces = []
+    for token in TOKEN.finditer(raw):
+        if token["text"] is None:
+            pieces.append(token[0])
+            continue
+        size = len(token[0]) if token[0][0] < 0x80 else 1
+        pieces.append(left[:size])
+        left = left[size:]
+    return b"".join(pieces)
