@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
@@ -42,6 +43,9 @@ from bastion.store.first_use import FirstUse
 from bastion.store.keeping import kept_recordings
 from bastion.store.ledger import Ledger
 from bastion.store.state import StateDirectory
+from bastion.tap.detect import Detectors
+from bastion.tap.marks import KEY_BYTES, Marks
+from bastion.tap.masks import Masks
 
 log = logging.getLogger("bastion")
 
@@ -53,11 +57,12 @@ EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (named, not boun
 class PolicyInForce:
     """The policy that decides now; a bad file leaves the old one in force and says so."""
 
-    def __init__(self, path: Path, audit: AuditLog) -> None:
+    def __init__(self, path: Path, audit: AuditLog, detectors: Detectors) -> None:
         """Load it; a policy that is wrong at the start stops the start."""
         self._path = path
+        self._detectors = detectors
         self._audit = audit
-        self._policy = load_policy(path)
+        self._policy = load_policy(path, detectors)
 
     def __call__(self) -> Policy:
         """The policy in force."""
@@ -76,7 +81,7 @@ class PolicyInForce:
     def reload(self) -> None:
         """Take the file as it is now, if it is right."""
         try:
-            policy = load_policy(self._path)
+            policy = load_policy(self._path, self._detectors)
         except BastionError as error:
             log.error("the policy was not reloaded, the old one stays in force:\n%s", error)
             self._audit.append(
@@ -159,7 +164,7 @@ async def _services(
 ) -> Services:
     audit = AuditLog(state.audit)
     stack.callback(lambda: audit.close(clock()))
-    policy = PolicyInForce(config.policy, audit)
+    policy = PolicyInForce(config.policy, audit, config.detectors)
     ledger = Ledger(state.database)
     stack.callback(ledger.close)
     ledger.close_leftovers(clock())
@@ -186,6 +191,7 @@ async def _services(
         max_lifetime=config.max_lifetime,
         x11_authority_path=str(state.path / "Xauthority"),
         limits=_limits(config),
+        masks=Masks(config.detectors, Marks(mask_key(state.path / "mask.key"))),
     )
 
 
@@ -270,6 +276,16 @@ def _host_key(path: Path) -> asyncssh.SSHKey:
         return asyncssh.import_private_key(keyfiles.read_private(path))
     except asyncssh.KeyImportError as error:
         raise StoreError(f"{path} does not hold a host key; restore it or remove it.") from error
+
+
+def mask_key(path: Path) -> bytes:
+    """The key of the marks, made once; refused when open to others."""
+    if not path.exists():
+        keyfiles.write_private(path, secrets.token_bytes(KEY_BYTES))
+    key = keyfiles.read_private(path)
+    if len(key) != KEY_BYTES:
+        raise StoreError(f"{path} does not hold a key for marks; remove it, and one is made.")
+    return key
 
 
 def listening_sockets(config: Config) -> list[socket.socket]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
@@ -21,6 +22,8 @@ from bastion.policy.document import Document, Section
 from bastion.policy.fields import Duration, OneOrMany, Size
 from bastion.policy.parse import parse_policy
 from bastion.policy.rules import Policy
+from bastion.tap.detect import Detectors
+from bastion.tap.detectorfile import combine, parse_detectors
 
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]|(?P<host>[A-Za-z0-9._-]*))"
@@ -172,6 +175,13 @@ class LimitsEntry(Section):
     free_space: Size = 256 * 1024 * 1024
 
 
+class MaskEntry(Section):
+    """Secrets in what targets send."""
+
+    detectors: str = ""
+    """A file of own detectors, in the form of the shipped one."""
+
+
 class ConfigFile(Section):
     """The whole file."""
 
@@ -183,6 +193,7 @@ class ConfigFile(Section):
     targets: dict[TargetName, TargetEntry] = Field(default_factory=dict)
     operators: tuple[OperatorEntry, ...] = ()
     limits: LimitsEntry = LimitsEntry()
+    mask: MaskEntry = MaskEntry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +209,8 @@ class Config:
     targets: MappingProxyType[str, Target]
     operators: tuple[OperatorEntry, ...]
     limits: LimitsEntry
+    detectors: Detectors
+    """What the masker looks for: the shipped detectors and the operator's own."""
 
 
 def load_config(path: Path) -> Config:
@@ -234,12 +247,26 @@ def load_config(path: Path) -> Config:
         targets=MappingProxyType(targets),
         operators=file.operators,
         limits=file.limits,
+        detectors=load_detectors(_file(base, file.mask.detectors)),
     )
 
 
-def load_policy(path: Path) -> Policy:
-    """Read, check and test a policy; PolicyError tells all that is wrong with it."""
-    return parse_policy(_read(path), str(path))
+def load_policy(path: Path, detectors: Detectors | None = None) -> Policy:
+    """Read, check and test a policy; PolicyError tells all that is wrong with it.
+
+    Names of detectors are checked where `detectors` are known.
+    """
+    names = None if detectors is None else detectors.names()
+    return parse_policy(_read(path), str(path), detectors=names)
+
+
+def load_detectors(own: str = "") -> Detectors:
+    """The shipped detectors and those of the file `own`; ConfigError tells all that is wrong."""
+    shipped = resources.files("bastion.tap").joinpath("secrets.yaml").read_text("utf-8")
+    return combine(
+        parse_detectors(shipped, "secrets.yaml"),
+        parse_detectors(_read(Path(own)), own) if own else (),
+    )
 
 
 def _read(path: Path) -> str:

@@ -28,7 +28,7 @@ def serve(path: Path, check: bool) -> None:
 
     config = load_config(path)
     if check:
-        load_policy(config.policy)
+        load_policy(config.policy, config.detectors)
         click.echo(f"{path}: ok")
         return
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")

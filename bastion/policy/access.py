@@ -17,6 +17,7 @@ from bastion.errors import IdentityError
 from bastion.model import Claims, ClaimValue, Identity, Target
 from bastion.policy.fields import describe_duration
 from bastion.policy.globs import matches_name
+from bastion.policy.masking import NO_TERMS, MaskTerms, join_masks
 from bastion.policy.rules import Grant, Policy, Role
 from bastion.policy.schema import NAME, ForwardPattern, ShellMode
 
@@ -54,6 +55,7 @@ class Features:
     """Name globs."""
     deadline: float | None = None
     """Seconds a session may last, from its beginning."""
+    mask: MaskTerms = NO_TERMS
 
     def environment_allowed(self, name: str) -> bool:
         """Whether a client may set this environment variable."""
@@ -198,6 +200,7 @@ def joined(grants: Sequence[Grant]) -> Features:
             dict.fromkeys(name for session in sessions for name in session.environment)
         ),
         deadline=min(deadlines, default=None),
+        mask=join_masks(grant.mask for grant in grants),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,10 @@ class MaskTerms:
     without: frozenset[str] = frozenset()
     late: LateWord | None = None
     keep_width: bool = False
+
+
+NO_TERMS: Final = MaskTerms()
+NO_MASK: Final = MaskSection()
 
 
 def join_masks(sections: Iterable[MaskSection]) -> MaskTerms:

@@ -32,6 +32,7 @@ from bastion.policy.schema import (
     ConsoleSection,
     ExampleSection,
     GrantSection,
+    MaskSection,
     PolicySection,
     RequestsSection,
     RuleSection,
@@ -66,9 +67,12 @@ _OUTCOMES = {
 }
 
 
-def parse_policy(text: str, name: str) -> Policy:
-    """Read a policy, called `name` in messages; PolicyError tells every fault of it."""
-    return _Reader(text, name).policy()
+def parse_policy(text: str, name: str, *, detectors: Iterable[str] | None = None) -> Policy:
+    """Read a policy, called `name` in messages; PolicyError tells every fault of it.
+
+    `detectors` are the names that `mask` may use; None where they are not known.
+    """
+    return _Reader(text, name, detectors).policy()
 
 
 def run_examples(text: str, name: str) -> list[Tested]:
@@ -81,13 +85,14 @@ def run_examples(text: str, name: str) -> list[Tested]:
 class _Reader:
     """Resolves names, compiles rules and tries examples, collecting faults."""
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, detectors: Iterable[str] | None = None) -> None:
         try:
             self._document = Document(text, name)
             self._section = self._document.read(PolicySection)
         except ConfigError as error:
             raise PolicyError(error.faults) from None
         self._name = name
+        self._detectors = None if detectors is None else frozenset(detectors)
         self._digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         self._faults: list[Fault] = []
         self._rules: dict[str, Rule] = {}
@@ -234,6 +239,7 @@ class _Reader:
             self._fault(
                 'name targets, by `names` or `labels` (names: "*" for all)', *path, "targets"
             )
+        self._check_mask(section.mask, (*path, "mask"))
         requests = section.requests
         terms = self._terms(requests.approval, (*path, "requests", "approval"))
         grant = Grant(
@@ -243,6 +249,7 @@ class _Reader:
             logins=section.logins,
             certificate=section.certificate,
             session=section.session,
+            mask=section.mask,
             deny=self._listed(requests, "deny", section.name, path),
             approve=self._listed(requests, "approve", section.name, path),
             allow=self._listed(requests, "allow", section.name, path),
@@ -252,6 +259,13 @@ class _Reader:
         )
         self._check_terms(grant, path)
         return grant
+
+    def _check_mask(self, section: MaskSection, path: Path) -> None:
+        for word in ("also", "without"):
+            for index, name in enumerate(getattr(section, word)):
+                if self._detectors is not None and name not in self._detectors:
+                    near = _nearest(name, self._detectors)
+                    self._fault(f"there is no detector `{name}`{near}", *path, word, index)
 
     def _listed(
         self, requests: RequestsSection, action: str, grant: str, path: Path

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bastion.policy.actions import Action as Action
+from bastion.policy.masking import NO_MASK, MaskSection
 from bastion.policy.schema import (
     CertificateSection,
     CommandPattern,
@@ -99,6 +100,7 @@ class Grant:
     default: Action = Action.DENY
     opaque: Action = Action.DENY
     approval: ApprovalTerms | None = None
+    mask: MaskSection = NO_MASK
 
 
 @dataclass(frozen=True, slots=True)

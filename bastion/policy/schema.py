@@ -22,6 +22,7 @@ from bastion.policy.desk_schema import Right as Right
 from bastion.policy.document import Section
 from bastion.policy.facts import OpaqueKind
 from bastion.policy.fields import Duration, OneOrMany
+from bastion.policy.masking import MaskSection as MaskSection
 from bastion.policy.sql.kinds import KINDS
 from bastion.policy.values import NAME as NAME
 from bastion.policy.values import Glob, Name, filled, refuse
@@ -338,6 +339,7 @@ class GrantSection(Section):
     logins: Annotated[OneOrMany[Login], AfterValidator(filled)]
     certificate: CertificateSection = CertificateSection()
     session: SessionSection = SessionSection()
+    mask: MaskSection = MaskSection()
     requests: RequestsSection = RequestsSection()
 
 

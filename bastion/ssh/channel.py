@@ -30,7 +30,7 @@ from bastion.ssh.connection import BastionConnection
 from bastion.ssh.dialler import X11, Dialler, Terminal
 from bastion.ssh.drive import Drive
 from bastion.ssh.record import Record, request_text
-from bastion.ssh.session import Place, Session, closed_to, deadline_of
+from bastion.ssh.session import Place, Session, closed_to, deadline_of, masking_of
 from bastion.tap.tail import Tail
 from bastion.wire import control as wire
 
@@ -154,10 +154,12 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             dialler=self._dialler,
             asker=Asker(session, place, self._id),
             record=record,
+            masking=masking_of(session, place),
             clock=session.services.clock,
             target_name=place.target.name,
             login=place.login,
             deadline=deadline_of(session, place),
+            columns=self._terminal.size[0] if self._terminal else 0,
         )
         session.drives.add(self._drive)
         return True

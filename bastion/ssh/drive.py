@@ -47,12 +47,10 @@ from bastion.gate.gate import Gate
 from bastion.model import EXIT_REFUSED, Request, Secret
 from bastion.ssh.record import Record
 from bastion.ssh.services import Clock
-from bastion.tap.mask import Masker
+from bastion.ssh.taps import Taps
+from bastion.tap.mask import Masking
 
 log = logging.getLogger(__name__)
-
-MASK_HOLD_SECONDS = 0.05
-"""How long the masker may keep back what could be the start of a secret, so that a prompt shows."""
 
 
 class ClientEnd(Protocol):
@@ -118,10 +116,12 @@ class Drive:
         dialler: Dialler,
         asker: Asker,
         record: Record,
+        masking: Masking,
         clock: Clock,
         target_name: str,
         deadline: float | None = None,
         login: str = "",
+        columns: int = 0,
     ) -> None:
         self.target_name = target_name
         self.login = login
@@ -144,8 +144,14 @@ class Drive:
         self._unread = False
         self._client_stalled = False
         self._target_stalled = False
-        self._maskers: dict[Stream, Masker] = {}
-        self._mask_timer: asyncio.TimerHandle | None = None
+        self._taps = Taps(
+            masking=masking,
+            record=record,
+            client=client,
+            clock=clock,
+            guarded=self._guarded_tap,
+            columns=columns,
+        )
         self._client_hash = hashlib.sha256()
         self._client_bytes = 0
         self.ended: EndReason | None = None
@@ -218,6 +224,7 @@ class Drive:
     def resized(self, columns: int, rows: int) -> None:
         """The client's window changed."""
         if self.ended is None:
+            self._taps.resized(columns)
             self._guarded(lambda: self._record.resize(self._clock(), columns, rows))
 
     def feed(self, event: Event) -> None:
@@ -261,6 +268,11 @@ class Drive:
             log.exception("channel %s", self._record.name)
             self._fail(EndReason.INTERNAL, "the bastion failed on this channel; it was closed")
 
+    def _guarded_tap(self, step: Callable[[], None]) -> None:
+        """What a timer brings to a channel that has ended is nothing."""
+        if self.ended is None:
+            self._guarded(step)
+
     def _fail(self, reason: EndReason, text: str) -> None:
         if self.ended is not None:
             return
@@ -271,12 +283,12 @@ class Drive:
         if self.ended is not None:
             return
         match effect:
-            case ToClient():
-                self._show(effect)
+            case ToClient(data=data, stream=stream):
+                self._taps.show(data, stream)
             case ToTarget() | EofToTarget():
                 self._send(effect)
             case EofToClient():
-                self._flush_maskers()
+                self._taps.finish()
                 self._client.eof()
             case Tell(text=text):
                 self._tell(text)
@@ -326,8 +338,7 @@ class Drive:
             target.close()
             return
         self._target = target
-        if secrets and self._record.text:
-            self._maskers = {stream: Masker(secrets) for stream in (Stream.STDOUT, Stream.STDERR)}
+        self._taps.know(secrets)
         unsent, self._unsent = self._unsent, []
         for effect in unsent:
             self._send(effect)
@@ -350,43 +361,16 @@ class Drive:
 
     # --- the client's side --------------------------------------------------------------------
 
-    def _show(self, effect: ToClient) -> None:
-        data = effect.data
-        masker = self._maskers.get(effect.stream)
-        if masker is not None:
-            data = masker.feed(data)
-            self._set_mask_timer()
-        self._record_and_show(data, effect.stream)
-
-    def _record_and_show(self, data: bytes, stream: Stream) -> None:
-        if data:
-            self._record.output(self._clock(), data, stream)
-            self._client.show(data, stream)
-
-    def _set_mask_timer(self) -> None:
-        if self._mask_timer is None:
-            loop = asyncio.get_running_loop()
-            self._mask_timer = loop.call_later(MASK_HOLD_SECONDS, self._mask_timeout)
-
-    def _mask_timeout(self) -> None:
-        self._mask_timer = None
-        if self.ended is None:
-            self._guarded(self._flush_maskers)
-
-    def _flush_maskers(self) -> None:
-        for stream, masker in self._maskers.items():
-            self._record_and_show(masker.flush(), stream)
-
     def _tell(self, text: str) -> None:
         """Show a sentence; it is recorded as it was shown."""
-        self._flush_maskers()
-        shown = self._client.phrase(text)
+        self._taps.flush()
+        shown = self._client.phrase(self._taps.text(text))
         self._record.told(self._clock(), shown)
         self._client.show(shown, Stream.STDERR)
 
     def _tell_unrecorded(self, text: str) -> None:
         """The one sentence that may be shown unrecorded: why nothing can be recorded any more."""
-        self._client.show(self._client.phrase(text), Stream.STDERR)
+        self._client.show(self._client.phrase(self._taps.text(text)), Stream.STDERR)
 
     def _note(self, kind: str, **fields: object) -> None:
         self._guarded(lambda: self._record.note(self._clock(), kind, **fields))
@@ -397,13 +381,12 @@ class Drive:
         if self.ended is not None:
             return
         try:
-            self._flush_maskers()
+            self._taps.finish()
         except RecordingFailed as error:
             self._tell_unrecorded(str(error))
             ended = Exit(EndReason.RECORDING_FAILED, EXIT_REFUSED)
         self.ended = ended.reason
-        if self._mask_timer is not None:
-            self._mask_timer.cancel()
+        self._taps.close()
         for ask in tuple(self._open_asks):
             self._asker.withdraw(ask, self)
         if self._dialling is not None:

@@ -28,7 +28,7 @@ from bastion.ssh.dialler import OPEN_SECONDS, Dialler
 from bastion.ssh.drive import Drive
 from bastion.ssh.record import Record
 from bastion.ssh.services import Services
-from bastion.ssh.session import Place, Session, closed_to, deadline_of
+from bastion.ssh.session import Place, Session, closed_to, deadline_of, masking_of
 from bastion.target.channel import TargetForward, TargetUnixForward
 from bastion.target.dial import TargetConnection
 
@@ -329,6 +329,7 @@ def _drive(
         dialler=dialler,
         asker=Asker(session, place, channel),
         record=record,
+        masking=masking_of(session, place),
         clock=session.services.clock,
         target_name=place.target.name,
         login=place.login,

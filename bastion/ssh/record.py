@@ -6,8 +6,9 @@ written is RecordingFailed, and the drive ends the channel on it (invariant 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from bastion.errors import RecordingFailed, StoreError
 from bastion.events import Exit, FileDone, Stream
@@ -28,8 +29,12 @@ from bastion.policy.rules import Action, Verdict
 from bastion.store.audit import AuditLog
 from bastion.store.ledger import Ledger
 from bastion.store.recording import Recording
+from bastion.tap.marks import Masked
 from bastion.tap.tail import Tail
 from bastion.wire import control as wire
+
+MOST_NOTED: Final = 20
+"""Of one piece of a stream: a target that prints a thousand keys must not fill the audit."""
 
 
 def request_text(request: Request) -> str:
@@ -151,6 +156,16 @@ class Record:
         self.recording.event(at, kind, fields)
         with _stores():
             self.audit.append(kind, at, session=self.session_id, channel=self.channel_id, **fields)
+
+    def masked(self, at: float, stream: Stream, masked: Sequence[Masked]) -> None:
+        """Secrets were taken out of what was shown: what kind and where, never the value."""
+        self.note(
+            at,
+            "masked",
+            stream=stream.value,
+            secrets=[one._asdict() for one in masked[:MOST_NOTED]],
+            more=max(0, len(masked) - MOST_NOTED),
+        )
 
     def close(self, at: float, ended: Exit, client_bytes: int, client_sha256: str) -> str | None:
         """Write the end; gives a sentence where that failed, so that nothing claims success."""

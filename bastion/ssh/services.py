@@ -23,6 +23,7 @@ from bastion.store.feed import Feed
 from bastion.store.first_use import FirstUse
 from bastion.store.ledger import Ledger
 from bastion.store.recordings import Recordings
+from bastion.tap.masks import Masks
 from bastion.wire import control as wire
 
 
@@ -100,4 +101,5 @@ class Services:
     """Instead of the default ones; empty for those."""
     max_lifetime: float
     x11_authority_path: str
+    masks: Masks
     limits: Limits = field(default_factory=Limits)

@@ -24,6 +24,7 @@ from bastion.ssh.drive import Drive
 from bastion.ssh.services import Services
 from bastion.store.access import AccessGrant
 from bastion.store.feed import Happening
+from bastion.tap.mask import Masking
 from bastion.tap.tail import Tail
 from bastion.target.dial import Proof, TargetConnection, dial
 from bastion.wire import control as wire
@@ -288,6 +289,13 @@ def closed_to(session: Session, place: Place) -> str:
     if deadline is not None and deadline <= session.services.clock():
         return GRANT_OVER
     return locked(session, place.target.name)
+
+
+def masking_of(session: Session, place: Place) -> Masking:
+    """What the policy in force masks of what this target sends to this identity."""
+    services = session.services
+    features = grant_for(services.policy(), session.identity, place.target, place.login)
+    return services.masks.everywhere if features is None else services.masks.at(features.mask)
 
 
 def deadline_of(session: Session, place: Place) -> float | None:

@@ -89,8 +89,9 @@ def _cn_resident(whole: str, _value: str) -> bool:
 _CF_ODD: Final = dict(
     zip(
         "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21)
-        + (2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23),
+        b"\1\0\5\7\x09\x0d\x0f\x11\x13\x15"
+        b"\1\0\5\7\x09\x0d\x0f\x11\x13\x15\2\4\x12\x14\x0b\3\6\x08\x0c\x0e"
+        b"\x10\x0a\x16\x19\x18\x17",
         strict=True,
     )
 )

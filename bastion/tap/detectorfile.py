@@ -62,9 +62,7 @@ class DetectorsFile(Section):
     """The whole file."""
 
     version: Literal[1]
-    detectors: Annotated[
-        dict[str, DetectorSection], Field(min_length=1, max_length=MOST_DETECTORS)
-    ]
+    detectors: Annotated[dict[str, DetectorSection], Field(min_length=1, max_length=MOST_DETECTORS)]
 
 
 def parse_detectors(text: str, name: str) -> tuple[Detector, ...]:

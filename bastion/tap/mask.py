@@ -8,13 +8,13 @@ the bytes of the stream behind it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from bastion.model import Secret
 from bastion.tap import terminal
-from bastion.tap.detect import Detector, Detectors, Late
+from bastion.tap.detect import Detector, Detectors, Found, Late
 from bastion.tap.known import Known
 from bastion.tap.marks import Marks, Masked, fitted
 
@@ -36,6 +36,13 @@ class Masking:
     """Instead of what each detector says about a value that is late."""
     keep_width: bool = False
     """Marks as wide as the secret, so that tables keep their columns."""
+
+
+class Finder(Protocol):
+    """A detector, or the exact values."""
+
+    def find(self, text: bytes) -> Iterable[Found]:
+        """Every secret in `text`."""
 
 
 class _Span(NamedTuple):
@@ -67,8 +74,7 @@ class Masker:
         self, masking: Masking, secrets: Sequence[Secret | bytes] = (), *, columns: int = 0
     ) -> None:
         self._masking = masking
-        self._known = Known(secrets)
-        self._idle = not self._known and not masking.detectors
+        self.know(secrets)
         self._raw = b""
         """The end of the stream: context that was shown, then what is held."""
         self._shown = 0
@@ -85,6 +91,16 @@ class Masker:
     def held(self) -> int:
         """Bytes of the stream that were fed and have not been passed on."""
         return len(self._raw) - self._shown
+
+    @property
+    def held_from(self) -> int:
+        """Bytes of the stream that were passed on."""
+        return self._passed + self._shown
+
+    def know(self, secrets: Sequence[Secret | bytes]) -> None:
+        """Look for these exact values from now on, instead of those before."""
+        self._known = Known(secrets)
+        self._idle = not self._known and not self._masking.detectors
 
     def feed(self, data: bytes) -> bytes:
         """Give what may be shown now; where nothing is looked for, that is `data` itself."""
@@ -127,15 +143,20 @@ class Masker:
         self._keep(raw, end, held.keep)
         return shown
 
-    def _spans(self, texts: Sequence[terminal.Text]) -> list[_Span]:
-        """Every whole secret of which something was not shown yet, from left to right."""
+    def _spans(self, texts: Sequence[terminal.Text], *, behind: bool = False) -> list[_Span]:
+        """Every whole secret of which something was not shown yet, from left to right.
+
+        `behind`: also with what stands behind the cursor, which may be about to be written over.
+        """
         spans = []
         for text in texts:
-            for finder in (*self._masking.detectors.triggered(text.data), self._known):
-                for found in finder.find(text.data):
+            data = text.data if behind or text.cursor < 0 else text.data[: text.cursor]
+            finders: list[Finder] = [*self._masking.detectors.triggered(data), self._known]
+            for finder in finders:
+                for found in finder.find(data):
                     start, end = text.span(found.start, found.end)
                     if end > self._shown:
-                        value = text.data[found.start : found.end]
+                        value = data[found.start : found.end]
                         spans.append(_Span(start, end, found.detector, value))
         return sorted(spans, key=lambda span: (span.start, -span.end))
 
@@ -158,7 +179,8 @@ class Masker:
             opened = detector.unfinished_at(tail)
             if opened is not None:
                 keep = text.span(begin + opened.trigger, end)[0]
-                start = text.span(begin + opened.start, end)[0] if opened.start < len(tail) else size
+                bare = opened.start == len(tail)  # a trigger with nothing behind it yet
+                start = size if bare else text.span(begin + opened.start, end)[0]
                 late = self._masking.late or detector.late
                 found.append(_Held(start, keep, detector, late is Late.MASK))
         known = self._known.unfinished_at(tail)
@@ -188,7 +210,7 @@ class Masker:
         return b"".join(pieces), max(at, upto)
 
     def _replaced(self, raw: bytes, start: int, span: _Span) -> bytes:
-        """What stands for a secret, of which the part before `start` was shown as something else."""
+        """What stands for a secret whose bytes before `start` were shown as something else."""
         mark = self._masking.marks.mark(span.detector, span.value)
         where = self._passed + span.start
         self.masked.append(Masked(span.detector, len(span.value), mark, where))
@@ -205,7 +227,7 @@ class Masker:
         if len(raw) == self._shown:
             return b""
         texts = terminal.read(raw, self.columns)
-        spans = self._spans(texts)
+        spans = self._spans(texts, behind=True)
         held = self._held(texts, len(raw))
         whole = any(span.start <= held.start and span.end == len(raw) for span in spans)
         if over or whole or not held.mask:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_WORDS: Final = frozenset(
-    """none null nil undefined true false yes no on off str string bytes int text any optional
-    required empty unset default example placeholder changeme redacted masked hidden removed secret
-    your-password your_password yourpassword mypassword prompt ask file env type object array number
-    boolean this self input missing invalid expired incorrect wrong failed denied rejected disabled
-    enabled set unknown and or not the for with from is in if else return basic bearer digest plain
-    pam sudo manager service provider client server user username name foobar""".split()
-)
+_LIST: Final = """
+    none null nil undefined true false yes no on off str string bytes int text any optional
+    required empty unset default example placeholder changeme redacted masked hidden removed
+    secret your-password your_password yourpassword mypassword prompt ask file env type object
+    array number boolean this self input missing invalid expired incorrect wrong failed denied
+    rejected disabled enabled set unknown and or not the for with from is in if else return basic
+    bearer digest plain pam sudo manager service provider client server user username name foobar
+"""
+_WORDS: Final = frozenset(_LIST.split())
+
 _STANDS_IN: Final = re.compile(r"[$%<{\[(&@*/\\]|\.\.|--|%%")
 """How a variable, a template, a path, an option or a row of dots begins."""
 

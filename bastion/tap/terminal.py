@@ -22,7 +22,7 @@ TOKEN: Final = re.compile(
     rb"|(?P<csi>(?:\x1b\[|\xc2\x9b)(?P<count>[0-?]*)[ -/]*(?P<final>[@-~]))"
     rb"|(?P<string>(?:\x1b[\]PX^_]|\xc2[\x90\x98\x9d-\x9f])(?P<inside>[^\x07\x1b\n]*)"
     rb"(?P<closed>\x07|\x1b\\)?)"
-    rb"|(?P<escape>\x1b[ -/]*[0-~])"
+    rb"|(?P<escape>\x1b(?:[ -/]+[0-~]|[0-OQ-WYZ\\`-~]))"
     rb"|(?P<partial>\r+\Z|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)?|\xc2\x9b[0-?]*[ -/]*)"
     rb"|(?P<control>\xc2[\x80-\x9f]|[\x00-\x1f\x7f]|\xc2)",
     re.DOTALL,
@@ -80,6 +80,9 @@ class _Reader:
         self._at = 0
         self._fresh: tuple[int, int] | None = None
         """The part of the line that was written since it was last looked at."""
+        self._strokes = bytearray()
+        self._stroke_places: list[int] = []
+        self._moved = False
 
     def texts(self) -> list[Text]:
         for token in TOKEN.finditer(self._raw):
@@ -100,12 +103,17 @@ class _Reader:
                 case "control":
                     self._control(token[0])
         self._texts.append(self._whole(len(self._done) + self._at))
+        if self._moved:
+            strokes = bytes(self._strokes)
+            self._texts.append(Text(strokes, self._stroke_places, len(strokes)))
         return self._texts
 
     # --- writing --------------------------------------------------------------------------------
 
     def _write(self, start: int, end: int) -> None:
         at, size = self._at, end - start
+        self._strokes += self._raw[start:end]
+        self._stroke_places += range(start, end)
         after = at + size
         if at < len(self._line) and self._raw[start] >= 0x80:
             after = self._over(at)  # one character over one, whatever their lengths
@@ -125,6 +133,8 @@ class _Reader:
     def _newline(self, start: int, end: int) -> None:
         if self._columns and self._at == len(self._line) > 0 and self._column() == 0:
             return  # the window's edge, not the end of the text
+        self._strokes += b"\n"
+        self._stroke_places.append(end - 1)
         self._done += self._line
         self._done_places += self._places
         self._done += b"\n"
@@ -218,7 +228,15 @@ class _Reader:
     # --- giving -----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Give the line as it stands, before anything of it is written over."""
+        """Give the line as it stands, before anything of it is written over.
+
+        A new stroke begins then; strokes are a text of their own, for what was written over may
+        stand behind them.
+        """
+        if not self._moved or self._strokes[-1:] != b"\n":
+            self._strokes += b"\n"
+            self._stroke_places.append(-1)
+        self._moved = True
         if self._fresh is None:
             return
         low = max(0, self._fresh[0] - NEIGHBOURS)
