@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bastion.cli.screen import how_long, print_fields, print_json
+from bastion.cli.screen import print_fields, print_json
 from bastion.cli.state import DefaultGroup, as_json, connect, with_state
 from bastion.errors import ControlError
 
@@ -104,29 +104,8 @@ def _find(bastion: ControlClient, approval_id: str) -> HeldRequest:
 
 def _show(request: HeldRequest) -> None:
     """Everything that the hash covers and a person can judge; nothing is cut."""
-    needs = f"{request.count} of {' or '.join(request.approvers) or 'any operator'}"
-    if request.granted_by:
-        needs += f", granted so far by {', '.join(request.granted_by)}"
-    print_fields(
-        (
-            ("approval", f"{request.id}, {how_long(request.expires_at - time.time())} left"),
-            ("who", f"{request.name} ({request.identity})"),
-            ("target", f"{request.target} as {request.login}"),
-            ("request", request.request.decode("utf-8", "surrogateescape")),
-            *request.facts,
-            ("needs", needs + (", with a reason" if request.reason_required else "")),
-            ("session", f"{request.session_id}, channel {request.channel_id}"),
-            ("hash", request.question().hash),
-        )
-    )
+    print_fields(request.lines(time.time()))
 
 
 def _plain(request: HeldRequest) -> dict[str, Any]:
-    import msgspec
-
-    plain: dict[str, Any] = msgspec.to_builtins(request)
-    plain["request"] = request.request.decode("utf-8", "surrogateescape")
-    return plain | {
-        "hash": request.question().hash,
-        "seconds_left": max(0.0, request.expires_at - time.time()),
-    }
+    return request.plain() | {"seconds_left": max(0.0, request.expires_at - time.time())}

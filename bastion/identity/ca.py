@@ -47,6 +47,7 @@ HOST_BACKDATE_SECONDS: Final = 24 * 3600
 
 CLAIMS_EXTENSION: Final = "claims@bastion.internal"
 AGENT_EXTENSION: Final = "agent@bastion.internal"
+ACCESS_EXTENSION: Final = "access@bastion.internal"
 BRANCH_EXTENSION: Final = "branch@bastion.internal"
 
 STANDARD_EXTENSIONS: Final = frozenset(
@@ -156,9 +157,11 @@ class Authority:
         serial: int | None = None,
         agent: str = "",
         branch: str = "",
+        access: str = "",
     ) -> IssuedCertificate:
         """Sign a person's key for what `grant` allows, never longer than the ceiling.
 
+        `access` is for whoever reads the certificate: what was granted for a time, and until when.
         IdentityError when the grant or the key cannot stand in a certificate.
         """
         if grant.lifetime_seconds <= 0:
@@ -166,6 +169,8 @@ class Authority:
         lifetime = min(grant.lifetime_seconds, self._ceiling)
         extensions = dict.fromkeys(_checked_extensions(grant.extensions), b"")
         extensions[CLAIMS_EXTENSION] = certblob.string(encode_claims(claims))
+        if access:
+            extensions[ACCESS_EXTENSION] = certblob.string(access.encode())
         for name, value in ((AGENT_EXTENSION, agent), (BRANCH_EXTENSION, branch)):
             if value:
                 extensions[name] = certblob.string(checked_principal(value).encode())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bastion.errors import IdentityError
-from bastion.model import Claims, ClaimValue, Identity, Target
+from bastion.model import Claims, ClaimValue, Granted, Identity, Target
 from bastion.policy.fields import describe_duration
 from bastion.policy.globs import matches_name
 from bastion.policy.masking import NO_TERMS, MaskTerms, join_masks
@@ -233,12 +233,17 @@ def certificate_grant(
     client_address: str,
     *,
     ceiling_seconds: float = MAX_LIFETIME,
+    granted: Iterable[Granted] = (),
 ) -> CertificateGrant:
     """What a certificate for these roles may carry: the strictest of all their grants.
 
-    IdentityError, in one sentence, where no certificate may be given.
+    Roles that are `granted` for a time, everywhere, are among its principals; what they give is
+    looked up at use, so that their end does not depend on the certificate's. IdentityError, in one
+    sentence, where no certificate may be given.
     """
-    principals = sorted(role for role in roles_of(policy, claims) & roles if NAME.fullmatch(role))
+    lent = {one.role for one in granted if "*" in one.targets and one.role in policy.roles}
+    named = (roles_of(policy, claims) & roles) | lent
+    principals = sorted(role for role in named if NAME.fullmatch(role))
     if not principals:
         raise IdentityError(
             "None of the policy's roles fits this login, so it gets no certificate;"

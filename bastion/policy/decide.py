@@ -68,6 +68,10 @@ _HARMLESS_FILES: Final = frozenset({FileOperation.REALPATH, FileOperation.STATVF
 """What every file client needs before it can name a path; shows no content."""
 
 
+NO_GRANT: Final = "no-grant"
+"""The rule's name in the verdict where no grant covers the identity there at all."""
+
+
 def decide(
     policy: Policy, identity: Identity, target: Target, login: str, request: Request
 ) -> Verdict:
@@ -114,7 +118,7 @@ def _no_grant(target: Target, login: str) -> Verdict:
     name = visible(target.name, limit=100)
     who = f" as {visible(login, limit=100)}" if login else ""
     return deny(
-        "no-grant",
+        NO_GRANT,
         f"No grant lets you reach {name}{who}.",
         "`ssh bastion` alone lists what you may reach.",
     )

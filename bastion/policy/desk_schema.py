@@ -48,3 +48,19 @@ class ConsoleSection(Section):
     targets: OneOrMany[Glob] = ("*",)
     people: OneOrMany[Name] = ()
     """Roles of those whose sessions these are; everybody's where it is left out."""
+
+
+class RequestableSection(Section):
+    """A role that people may ask for, for a time."""
+
+    name: Name
+    who: Annotated[OneOrMany[Name], AfterValidator(filled)]
+    """Roles that may ask."""
+    role: Name
+    """What is given; a role without `match` is had in no other way."""
+    targets: Annotated[OneOrMany[Glob], AfterValidator(filled)] = ("*",)
+    max: Duration = 4 * 3600.0
+    default: Duration = 3600.0
+    reason_required: bool = True
+    ticket_required: bool = False
+    approval: ApprovalSection

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bastion.errors import ConfigError, Fault, PolicyError
@@ -25,11 +24,11 @@ from bastion.policy.document import Document, Path, in_file_order
 from bastion.policy.globs import Match
 from bastion.policy.match import Found, match_file, match_forward, match_reading, match_session
 from bastion.policy.match_sql import match_sql
-from bastion.policy.rules import ApprovalTerms, ConsoleGrant, Grant, Policy, Role, Rule
+from bastion.policy.parse_desk import DeskReader, nearest
+from bastion.policy.rules import ApprovalTerms, Grant, Policy, Role, Rule
 from bastion.policy.schema import (
     NAME,
     ApprovalSection,
-    ConsoleSection,
     ExampleSection,
     GrantSection,
     MaskSection,
@@ -108,14 +107,14 @@ class _Reader:
             self._check_name(name, "roles", name)
         roles = {name: Role(name, role.match) for name, role in section.roles.items()}
         grants = tuple(self._grant(grant, index) for index, grant in enumerate(section.grants))
-        self._check_unique("grants", grants)
-        console = tuple(self._console(one, index) for index, one in enumerate(section.console))
-        self._check_unique("console", console)
+        desk = DeskReader(section, self._fault, self._check_roles, self._terms)
+        desk.check_unique("grants", section.grants)
+        console, requestable = desk.console(), desk.requestable()
         if examples_must_hold:
             self._faults += [_failed(one) for one in self.tested if not one.held]
         if self._faults:
             raise PolicyError(in_file_order(self._faults))
-        return Policy(self._name, roles, self._rules, grants, self._digest, console)
+        return Policy(self._name, roles, self._rules, grants, self._digest, console, requestable)
 
     def _fault(self, message: str, *path: str | int, key: bool = False) -> None:
         self._faults.append(self._document.fault(message, *path, key=key))
@@ -128,24 +127,6 @@ class _Reader:
                 *path,
                 key=True,
             )
-
-    def _check_unique(self, where: str, grants: Sequence[Grant | ConsoleGrant]) -> None:
-        seen: set[str] = set()
-        for index, grant in enumerate(grants):
-            if grant.name in seen:
-                self._fault(f"a second grant is called `{grant.name}`", where, index, "name")
-            seen.add(grant.name)
-
-    def _console(self, section: ConsoleSection, index: int) -> ConsoleGrant:
-        self._check_roles(section.roles, ("console", index, "roles"))
-        self._check_roles(section.people, ("console", index, "people"))
-        return ConsoleGrant(
-            section.name,
-            frozenset(section.roles),
-            frozenset(section.may),
-            section.targets,
-            frozenset(section.people),
-        )
 
     # --- rules --------------------------------------------------------------------------------
 
@@ -229,8 +210,8 @@ class _Reader:
     def _check_roles(self, names: Iterable[str], path: Path) -> None:
         for index, name in enumerate(names):
             if name not in self._section.roles:
-                nearest = _nearest(name, self._section.roles)
-                self._fault(f"there is no role `{name}`{nearest}", *path, index)
+                near = nearest(name, self._section.roles)
+                self._fault(f"there is no role `{name}`{near}", *path, index)
 
     def _grant(self, section: GrantSection, index: int) -> Grant:
         path: Path = ("grants", index)
@@ -281,7 +262,7 @@ class _Reader:
             elif entry in self._rules:
                 rules.append(self._rules[entry])
             else:
-                self._fault(f"there is no rule `{entry}`{_nearest(entry, self._rules)}", *place)
+                self._fault(f"there is no rule `{entry}`{nearest(entry, self._rules)}", *place)
         return tuple(rules)
 
     def _check_terms(self, grant: Grant, path: Path) -> None:
@@ -306,11 +287,6 @@ class _Reader:
                     "approve",
                     index,
                 )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _failed(tested: Tested) -> Fault:

@@ -123,6 +123,21 @@ class ConsoleGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class Requestable:
+    """A role that some may ask for, on targets (globs), for so many seconds at most."""
+
+    name: str
+    who: frozenset[str]
+    role: str
+    targets: tuple[str, ...]
+    longest: float
+    usual: float
+    reason_required: bool
+    ticket_required: bool
+    approval: ApprovalTerms
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """All of it; frozen, so that a reload swaps one reference."""
 
@@ -133,3 +148,4 @@ class Policy:
     digest: str = field(default="", compare=False)
     """SHA-256 (hex) of the file's text, for the audit."""
     console: tuple[ConsoleGrant, ...] = ()
+    requestable: tuple[Requestable, ...] = ()

@@ -18,6 +18,7 @@ from bastion.model import FileOperation, ForwardKind
 from bastion.policy.actions import Action
 from bastion.policy.desk_schema import ApprovalSection as ApprovalSection
 from bastion.policy.desk_schema import ConsoleSection as ConsoleSection
+from bastion.policy.desk_schema import RequestableSection as RequestableSection
 from bastion.policy.desk_schema import Right as Right
 from bastion.policy.document import Section
 from bastion.policy.facts import OpaqueKind
@@ -266,7 +267,8 @@ ClaimPattern = str | int | bool
 class RoleSection(Section):
     """Who has the role: every key of `match` must hold."""
 
-    match: Annotated[dict[str, OneOrMany[ClaimPattern]], Field(min_length=1)]
+    match: dict[str, OneOrMany[ClaimPattern]] = Field(default_factory=dict)
+    """Nothing here: nobody has it by their claims; it can be asked for (`requestable`)."""
     description: str = ""
 
 
@@ -351,3 +353,4 @@ class PolicySection(Section):
     rules: dict[str, RuleSection] = Field(default_factory=dict)
     grants: tuple[GrantSection, ...] = ()
     console: tuple[ConsoleSection, ...] = ()
+    requestable: tuple[RequestableSection, ...] = ()

@@ -20,7 +20,7 @@ EQUAL_GRANTED = "granted: an equal request was approved for a time."
 
 def _question(session: Session, place: Place, channel: str, request: Request, verdict: Verdict,
               terms: ApprovalTerms) -> Question:  # fmt: skip
-    facts = [("kind", kind_of(request)), *_who(session.identity)]
+    facts = [("kind", kind_of(request)), *who(session.identity)]
     facts += [("rule", verdict.rule), ("reason", verdict.reason)]
     facts += [("cannot tell", text) for text in verdict.opaque]
     facts += [("runs", text) for text in verdict.parse]
@@ -45,7 +45,7 @@ def kind_of(request: Request) -> str:
     ).strip()
 
 
-def _who(identity: Identity) -> list[tuple[str, str]]:
+def who(identity: Identity) -> list[tuple[str, str]]:
     """What an approver must know of the requester beside the name."""
     told = [("roles", ", ".join(sorted(identity.roles)))]
     told += [

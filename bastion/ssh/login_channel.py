@@ -17,6 +17,7 @@ from bastion.model import EXIT_REFUSED, Identity, visible
 from bastion.policy.access import certificate_grant, roles_of
 from bastion.ssh.login_prompt import instructions
 from bastion.ssh.services import Services
+from bastion.store.access import access_text
 
 
 class LoginChannel(asyncssh.SSHServerSession[bytes]):
@@ -107,10 +108,13 @@ class LoginChannel(asyncssh.SSHServerSession[bytes]):
         services, now = self._services, self._services.clock()
         policy = services.policy()
         roles = roles_of(policy, claims.claims)
-        grant = certificate_grant(policy, claims.claims, roles, self._address)
+        held = services.access.of(f"{claims.issuer}#{claims.subject}")
+        grant = certificate_grant(
+            policy, claims.claims, roles, self._address, granted=[one.granted for one in held]
+        )
         session_id = secrets.token_hex(8)
         issued = services.authority.sign_user(
-            self._key, grant, claims, session_id=session_id, now=now
+            self._key, grant, claims, session_id=session_id, now=now, access=access_text(held)
         )
         identity = Identity(
             claims.issuer, claims.subject, claims.name, claims.claims, frozenset(roles)

@@ -90,7 +90,10 @@ def identity_of_login(services: Services, claims: VerifiedClaims, address: str) 
     """The identity of a finished login, for as long as the policy grants a certificate."""
     policy = services.policy()
     roles = roles_of(policy, claims.claims)
-    grant = certificate_grant(policy, claims.claims, roles, address)
+    held = services.access.of(f"{claims.issuer}#{claims.subject}")
+    grant = certificate_grant(
+        policy, claims.claims, roles, address, granted=[one.granted for one in held]
+    )
     lifetime = min(grant.lifetime_seconds, services.max_lifetime)
     return Identity(
         issuer=claims.issuer,

@@ -1,46 +1,29 @@
-"""The bastion's own commands over SSH: `ssh bastion`, `ssh bastion whoami`, …
+"""The bastion's own commands over SSH: `ssh bastion`, `ssh bastion whoami`, its console, …
 
 They run as the identity that logged in, and are recorded like everything else.
 """
 
 from __future__ import annotations
 
-import io
-import json
-import shlex
+import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Final
 
 import asyncssh
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from bastion.errors import BastionError
 from bastion.events import EndReason, Exit, Stream
-from bastion.model import EXIT_REFUSED, ExecRequest, Request, ShellRequest, Target, visible
-from bastion.policy.access import describe_features, reachable
-from bastion.policy.schema import ShellMode
+from bastion.model import EXIT_REFUSED, ExecRequest, Request, ShellRequest, Target
 from bastion.ssh.channel import open_record
 from bastion.ssh.client_end import ClientEnd
+from bastion.ssh.commands import EXIT_USAGE, Shown, Usage, split
 from bastion.ssh.connection import BastionConnection
+from bastion.ssh.drive import Drive
+from bastion.ssh.menu_commands import run
+from bastion.ssh.record import Record
 from bastion.ssh.session import Place, Session
+from bastion.ssh.terminal_app import PROGRAMS, TerminalApp
 
-EXIT_USAGE: Final = 2
-COMMAND_LIMIT: Final = 4096
-
-HELP: Final = """\
-ssh bastion                     list the targets you may reach
-ssh bastion targets [--json]    the same
-ssh bastion whoami [--json]     who you are here, and until when
-ssh LOGIN@TARGET@bastion        work on a target (LOGIN%TARGET@bastion too)
-ssh -J bastion LOGIN@TARGET     the same through a jump
-ssh login@bastion               log in and print a certificate for your key
-"""
-
-Answer = tuple[str, str, int]
-"""stdout, stderr, exit status."""
+EXIT_INTERRUPTED = 130
 
 
 class MenuChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
@@ -53,6 +36,12 @@ class MenuChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._columns, self._rows = 100, 24
         self._term = ""
         self._request: Request = ShellRequest(pty=False)
+        self._task: asyncio.Task[None] | None = None
+        self._app: TerminalApp | None = None
+        self._drive: Drive | None = None
+        self._full = False
+        self._unwatch: Callable[[], None] = lambda: None
+        self._not_at_end: Callable[[], None] = lambda: None
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         """The channel is open."""
@@ -75,7 +64,8 @@ class MenuChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
     ) -> bool:
         """A terminal gets colours and its own width."""
         self._pty = True
-        self._columns, self._rows = max(40, min(term_size[0], 500)), max(2, min(term_size[1], 500))
+        self._term = "".join(c for c in term_type if c.isalnum() or c in "-+._")[:64]
+        self._columns, self._rows = _clamped(term_size[0], term_size[1])
         return True
 
     def shell_requested(self) -> bool:
@@ -87,122 +77,129 @@ class MenuChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._request = ExecRequest(command, pty=self._pty)
         return True
 
-    def eof_received(self) -> bool:
-        """The client only listens."""
-        return True
-
     def session_started(self) -> None:
-        """Answer and close."""
-        place = Place(Target(name="bastion"), "")
-        session, at = self._session, self._session.services.clock()
-        command = self._request.command if isinstance(self._request, ExecRequest) else ""
+        """Answer and close, or hand the channel to a screen."""
         try:
-            record = open_record(
-                session,
-                place,
-                self._id,
-                self._request,
-                text=True,
-                columns=self._columns,
-                rows=self._rows,
-            )
-            stdout, stderr, status = answer(session, command, self._columns, self._pty)
-            for text, stream in ((stdout, Stream.STDOUT), (stderr, Stream.STDERR)):
-                data = text.replace("\n", "\r\n" if self._pty else "\n").encode()
-                record.output(at, data, stream)
-                self.show(data, stream)
-            ended = Exit(EndReason.FINISHED, status)
-            record.close(at, ended, 0, "")
+            words = split(self._request.command if isinstance(self._request, ExecRequest) else "")
+            record = self._open_record()
+        except Usage as usage:
+            self.show(str(usage).encode(), Stream.STDERR)
+            self.exit(Exit(EndReason.DENIED, EXIT_USAGE))
+            return
         except BastionError as error:
             self.tell(str(error))
-            ended = Exit(EndReason.RECORDING_FAILED, EXIT_REFUSED)
+            self.exit(Exit(EndReason.RECORDING_FAILED, EXIT_REFUSED))
+            return
+        if words[:1] and words[0] in PROGRAMS and self._pty:
+            self._start_screen(words, record)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._answer(words, record))
+            self._not_at_end = self._session.at_end(self._session_ended)
+
+    def _open_record(self) -> Record:
+        return open_record(
+            self._session,
+            Place(Target(name="bastion"), ""),
+            self._id,
+            self._request,
+            text=True,
+            columns=self._columns,
+            rows=self._rows,
+            term=self._term,
+        )
+
+    # --- a command ----------------------------------------------------------------------------
+
+    async def _answer(self, words: list[str], record: Record) -> None:
+        shown = Shown(self._columns, self._pty, lambda text: self._print(record, text))
+        clock = self._session.services.clock
+        reason = EndReason.FINISHED
+        try:
+            answer = await run(self._session, words, shown)
+            self._print(record, answer.stdout, Stream.STDOUT)
+            self._print(record, answer.stderr)
+            status = answer.status
+        except asyncio.CancelledError:
+            reason, status = EndReason.CLIENT_LEFT, EXIT_INTERRUPTED
+        except BastionError as error:
+            self.tell(str(error))
+            reason, status = EndReason.RECORDING_FAILED, EXIT_REFUSED
+        ended = Exit(reason, status)
+        record.close(clock(), ended, 0, "")
+        self._not_at_end()
         self.exit(ended)
 
+    def _print(self, record: Record, text: str, stream: Stream = Stream.STDERR) -> None:
+        if text:
+            data = text.replace("\n", "\r\n" if self._pty else "\n").encode()
+            record.output(self._session.services.clock(), data, stream)
+            self.show(data, stream)
 
-def answer(session: Session, command: str, width: int, colour: bool) -> Answer:
-    """Run one of the bastion's own commands for this session's identity."""
-    try:
-        words = shlex.split(command[:COMMAND_LIMIT])
-    except ValueError:
-        words = ["?"]
-    name, flags = (words[0], words[1:]) if words else ("targets", [])
-    commands: dict[str, Callable[[Session, Console], object]] = {
-        "targets": _targets,
-        "whoami": _whoami,
-    }
-    if name in {"help", "--help", "-h"}:
-        return HELP, "", 0
-    if name not in commands or set(flags) - {"--json"}:
-        return (
-            "",
-            f"bastion: there is no command {visible(command, limit=80)!r}.\n{HELP}",
-            EXIT_USAGE,
-        )
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        emoji=False,
-        markup=False,
-    )
-    data = commands[name](session, Console(file=io.StringIO()) if flags else console)
-    return (json.dumps(data, indent=2) + "\n" if flags else out.getvalue()), "", 0
+    def _session_ended(self, text: str) -> None:
+        if text:
+            self.tell(text)
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- a screen -----------------------------------------------------------------------------
+
+    def _start_screen(self, words: list[str], record: Record) -> None:
+        self._app = TerminalApp(self._session, words, self._term, self._columns, self._rows)
+        self._drive = self._app.drive(self, record)
+        self._session.drives.add(self._drive)
+        self._unwatch = self._connection.watch(lambda _stalled: self._report())
+        self._drive.start(self._request)
+
+    def awaits_exit(self) -> bool:
+        """True while a screen runs."""
+        return self._drive is not None and self._drive.ended is None
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        """Keys for the screen; ctrl-C ends a command that waits."""
+        if self._drive is not None:
+            self._drive.from_client(data)
+        elif self._pty and b"\x03" in data and self._task is not None:
+            self._task.cancel()
+
+    def eof_received(self) -> bool:
+        """A command only prints; a screen without keys has nothing left to do."""
+        if self._drive is not None:
+            self._drive.client_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self._full = True
+        self._report()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._full = False
+        self._report()
+
+    def _report(self) -> None:
+        if self._drive is not None:
+            self._drive.client_stalled(self._full or self._connection.stalled)
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        """A new window size."""
+        self._columns, self._rows = _clamped(width, height)
+        if self._drive is not None and self._app is not None:
+            self._drive.resized(self._columns, self._rows)
+            self._app.resize(self._columns, self._rows)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left."""
+        self._chan = None
+        self._unwatch()
+        self._not_at_end()
+        if self._task is not None:
+            self._task.cancel()
+        if self._drive is not None:
+            self._drive.client_left()
+            self._session.drives.discard(self._drive)
 
 
-def _targets(session: Session, console: Console) -> object:
-    """A row for each target that the identity's roles reach."""
-    targets = tuple(session.services.targets.values())
-    rows = reachable(session.services.policy(), session.identity, targets)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("TARGET", "LOGINS", "MAY USE", "HOW", "DESCRIPTION"):
-        table.add_column(heading, overflow="fold")
-    data = []
-    for row in rows:
-        target = row.target
-        logins = ", ".join(row.logins) or "-"
-        uses = ", ".join(describe_features(row.features))
-        command = "" if row.features.shell is ShellMode.UNGATED else " COMMAND"
-        how = f"ssh {row.logins[0]}@{target.name}@bastion{command}"
-        data.append(
-            {
-                "target": target.name,
-                "kind": target.kind.value,
-                "logins": list(row.logins),
-                "labels": dict(target.labels),
-                "may_use": list(describe_features(row.features)),
-                "description": target.description,
-                "ssh": how,
-            }
-        )
-        cells = (target.name, logins, uses, how, target.description)
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    if rows:
-        console.print(table)
-    else:
-        roles = ", ".join(sorted(session.identity.roles)) or "none"
-        console.print(f"No target is yours to reach (your roles: {visible(roles)}).")
-    return data
-
-
-def _whoami(session: Session, console: Console) -> object:
-    """The identity, its roles and its end."""
-    identity = session.identity
-    ends = datetime.fromtimestamp(identity.expires_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    certificate = identity.certificate
-    data = {
-        "name": identity.name,
-        "issuer": identity.issuer,
-        "subject": identity.subject,
-        "roles": sorted(identity.roles),
-        "ends": ends,
-        "session": session.id,
-        "certificate": str(certificate.serial) if certificate else None,
-        "key_id": certificate.key_id if certificate else None,
-    }
-    for key, value in data.items():
-        shown = ", ".join(value) if isinstance(value, list) else str(value or "-")
-        console.print(f"{key:<12}{visible(shown)}", soft_wrap=True)
-    return data
+def _clamped(columns: int, rows: int) -> tuple[int, int]:
+    """A size that screens and tables can be drawn in; 0 stands for a client that does not know."""
+    return max(40, min(columns or 80, 500)), max(2, min(rows or 24, 500))

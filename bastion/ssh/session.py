@@ -16,7 +16,8 @@ from bastion.events import EndReason
 from bastion.model import ForwardKind, ForwardRequest, Granted, Identity, Request, Secret, Target
 from bastion.policy.access import environment_allowed, grant_for
 from bastion.policy.approvals import Operator
-from bastion.policy.decide import decide
+from bastion.policy.decide import NO_GRANT, decide
+from bastion.policy.requests import may_ask_on
 from bastion.policy.rights import Subject
 from bastion.policy.rules import Action, Verdict
 from bastion.secrets.held import held
@@ -137,8 +138,12 @@ class Session:
             if not self.permits(extension):
                 reason = f"Your certificate does not carry {extension}."
                 return Verdict(Action.DENY, "certificate", reason, "Log in again for another one.")
-        policy = self.services.policy()
-        return decide(policy, self.identity, place.target, place.login, request)
+        policy, identity = self.services.policy(), self.identity
+        verdict = decide(policy, identity, place.target, place.login, request)
+        if verdict.rule == NO_GRANT and may_ask_on(policy, identity, place.target.name):
+            ask = f"ssh bastion request {place.target.name} --reason '…'"
+            return replace(verdict, hint=f"You may ask for access: {ask}")
+        return verdict
 
     def permits(self, extension: str) -> bool:
         """Whether the certificate allows a standard extension; a login at the prompt has none."""

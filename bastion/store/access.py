@@ -7,7 +7,7 @@ A grant is a role on targets, for one identity, until a moment that was fixed wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -41,6 +41,14 @@ class AccessGrant:
         return Granted(self.role, self.targets)
 
 
+def access_text(grants: Iterable[AccessGrant]) -> str:
+    """What a certificate says of them, as JSON; the bastion itself asks the store at each use."""
+    held = [
+        {"role": one.role, "targets": list(one.targets), "until": int(one.until)} for one in grants
+    ]
+    return json.dumps(held, separators=(",", ":")) if held else ""
+
+
 class AccessGrants:
     """The grants in force, from memory. Writes go to the ledger and the audit first."""
 
@@ -64,7 +72,7 @@ class AccessGrants:
         if len(self.of(grant.identity)) >= MAX_EACH:
             raise StoreError("You hold too many grants already; give some back first.")
         row = asdict(grant)
-        self._audit.append("access-granted", self._clock(), **row)
+        self._audit.append("access-granted", self._clock(), grant=row)
         stored = row | {name: json.dumps(row[name]) for name in ("targets", "by")}
         self._ledger.file.insert("access_grants", stored)
         self._grants[grant.id] = grant

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from bastion.policy.approvals import Approval, Question
+from bastion.policy.fields import describe_duration
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -79,6 +80,35 @@ class HeldRequest(msgspec.Struct, frozen=True):
             repeat=terms.repeat,
             decidable=decidable,
         )
+
+    @property
+    def hash(self) -> str:
+        """What an answer is bound to, computed from what is shown."""
+        return self.question().hash
+
+    def lines(self, now: float) -> list[tuple[str, str]]:
+        """Everything that the hash covers and a person can judge, as labels and exact texts;
+        nothing is cut. Whoever shows them makes them visible."""
+        needs = f"{self.count} of {' or '.join(self.approvers) or 'any operator'}"
+        if self.granted_by:
+            needs += f", granted so far by {', '.join(self.granted_by)}"
+        where = f"{self.target} as {self.login}" if self.login else self.target or "everywhere"
+        return [
+            ("approval", f"{self.id}, {describe_duration(max(0.0, self.expires_at - now))} left"),
+            ("who", f"{self.name} ({self.identity})"),
+            ("target", where),
+            ("request", self.request.decode("utf-8", "surrogateescape")),
+            *self.facts,
+            ("needs", needs + (", with a reason" if self.reason_required else "")),
+            ("session", f"{self.session_id}, channel {self.channel_id or '-'}"),
+            ("hash", self.hash),
+        ]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it, the request as text."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        plain["request"] = self.request.decode("utf-8", "surrogateescape")
+        return plain | {"hash": self.hash}
 
     def question(self) -> Question:
         """What is asked; its `hash` goes with the answer."""

@@ -239,7 +239,7 @@ async def bastion(
     `address` puts another target in the place of sshd.
     """
     state = directory / "state"
-    state.mkdir(mode=0o700)
+    state.mkdir(mode=0o700, exist_ok=True)
     authority = Authority.create(state / "ca")
     trusted = [
         key.public.export_public_key().decode().strip()
