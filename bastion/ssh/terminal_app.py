@@ -29,7 +29,7 @@ from bastion.ssh.drive import ClientEnd, Drive
 from bastion.ssh.record import Record
 from bastion.ssh.session import Session
 
-PROGRAMS: Final = {"console": "replay.console.remote", "replay": "replay.remote"}
+PROGRAMS: Final[dict[str, str]] = {}
 """Command → the module that is run with the command's words and `--control-fd`."""
 
 READ: Final = 65536
