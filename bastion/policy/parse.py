@@ -245,7 +245,7 @@ class _Reader:
         for word in ("also", "without"):
             for index, name in enumerate(getattr(section, word)):
                 if self._detectors is not None and name not in self._detectors:
-                    near = _nearest(name, self._detectors)
+                    near = nearest(name, self._detectors)
                     self._fault(f"there is no detector `{name}`{near}", *path, word, index)
 
     def _listed(
