@@ -68,6 +68,7 @@ class TerminalApp:
             record=record,
             clock=self._session.services.clock,
             target_name="bastion",
+            masking=self._session.services.masks.everywhere,
         )
 
     async def dial(self, request: Request, drive: Drive) -> None:
