@@ -52,11 +52,11 @@ class Desk(Protocol):
     def bell(self) -> None:
         """What was pressed does nothing here."""
 
-    def complete(self, step: int) -> None:
+    def complete(self, step: int, *, by_row: bool = False) -> None:
         """Tab: complete, list, or go to the next (-1: the one before) of what is listed."""
 
-    def close_menu(self) -> None:
-        """Close the list of completions."""
+    def close_list(self, *, undo: bool) -> None:
+        """Close the list of completions; `undo`: put back what was typed."""
 
     @property
     def choosing(self) -> bool:
@@ -132,7 +132,7 @@ def _lines() -> KeyBindings:
     @keys.add("enter", filter=_choosing)
     @keys.add("c-j", filter=_choosing)
     def _choose(event: KeyPressEvent) -> None:
-        _desk(event).close_menu()
+        _desk(event).close_list(undo=False)
 
     @keys.add("escape", "enter", filter=emacs_insert_mode)
     @keys.add("escape", "c-j", filter=emacs_insert_mode)
@@ -177,15 +177,26 @@ def _completion() -> KeyBindings:
     @keys.add("escape", "/", filter=emacs_insert_mode & ~is_searching)
     @keys.add("escape", "?", filter=emacs_insert_mode & ~is_searching)
     @keys.add("right", filter=_choosing)
-    @keys.add("down", filter=_choosing)
     def _complete(event: KeyPressEvent) -> None:
         _desk(event).complete(1)
 
     @keys.add("s-tab", filter=typing)
     @keys.add("left", filter=_choosing)
-    @keys.add("up", filter=_choosing)
     def _complete_back(event: KeyPressEvent) -> None:
         _desk(event).complete(-1)
+
+    @keys.add("down", filter=_choosing)
+    def _down(event: KeyPressEvent) -> None:
+        _desk(event).complete(1, by_row=True)
+
+    @keys.add("up", filter=_choosing)
+    def _up(event: KeyPressEvent) -> None:
+        _desk(event).complete(-1, by_row=True)
+
+    @keys.add("c-g", filter=_choosing)
+    @keys.add("escape", filter=_choosing, eager=True)
+    def _undo(event: KeyPressEvent) -> None:
+        _desk(event).close_list(undo=True)
 
     return keys
 

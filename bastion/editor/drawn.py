@@ -23,6 +23,7 @@ from prompt_toolkit.key_binding.key_processor import KeyProcessor
 
 from bastion.editor.bindings import EditorApplication, editor_bindings
 from bastion.editor.colour import STYLE
+from bastion.editor.completion import Ask, Completer
 from bastion.editor.keys import KeyDecoder, Pressed
 from bastion.editor.line import Line
 from bastion.editor.prompting import CONTINUATION, prompt_fragments
@@ -39,6 +40,8 @@ SLICE: Final = 0.004
 """Seconds of keys handled at a stretch: a flood of them holds up no other session."""
 MAX_COUNT: Final = 999
 """Of a repeat count (Alt-9 9 9): prompt_toolkit's million would repeat a key for minutes."""
+MAX_LISTED: Final = 12
+"""Rows of the list of completions."""
 _INPUT: Final = DummyInput()
 
 
@@ -53,6 +56,7 @@ class DrawnEditor:
         columns: int,
         rows: int,
         outlook: Callable[[str], Outlook],
+        complete: Ask,
         history: History,
         is_complete: Callable[[str], bool],
         vi: bool,
@@ -67,6 +71,7 @@ class DrawnEditor:
         self._timer: asyncio.Handle | None = None
         self._verdict = LiveVerdict(outlook, self._draw)
         self._line = Line(self.bell, self.accept)
+        self._completer = Completer(self._line, complete, self._draw, self._ring)
         self._app = self._make_application(vi)
 
     def _make_application(self, vi: bool) -> EditorApplication:
@@ -74,8 +79,8 @@ class DrawnEditor:
             layout=make_layout(
                 self._line,
                 prefix=self._prefix,
-                listed=list,
-                notice=self._verdict.fragments,
+                listed=self._listed,
+                notice=lambda: self._completer.notice() or self._verdict.fragments(),
                 done=lambda: self._accepted,
             ),
             style=STYLE,
@@ -113,8 +118,7 @@ class DrawnEditor:
         try:
             return await future
         finally:
-            self._stop_timer()
-            self._verdict.stop()
+            self._rest()
             self._app.future = None
             with self._active():
                 self._app.renderer.reset()
@@ -122,6 +126,7 @@ class DrawnEditor:
     def _begin(self, text: str) -> None:
         self._accepted = False
         self._verdict.begin()
+        self._completer.stop()
         self._app.reset()
         self._line.begin(text, self._history.entries())
         for run in self._app.pre_run_callables:
@@ -178,9 +183,15 @@ class DrawnEditor:
         processor.process_keys()
         if processor.arg and len(processor.arg) > len(str(MAX_COUNT)):
             processor.arg = str(MAX_COUNT)
+        self._completer.line_changed()
 
     def _finished(self) -> bool:
         return self._app.future is None or self._app.future.done()
+
+    def _rest(self) -> None:
+        self._stop_timer()
+        self._verdict.stop()
+        self._completer.stop()
 
     def _stop_timer(self) -> None:
         if self._timer:
@@ -200,8 +211,7 @@ class DrawnEditor:
 
     def close(self) -> None:
         """Leave the terminal clean; a line being read is never finished."""
-        self._stop_timer()
-        self._verdict.stop()
+        self._rest()
         with self._active():
             self._app.renderer.reset()
 
@@ -232,16 +242,20 @@ class DrawnEditor:
         """Say that this does not go."""
         self._terminal.bell()
 
-    def complete(self, step: int) -> None:
-        """Nothing yet."""
+    def complete(self, step: int, *, by_row: bool = False) -> None:
+        """Tab: complete, list, or go to the next (-1: the one before) of what is listed."""
+        self._completer.complete(step, self._terminal.get_size().columns if by_row else 0)
 
-    def close_menu(self) -> None:
-        """Nothing yet."""
+    def close_list(self, *, undo: bool) -> None:
+        """Close the list of completions; `undo`: put back what was typed."""
+        if undo:
+            self._completer.undo_choice()
+        self._completer.stop()
 
     @property
     def choosing(self) -> bool:
-        """Nothing yet."""
-        return False
+        """A completion in the list is chosen."""
+        return self._completer.choosing
 
     def _leave(self, mark: str = "") -> None:
         """Draw the line a last time, alone, with the cursor below it."""
@@ -265,6 +279,14 @@ class DrawnEditor:
         if not self._finished():
             with self._active():
                 self._render()
+
+    def _listed(self) -> StyleAndTextTuples:
+        size = self._terminal.get_size()
+        return self._completer.fragments(size.columns, min(MAX_LISTED, size.rows // 2))
+
+    def _ring(self) -> None:
+        with self._active():
+            self.bell()
 
     def _render(self) -> None:
         self._app.render_counter += 1

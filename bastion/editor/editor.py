@@ -43,6 +43,7 @@ class LineEditor:
                 columns=columns,
                 rows=rows,
                 outlook=outlook,
+                complete=complete,
                 history=history,
                 is_complete=is_complete,
                 vi=vi,

@@ -67,8 +67,9 @@ class Frame:
 _NORMAL: Final = re.compile(
     r"""
     (?P<blank>[ \t]+|\\\n)
+  | (?P<calculation>\(\((?:[^()\n]|\([^()\n]*\))*\)\))
   | (?P<newline>\n)
-  | (?P<operator><<<|<<-?|&>>?|>>|>\||>&|<&|<>|[<>](?!\()|&&|\|\|?&?|;;&?|;&?|&|\((?!\()|\(\(|\))
+  | (?P<operator><<<|<<-?|&>>?|>>|>\||>&|<&|<>|[<>](?!\()|&&|\|\|?&?|;;&?|;&?|&|\(|\))
   | (?P<single>'[^']*'?)
   | (?P<ansi>\$'(?:\\.|[^'\\])*'?)
   | (?P<double>\$?")
@@ -104,7 +105,8 @@ class Reader:
         self.pieces: list[Piece] = []
         self.stack = [Frame()]
         self.in_comment = False
-        self.in_heredoc = False
+        self.open_heredoc: tuple[str, bool] | None = None
+        """The delimiter of a here-document without its end; whether tabs before it are dropped."""
         at = 0
         while at < len(text):
             pattern = _DOUBLE if self.frame.quoted else _NORMAL
@@ -127,6 +129,9 @@ class Reader:
         elif group == "newline":
             self._end_command()
             return self._heredoc_bodies(end)
+        elif group == "calculation":
+            self._end_word()
+            self._piece(start, end, Kind.VARIABLE)
         elif group == "operator":
             self._operator(match.group(), start, end)
         elif group == "text" and match.group()[0] == "#" and self.frame.word_start < 0:
@@ -254,7 +259,7 @@ class Reader:
             return
         word, frame.word_start = frame.literal, -1
         if frame.redirect:
-            if frame.redirect in ("<<", "<<-"):
+            if frame.redirect in ("<<", "<<-") and not frame.dynamic:
                 frame.heredocs.append((word, frame.redirect == "<<-"))
             frame.redirect = ""
         elif not frame.at_command:
@@ -284,7 +289,7 @@ class Reader:
                 if (line.lstrip("\t") if strips else line) == delimiter and end < len(self.text):
                     break
             else:
-                self.in_heredoc = True
+                self.open_heredoc = self.open_heredoc or (delimiter, strips)
             self._piece(start, at, Kind.HEREDOC)
         return at
 

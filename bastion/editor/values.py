@@ -20,8 +20,8 @@ class Outlook:
 
     action: Action
     text: str = ""
-    """One line for a person: `denied by no-reboot: production does not reboot`; empty for a plain
-    allow."""
+    """One line for a person: `denied by no-reboot: production does not reboot`, what stands before
+    the colon in colour; empty for a plain allow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,5 @@ class LiveVerdict:
         text = visible(outlook.text, limit=MAX_SHOWN)
         if outlook.action is Action.ALLOW:
             return [("class:quiet", text)]
-        return [(f"class:{outlook.action.value}", f" {_LABELS[outlook.action]} "), ("", " " + text)]
-
-
-_LABELS: Final = {Action.DENY: "denied", Action.APPROVE: "approval"}
+        what, colon, why = text.partition(":")
+        return [(f"class:{outlook.action.value}", what + colon), ("", why)]

@@ -15,8 +15,8 @@ from bastion.policy.shell.reading import is_complete
 
 PROMPT = Prompt("deploy", "web1", "/srv/app")
 SIGN = "deploy@web1:/srv/app$ "
-DENIED = Outlook(Action.DENY, "by no-reboot: production does not reboot")
-APPROVAL = Outlook(Action.APPROVE, "by careful: somebody looks first")
+DENIED = Outlook(Action.DENY, "denied by no-reboot: production does not reboot")
+APPROVAL = Outlook(Action.APPROVE, "needs approval by careful: somebody looks first")
 
 
 def judged(text: str) -> Outlook:

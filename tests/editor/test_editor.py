@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bastion.editor.values import Prompt
-from tests.editor.desk import PROMPT, SIGN, Seat, seat
+from tests.editor.desk import APPROVAL, DENIED, PROMPT, SIGN, Seat, seat
 
 
 async def test_a_line_stays_on_the_screen_and_the_cursor_goes_below():
@@ -115,9 +115,9 @@ async def test_a_line_higher_than_the_screen_stays_whole_in_the_scrollback():
 async def test_the_verdict_is_shown_when_the_typing_pauses():
     async with seat() as at:
         at.keys("sudo reboot")
-        await at.until(lambda at: at.rows[1] == " denied  by no-reboot: production does not reboot")
+        await at.until(lambda at: at.rows[1] == DENIED.text)
         at.keys("\x15systemctl stop x")
-        await at.until(lambda at: at.rows[1] == " approval  by careful: somebody looks first")
+        await at.until(lambda at: at.rows[1] == APPROVAL.text)
         at.keys("\x15ls")
         await at.until(lambda at: at.rows[1] == "")
         assert at.cursor == (0, len(SIGN) + 2)
