@@ -42,6 +42,7 @@ from bastion.store.feed import Feed
 from bastion.store.first_use import FirstUse
 from bastion.store.keeping import kept_recordings
 from bastion.store.ledger import Ledger
+from bastion.store.logs import masked_log
 from bastion.store.state import StateDirectory
 from bastion.tap.detect import Detectors
 from bastion.tap.marks import KEY_BYTES, Marks
@@ -162,10 +163,12 @@ async def _services(
     clock: Callable[[], float],
     stack: contextlib.AsyncExitStack,
 ) -> Services:
-    audit = AuditLog(state.audit)
+    masks = Masks(config.detectors, Marks(mask_key(state.path / "mask.key")))
+    stack.enter_context(masked_log(masks))
+    audit = AuditLog(state.audit, masks=masks)
     stack.callback(lambda: audit.close(clock()))
     policy = PolicyInForce(config.policy, audit, config.detectors)
-    ledger = Ledger(state.database)
+    ledger = Ledger(state.database, masks=masks)
     stack.callback(ledger.close)
     ledger.close_leftovers(clock())
     return Services(
@@ -173,15 +176,15 @@ async def _services(
         policy=policy,
         targets=config.targets,
         authority=Authority.create(state.ca, ceiling_seconds=int(config.max_lifetime)),
-        login=await _login_service(config, stack),
+        login=await _login_service(config, stack, masks),
         ledger=ledger,
         audit=audit,
         recordings=await stack.enter_async_context(
-            kept_recordings(state, audit, clock, floor_bytes=config.limits.free_space)
+            kept_recordings(state, audit, clock, floor_bytes=config.limits.free_space, masks=masks)
         ),
         approvals=Approvals(ledger, audit, clock),
         access=AccessGrants(ledger, audit, clock),
-        feed=Feed(),
+        feed=Feed(masks),
         link=DeskLink(),
         first_use=FirstUse(state.path / "first_use_hosts"),
         admission=Admission(_admission(config)),
@@ -191,15 +194,19 @@ async def _services(
         max_lifetime=config.max_lifetime,
         x11_authority_path=str(state.path / "Xauthority"),
         limits=_limits(config),
-        masks=Masks(config.detectors, Marks(mask_key(state.path / "mask.key"))),
+        masks=masks,
     )
 
 
-async def _login_service(config: Config, stack: contextlib.AsyncExitStack) -> LoginService | None:
+async def _login_service(
+    config: Config, stack: contextlib.AsyncExitStack, masks: Masks
+) -> LoginService | None:
     oidc = config.oidc
     if oidc is None:
         return None
     secret = await resolve(oidc.client_secret) if oidc.client_secret else None
+    if secret is not None:
+        masks.hold([secret])
     service = LoginService(
         ProviderSettings(
             issuer=oidc.issuer,

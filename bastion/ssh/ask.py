@@ -24,11 +24,17 @@ def _question(session: Session, place: Place, channel: str, request: Request, ve
     facts += [("rule", verdict.rule), ("reason", verdict.reason)]
     facts += [("cannot tell", text) for text in verdict.opaque]
     facts += [("runs", text) for text in verdict.parse]
+    masks, exact = session.services.masks, request_text(request)
+    shown = masks.text(exact)
+    facts = [(label, masks.text(text)) for label, text in facts]
+    if shown != exact:
+        # Approvers see a mark in place of a secret; the grant is for the exact bytes all the same.
+        facts.append(("exact bytes", masks.marks.digest(exact.encode("utf-8", "surrogateescape"))))
     return Question.about(
         session.identity,
         target=place.target.name,
         login=place.login,
-        request=request_text(request).encode("utf-8", "surrogateescape"),
+        request=shown.encode("utf-8", "surrogateescape"),
         facts=tuple(facts),
         session_id=session.id,
         channel_id=channel,

@@ -289,7 +289,7 @@ def open_record(
     """Start a channel's recording and its rows; a BastionError where any of it cannot be kept."""
     services, identity = session.services, session.identity
     at = services.clock()
-    asked = request_text(request)
+    asked = services.masks.text(request_text(request))
     recording = services.recordings.open(
         session.id,
         channel,
@@ -342,7 +342,17 @@ def open_record(
             session.ended_tails = {channel: ended}
 
     ledger, audit = services.ledger, services.audit
-    return Record(session.id, channel, recording, ledger, audit, text, tail, happened)
+    return Record(
+        session.id,
+        channel,
+        recording,
+        ledger,
+        audit,
+        text,
+        tail,
+        happened,
+        services.masks.text,
+    )
 
 
 async def permit(

@@ -7,7 +7,7 @@ written is RecordingFailed, and the drive ends the channel on it (invariant 6).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bastion.errors import RecordingFailed, StoreError
@@ -83,6 +83,8 @@ class Record:
     """Gets what is shown, for whoever looks on."""
     happened: Callable[..., None] = lambda *_, **__: None
     """Tells a `wire.Event` of this channel, with its fields."""
+    mask: Callable[[str], str] = str
+    """Takes secrets out of a text that the recording or the ledger keeps."""
     bytes_out: int = 0
 
     @property
@@ -114,11 +116,12 @@ class Record:
 
     def transcript(self, at: float, text: str) -> None:
         """A line for the recording alone, made safe to show."""
-        self.recording.output(at, visible(text).encode() + b"\r\n", Stream.STDOUT)
+        self.recording.output(at, visible(self.mask(text)).encode() + b"\r\n", Stream.STDOUT)
 
     def decided(self, at: float, request: Request, verdict: Verdict) -> None:
         """A verdict: marker, event, row, audit line."""
-        text = request_text(request)
+        text = self.mask(request_text(request))
+        verdict = replace(verdict, opaque=tuple(self.mask(one) for one in verdict.opaque))
         label = f"{verdict.action.value} {verdict.rule}: {text}"
         self.recording.marker(at, visible(label, limit=200))
         self.note(

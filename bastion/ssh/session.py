@@ -218,6 +218,7 @@ class Session:
             )
             return Proof(key=key, certificate=issued.certificate), ()
         secret = await self._stack.enter_async_context(held(credential.reference))
+        self._stack.callback(self.services.masks.hold([secret]))
         if credential.kind == "password":
             return Proof(password=secret), (secret,)
         try:
@@ -226,10 +227,7 @@ class Session:
             raise SecretUnavailable(
                 f"{credential.reference} does not hold an unencrypted private key."
             ) from error
-        # A terminal shows a newline as two bytes, and a key has many.
-        as_shown = Secret(secret.reveal().replace(b"\n", b"\r\n"))
-        self._stack.callback(as_shown.drop)
-        return Proof(key=key), (secret, as_shown)
+        return Proof(key=key), (secret,)
 
     def _accept_first(self, target: Target, key: str) -> bool:
         trusted, new = self.services.first_use.accept(target.name, key)

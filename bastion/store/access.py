@@ -88,7 +88,7 @@ class AccessGrants:
         del self._grants[grant_id]
         self._ledger.file.execute(
             "UPDATE access_grants SET ended_at = ?, ended_by = ?, ended_reason = ? WHERE id = ?",
-            (at, by, reason, grant_id),
+            (at, by, self._ledger.file.masked(reason), grant_id),
         )
         return grant
 

@@ -26,6 +26,7 @@ from bastion.store import auditfile, chain
 from bastion.store.appendfile import AppendFile
 from bastion.store.auditfile import Head
 from bastion.store.signing import load_signing_key
+from bastion.tap.masks import UNMASKED, Masks
 
 HEAD_EVERY: Final = 16
 """Entries between two signed heads: what a thief of the tail can hide, against 40 µs and a sync."""
@@ -46,12 +47,14 @@ class AuditLog:
         *,
         head_every: int = HEAD_EVERY,
         clock: Callable[[], float] = time.time,
+        masks: Masks = UNMASKED,
     ) -> None:
         """Open or begin the log; a line that a crash tore is cut off, and an entry says so.
 
         StoreError: another writer has it, the key is open to others, or the log's end is damaged.
         """
         self._head_every = head_every
+        self._masks = masks
         self._closed = False
         self._key = load_signing_key(folder / auditfile.KEY)
         with contextlib.ExitStack() as opened:
@@ -78,13 +81,15 @@ class AuditLog:
             )
 
     def append(self, kind: str, at: float, **fields: object) -> None:
-        """Write one entry. Values as JSON has them; text is kept exactly, whatever is in it."""
+        """Write one entry. Values as JSON has them; text is kept exactly, but for secrets."""
         if self._closed:
             raise StoreError("The audit log is closed.")
         body = chain.canonical(
             {
                 "at": at,
-                "fields": {name: _bounded(value) for name, value in fields.items()},
+                "fields": {
+                    name: _bounded(value) for name, value in self._masks.fields(fields).items()
+                },
                 "kind": kind,
                 "prev": self._last_hash,
                 "seq": self._next,

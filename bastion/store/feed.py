@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bastion.policy.rights import Subject
+from bastion.tap.masks import UNMASKED, Masks
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,13 @@ Listener = Callable[[Happening], None]
 class Feed:
     """Lives on one event loop. Listeners return at once and queue for themselves."""
 
-    def __init__(self) -> None:
+    def __init__(self, masks: Masks = UNMASKED) -> None:
+        self._masks = masks
         self._listeners: list[Listener] = []
 
     def publish(self, happening: Happening) -> None:
         """Tell everybody; what a listener raises is its own fault and stops nobody else."""
+        happening = replace(happening, fields=self._masks.fields(happening.fields))
         for listener in tuple(self._listeners):
             try:
                 listener(happening)

@@ -16,13 +16,19 @@ from bastion.store.recordings import Recordings
 from bastion.store.sealing import Sealer
 from bastion.store.signing import load_signing_key
 from bastion.store.state import StateDirectory
+from bastion.tap.masks import UNMASKED, Masks
 
 log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
 async def kept_recordings(
-    state: StateDirectory, audit: AuditLog, clock: Callable[[], float], *, floor_bytes: int
+    state: StateDirectory,
+    audit: AuditLog,
+    clock: Callable[[], float],
+    *,
+    floor_bytes: int,
+    masks: Masks = UNMASKED,
 ) -> AsyncIterator[Recordings]:
     """The recordings folder, while the context lasts; at its end all that ended is sealed."""
     key = load_signing_key(state.audit / auditfile.KEY)
@@ -48,6 +54,8 @@ async def kept_recordings(
     sealer = Sealer(clock, on_sealed, on_unsealed)
     sealer.start()
     try:
-        yield Recordings(state.recordings, floor_bytes=floor_bytes, key=key, keeper=sealer)
+        yield Recordings(
+            state.recordings, floor_bytes=floor_bytes, key=key, keeper=sealer, masks=masks
+        )
     finally:
         await sealer.stop()

@@ -16,18 +16,20 @@ from bastion.model import CertificateFacts, Identity
 from bastion.policy.rules import Verdict
 from bastion.store.ledgerfile import LedgerFile, Row
 from bastion.store.locks import Lock, LockKind
+from bastion.tap.masks import UNMASKED, Masks
 
 
 class Ledger:
     """All methods are synchronous and short; every failure is a StoreError.
 
-    Texts are kept exactly, lone surrogates too. Times are seconds since the epoch.
+    Texts are kept exactly, lone surrogates too, but for secrets in free texts. Times are seconds
+    since the epoch.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, masks: Masks = UNMASKED) -> None:
         """Open the file, making it (0600) and its tables where missing, unless `read_only`."""
         with contextlib.ExitStack() as opened:
-            self._file = LedgerFile(path, read_only=read_only)
+            self._file = LedgerFile(path, read_only=read_only, masks=masks)
             opened.callback(self._file.close)
             self._seen_version: object = None
             self.refresh()
@@ -213,7 +215,7 @@ class Ledger:
         """Refuse this serial from now on; a second revocation changes nothing."""
         self._file.execute(
             "INSERT OR IGNORE INTO revocations (serial, reason, at) VALUES (?, ?, ?)",
-            (str(serial), reason, at),
+            (str(serial), self._file.masked(reason), at),
         )
         self._revoked |= {serial}
 
@@ -315,7 +317,7 @@ class Ledger:
         self._file.execute(
             "UPDATE approvals SET state = ?, reason = ?, ended_at = ?"
             " WHERE id = ? AND state = 'pending'",
-            (state, reason, at, approval_id),
+            (state, self._file.masked(reason), at, approval_id),
         )
 
     # --- questions, for command lines and the console ---

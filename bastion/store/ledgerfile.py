@@ -13,18 +13,23 @@ from sqlite_utils import Database
 
 from bastion.errors import StoreError
 from bastion.store import schema
+from bastion.tap.masks import UNMASKED, Masks
 
 Row = dict[str, Any]
 
 BUSY_TIMEOUT: Final = 2000
 """Milliseconds to wait for a reader that holds the file; then the write fails, and is refused."""
 
+_FREE: Final = frozenset({"request", "reason", "path", "other_path", "note", "client_version"})
+"""Columns whose text comes from people and programs."""
+
 
 class LedgerFile:
     """One open database. Every failure is a StoreError."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
+    def __init__(self, path: Path, *, read_only: bool, masks: Masks = UNMASKED) -> None:
         """Open the file, making it (0600) and its tables where missing, unless `read_only`."""
+        self._masks = masks
         with contextlib.ExitStack() as opened:
             try:
                 connection = opened.enter_context(contextlib.closing(_open(path, read_only)))
@@ -42,10 +47,18 @@ class LedgerFile:
         self._database.close()
 
     def insert(self, table: str, row: Row) -> None:
-        """Add a row; `table` and the names are ours, never a caller's."""
+        """Add a row, its free texts masked; `table` and the names are ours, never a caller's."""
+        row = {
+            name: self.masked(value) if name in _FREE and isinstance(value, str) else value
+            for name, value in row.items()
+        }
         names = ", ".join(row)
         marks = ", ".join("?" * len(row))
         self.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+
+    def masked(self, text: str) -> str:
+        """A free text as it may be kept."""
+        return self._masks.text(text)
 
     def execute(self, sql: str, values: Sequence[object]) -> None:
         """Change something, whole or not at all."""

@@ -18,6 +18,7 @@ from bastion.store import seal
 from bastion.store.appendfile import AppendFile
 from bastion.store.seal import Extent, Rolling, Seal
 from bastion.tap.cast import CastTap, CastTotals
+from bastion.tap.masks import UNMASKED, Masks
 from bastion.wire.asciicast import Fact
 
 FLOOR_CHECK_EVERY: Final = 4 * 1024 * 1024
@@ -62,6 +63,7 @@ class Recording:
         started_at: float,
         floor: int,
         on_close: Callable[[Recording, float], None],
+        masks: Masks = UNMASKED,
     ) -> None:
         self.path = path
         self._files = {CAST: files.cast, EVENTS: files.events}
@@ -71,6 +73,7 @@ class Recording:
         self._tap = CastTap(started_at)
         self._started_at = started_at
         self._floor = floor
+        self._masks = masks
         self._on_close = on_close
         self._unchecked = 0
         self._failure = ""
@@ -95,6 +98,7 @@ class Recording:
         facts: Mapping[str, Fact],
     ) -> None:
         """Write every file's first line."""
+        title, facts = self._masks.text(title), _facts(self._masks, facts)
         session, channel = facts["session"], facts["channel"]
         self._guard(
             self._started_at,
@@ -126,12 +130,13 @@ class Recording:
 
     def marker(self, at: float, label: str) -> None:
         """Record a place to jump to."""
-        self._write(at, CAST, self._tap.marker(at, label))
+        self._write(at, CAST, self._tap.marker(at, self._masks.text(label)))
 
     def event(self, at: float, kind: str, fields: Mapping[str, object]) -> None:
         """Record a verdict, an approval, a file operation; values as JSON has them."""
         time = round(max(0.0, at - self._started_at), 6)
-        line = json.dumps({"time": time, "at": at, "kind": kind, "fields": dict(fields)})
+        masked = self._masks.fields(fields)
+        line = json.dumps({"time": time, "at": at, "kind": kind, "fields": masked})
         self._write(at, EVENTS, line.encode() + b"\n")
 
     def close(self, at: float) -> CastTotals:
@@ -258,3 +263,9 @@ def sentence(error: OSError) -> str:
     """What the person on the channel is told."""
     reason = error.strerror or str(error)
     return f"The recording cannot be written ({reason}), and nothing may go on unrecorded."
+
+
+def _facts(masks: Masks, facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    exact = {name: value for name, value in facts.items() if not isinstance(value, str)}
+    texts = {name: str(value) for name, value in masks.fields(facts).items() if name not in exact}
+    return {name: exact.get(name, texts.get(name, "")) for name in facts}

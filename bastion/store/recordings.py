@@ -32,6 +32,7 @@ from bastion.store.recording import (
     check_floor,
     sentence,
 )
+from bastion.tap.masks import UNMASKED, Masks
 from bastion.wire.asciicast import Fact
 
 DEFAULT_FLOOR: Final = 256 * 1024 * 1024
@@ -64,10 +65,12 @@ class Recordings:
         floor_bytes: int = DEFAULT_FLOOR,
         key: Ed25519PrivateKey | None = None,
         keeper: Keeper | None = None,
+        masks: Masks = UNMASKED,
     ) -> None:
         self._root = root
         self._floor = floor_bytes
         self._key = key or Ed25519PrivateKey.generate()
+        self._masks = masks
         self._keeper = keeper or _SealAtOnce()
 
     def open(
@@ -97,7 +100,9 @@ class Recordings:
         except OSError as error:
             raise RecordingFailed(sentence(error)) from error
         path = self._root / day / session_id / f"{channel_id}.cast"
-        recording = Recording(path, files, self._key, at, self._floor, self._keeper.closed)
+        recording = Recording(
+            path, files, self._key, at, self._floor, self._keeper.closed, self._masks
+        )
         self._keeper.opened(recording)
         recording.begin(
             columns=columns,

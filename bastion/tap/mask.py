@@ -38,6 +38,10 @@ class Masking:
     """Marks as wide as the secret, so that tables keep their columns."""
 
 
+Exact = Known | Sequence[Secret | bytes]
+"""Values that are masked wherever they stand; as `Known` where many texts are looked at."""
+
+
 class Finder(Protocol):
     """A detector, or the exact values."""
 
@@ -70,9 +74,7 @@ class Masker:
     window that shows the stream; 0 where there is none.
     """
 
-    def __init__(
-        self, masking: Masking, secrets: Sequence[Secret | bytes] = (), *, columns: int = 0
-    ) -> None:
+    def __init__(self, masking: Masking, secrets: Exact = (), *, columns: int = 0) -> None:
         self._masking = masking
         self.know(secrets)
         self._raw = b""
@@ -97,9 +99,9 @@ class Masker:
         """Bytes of the stream that were passed on."""
         return self._passed + self._shown
 
-    def know(self, secrets: Sequence[Secret | bytes]) -> None:
+    def know(self, secrets: Exact) -> None:
         """Look for these exact values from now on, instead of those before."""
-        self._known = Known(secrets)
+        self._known = secrets if isinstance(secrets, Known) else Known(secrets)
         self._idle = not self._known and not self._masking.detectors
 
     def feed(self, data: bytes) -> bytes:
@@ -269,17 +271,13 @@ def _stars(gone: bytes) -> bytes:
     return terminal.written_over(gone, "*" * len(gone))
 
 
-def mask_text(
-    text: str, masking: Masking, secrets: Sequence[Secret | bytes] = ()
-) -> tuple[str, list[Masked]]:
+def mask_text(text: str, masking: Masking, secrets: Exact = ()) -> tuple[str, list[Masked]]:
     """Mask one whole text: a name, a command, a cell, a line of a log."""
-    shown, masked = mask_bytes(text.encode("utf-8", "surrogateescape"), masking, secrets)
-    return (shown.decode("utf-8", "surrogateescape"), masked) if masked else (text, [])
+    shown, masked = mask_bytes(text.encode("utf-8", "surrogatepass"), masking, secrets)
+    return (shown.decode("utf-8", "surrogatepass"), masked) if masked else (text, [])
 
 
-def mask_bytes(
-    data: bytes, masking: Masking, secrets: Sequence[Secret | bytes] = ()
-) -> tuple[bytes, list[Masked]]:
+def mask_bytes(data: bytes, masking: Masking, secrets: Exact = ()) -> tuple[bytes, list[Masked]]:
     """The same for bytes."""
     masker = Masker(masking, secrets)
     shown = masker.feed(data)

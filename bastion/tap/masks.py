@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from bastion.model import Secret
 from bastion.policy.masking import MaskTerms
 from bastion.tap.detect import Detectors, Late
+from bastion.tap.known import Known
 from bastion.tap.marks import Marks
 from bastion.tap.mask import Masking, mask_text
 
+EXACT: Final = frozenset(
+    {
+        *("session", "channel", "session_id", "channel_id", "approval", "grant", "serial", "id"),
+        *("hash", "sha256", "stdin_sha256", "stdout_sha256", "stderr_sha256", "removed_sha256"),
+        *("identity", "subject", "approver", "target", "login", "address", "key", "mark", "value"),
+    }
+)
+"""Names of fields that are kept as they are: what is linked by them must stay linked."""
+
+DEEPEST: Final = 8
+"""Levels of a value: nothing that is written has more."""
+
 
 class Masks:
-    """All detectors that are known, and the key of the marks."""
+    """All detectors that are known, the key of the marks, and the credentials in use now."""
 
     def __init__(self, detectors: Detectors, marks: Marks) -> None:
         self.detectors = detectors
-        self._marks = marks
+        self.marks = marks
         self._made: dict[MaskTerms, Masking] = {}
+        self._live: list[tuple[bytes, ...]] = []
+        self._known = Known()
         self.everywhere = self.at(MaskTerms())
         """For what belongs to no grant: the audit, the ledger, the log, sentences."""
 
@@ -26,10 +45,49 @@ class Masks:
             names = (names | terms.also) - terms.without
             late = None if terms.late is None else Late(terms.late)
             detectors = self.detectors.only(names)
-            made = Masking(detectors, self._marks, late, terms.keep_width)
+            made = Masking(detectors, self.marks, late, terms.keep_width)
             self._made[terms] = made
         return made
 
+    def hold(self, secrets: Iterable[Secret]) -> Callable[[], None]:
+        """Mask these credentials in whatever the bastion writes, until what is given is called."""
+        values = tuple(secret.reveal() for secret in secrets)
+        self._live.append(values)
+        self._know()
+
+        def drop() -> None:
+            if values in self._live:
+                self._live.remove(values)
+                self._know()
+
+        return drop
+
+    def _know(self) -> None:
+        self._known = Known({value for values in self._live for value in values})
+
     def text(self, text: str) -> str:
-        """Mask a text of the bastion's own: `everywhere`, at once."""
-        return mask_text(text, self.everywhere)[0]
+        """Mask a text of the bastion's own: `everywhere`, and every credential in use."""
+        return mask_text(text, self.everywhere, self._known)[0]
+
+    def fields(self, fields: Mapping[str, object]) -> dict[str, object]:
+        """Mask every text in named values, as JSON has them; names and EXACT ones stay."""
+        return {
+            name: value if name in EXACT else self._value(value, DEEPEST)
+            for name, value in fields.items()
+        }
+
+    def _value(self, value: object, depth: int) -> object:
+        if isinstance(value, str):
+            return self.text(value)
+        if depth and isinstance(value, Mapping):
+            return {
+                name: one if name in EXACT else self._value(one, depth - 1)
+                for name, one in value.items()
+            }
+        if depth and isinstance(value, list | tuple | set | frozenset):
+            return [self._value(one, depth - 1) for one in value]
+        return value
+
+
+UNMASKED: Final = Masks(Detectors(()), Marks(b""))
+"""For stores that are read, or that hold what was masked before."""
