@@ -22,6 +22,7 @@ from bastion.model import (
     Dialect,
     ExecRequest,
     Identity,
+    LineRequest,
     QueryRequest,
     Request,
     ShellRequest,
@@ -137,6 +138,9 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--forward", metavar="KIND", help="A forward; HOST:PORT is the word.")
 @click.option("--shell", is_flag=True, help="An interactive shell; no words.")
 @click.option("--subsystem", metavar="NAME", help="A subsystem; no words.")
+@click.option("--line", is_flag=True, help="COMMAND is entered at a gated shell's prompt.")
+@click.option("--cwd", default="", metavar="DIR", help="With --line: the shell's directory.")
+@click.option("--watched", is_flag=True, help="With --line: the shell reports each step.")
 @click.option("--sql", metavar="SQL", help="A text of SQL for a database; no words.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 @click.argument("command", nargs=-1)
@@ -154,6 +158,9 @@ def explain(
     forward: str | None,
     shell: bool,
     subsystem: str | None,
+    line: bool,
+    cwd: str,
+    watched: bool,
     sql: str | None,
     as_json: bool,
     command: tuple[str, ...],
@@ -185,6 +192,10 @@ def explain(
         request = QueryRequest(sql, read_sql(sql))
     else:
         request = ShellRequest() if shell else _request(command, sftp, forward, subsystem)
+    if line:
+        request = LineRequest(" ".join(command), cwd, watched)
+    elif cwd or watched:
+        raise click.UsageError("--cwd and --watched go with --line")
     verdict = decide(found, identity, place, login, request)
     if as_json:
         click.echo(json.dumps(_plain(verdict, identity), indent=2))
@@ -256,6 +267,8 @@ def _plain(verdict: Verdict, identity: Identity) -> dict[str, object]:
         "roles": sorted(identity.roles),
         "parse": list(verdict.parse),
         "opaque": list(verdict.opaque),
+        "watch": list(verdict.watch),
+        "definitions": list(verdict.definitions),
         "approval": None
         if terms is None
         else {
@@ -277,7 +290,12 @@ def _show(policy: Policy, verdict: Verdict, identity: Identity, console: Console
     rows = [("rule", verdict.rule + where), ("reason", verdict.reason), ("hint", verdict.hint)]
     rows += [("roles", ", ".join(sorted(identity.roles)) or "none")]
     rows += [("reads as" if not index else "", line) for index, line in enumerate(verdict.parse)]
-    rows += [("opaque" if not index else "", line) for index, line in enumerate(verdict.opaque)]
+    for name, told in (
+        ("opaque", () if verdict.watch else verdict.opaque),
+        ("watched", verdict.watch),
+        ("defines", verdict.definitions),
+    ):
+        rows += [(name if not index else "", one) for index, one in enumerate(told)]
     if verdict.approval is not None:
         terms = verdict.approval
         rows.append(("approvers", f"{terms.count} of {', '.join(terms.approvers)}"))

@@ -7,7 +7,7 @@ denied command beside an opaque one is still denied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -89,6 +89,8 @@ class Opaque:
     raw: str = ""
     later: bool = False
     """Only what a variable of the running shell holds is missing: its steps will tell."""
+    program: str = field(default="", compare=False)
+    """Whose words are not told; empty where it is the line itself."""
 
 
 class OpaqueKind(StrEnum):

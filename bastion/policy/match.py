@@ -38,6 +38,7 @@ from bastion.policy.schema import (
     PathAccess,
     compile_text,
 )
+from bastion.policy.shell.classes import command_is_of_class, is_of_class
 from bastion.policy.show import show_command, show_file, show_forward, show_session, show_use
 
 _RECURSIVE: Final = """
@@ -127,6 +128,8 @@ def match_command(rule: Rule, command: SimpleCommand) -> Match:
 
 def match_pattern(pattern: CommandPattern, command: SimpleCommand) -> Match:
     if pattern.program and not any(_is_program(command, name) for name in pattern.program):
+        return Match.NO
+    if pattern.class_ and not any(command_is_of_class(command, one) for one in pattern.class_):
         return Match.NO
     if pattern.via and not _is_via(pattern, command):
         return Match.NO
@@ -260,6 +263,7 @@ def covers_opaque(rule: Rule, opaque: Opaque, raw: str) -> bool:
     """Whether the rule speaks of this kind of opaque text (on this whole line, if it says so)."""
     return any(
         opaque.kind in pattern.kinds
+        and (not pattern.class_ or any(is_of_class(opaque.program, one) for one in pattern.class_))
         and (pattern.text is None or spans(compile_text(pattern.text), raw))
         for pattern in rule.opaque
     )

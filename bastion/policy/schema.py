@@ -24,6 +24,7 @@ from bastion.policy.document import Section
 from bastion.policy.facts import OpaqueKind
 from bastion.policy.fields import Duration, OneOrMany
 from bastion.policy.masking import MaskSection as MaskSection
+from bastion.policy.shell.classes import ProgramClass
 from bastion.policy.sql.kinds import KINDS
 from bastion.policy.values import NAME as NAME
 from bastion.policy.values import Glob, Name, filled, refuse
@@ -138,6 +139,8 @@ class CommandPattern(Section):
     but every entry of `flags` must be there."""
 
     program: OneOrMany[Glob] = ()
+    class_: OneOrMany[ProgramClass] = Field(default=(), alias="class")
+    """Programs that run code of their own, by kind."""
     via: OneOrMany[Glob] = ()
     subcommand: OneOrMany[Glob] = ()
     flags: OneOrMany[Flag] = ()
@@ -167,6 +170,8 @@ class OpaquePattern(Section):
     """Kinds of text that cannot be told; with `text`, only on lines that match it whole."""
 
     kinds: OneOrMany[OpaqueKind]
+    class_: OneOrMany[ProgramClass] = Field(default=(), alias="class")
+    """Only where a program of one of these kinds is what cannot be told."""
     text: Regex | None = None
 
 

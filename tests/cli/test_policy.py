@@ -95,6 +95,22 @@ def test_explain_files_and_forwards():
     assert "no-shell" in explain("--shell").output
 
 
+def test_explain_a_line_at_a_prompt(tmp_path):
+    gated = tmp_path / "gated.yaml"
+    gated.write_text(REFERENCE.read_text().replace("shell: none", "shell: gated"))
+    asked = ("--line", "--cwd", "/etc", "--", "cat shadow")
+    assert "no-shell" in explain(*asked).output
+    assert "open-shadow" in explain(*asked, policy=str(gated)).output
+    line = ("--line", "--json", "--watched", "--", "f() { rm -rf $x; }")
+    found = json.loads(explain(*line, policy=str(gated)).output)
+    assert found["action"] == "allow"
+    assert found["definitions"] == ["function f"]
+    assert "remove-system-directory" in found["watch"][0]
+    assert "watched" in explain("--line", "--watched", "--", "rm $x", policy=str(gated)).output
+    wrong = explain("--cwd", "/etc", "--", "ls")
+    assert (wrong.exit_code, "go with --line" in wrong.output) == (2, True)
+
+
 def test_explain_without_a_grant(tmp_path):
     assert "no-grant" in explain("--", "ls", claim="groups=strangers").output
     claims = tmp_path / "claims.json"

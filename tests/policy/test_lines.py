@@ -503,6 +503,68 @@ def test_a_step_that_is_not_in_the_line_is_not(text, reported):
     assert not covers(text, reported)
 
 
+QUIET = parse_policy(
+    """
+version: 1
+roles: {engineer: {match: {a: b}}}
+grants:
+  - name: all
+    roles: engineer
+    targets: {names: "*"}
+    logins: ops
+    session: {shell: gated}
+    requests: {default: allow, opaque: deny}
+""",
+    "quiet.yaml",
+)
+LOOSE = [
+    "tar cf a $x",
+    'tar czf "$f.tgz" .',
+    "timeout $t ls",
+    "sudo -u $u ls",
+    "nice -n $n ls",
+    "find . -name $x",
+    'git log "$x"',
+    "awk -v x=$y '{print}' f",
+]
+
+
+@pytest.mark.parametrize("text", LOOSE)
+def test_a_word_that_may_bring_an_option_waits(text):
+    assert line(text, policy=QUIET).watch
+    assert step(text, policy=QUIET).unknown
+
+
+@pytest.mark.parametrize(
+    "text", ["tar cf a $(cat x)", "tar cf a.tgz *", "timeout $(cat t) ls", "scp *.log h:"]
+)
+def test_a_word_that_no_value_tells_is_opaque(text):
+    assert line(text).rule == "opaque"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tar cf a.tgz ./*", "tar cf a.tgz -- *", 'timeout "$t" ls', "sudo kill $(pgrep x)", "ls *"],
+)
+def test_a_word_that_can_bring_no_option_does_not(text):
+    verdict = line(text)
+    assert (verdict.action, verdict.watch) == (ALLOW, ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x='a -exec reboot ;'; find . -name $x",
+        "u='root reboot'; sudo -u $u ls",
+        "read t; timeout $t ls",
+        "export t='1 reboot'; timeout $t ls",
+        "for t in '1 reboot' 2 3 4 5 6 7 8 9; do timeout $t ls; done",
+    ],
+)
+def test_bug_a_variable_brought_another_command(text):
+    assert decide(GATED, ANN, BASH, "ops", ExecRequest(text)).action is not ALLOW
+
+
 def test_hardened_pagers_run_nothing():
     for text in ("less /var/log/syslog", "man ls", "journalctl -u x", "less -R x"):
         assert line(text).rule == "opaque"

@@ -158,6 +158,7 @@ def assign_names(reader: Reader, call: Call) -> None:
         elif word.text and re.fullmatch(r"[A-Za-z_]\w*(\[.*)?", word.text):
             name = word.text.partition("[")[0]
             reader.state.untrusted.add(name)
+            reader.state.loose.add(name)
             environment.assigned(reader, name, None, call.place, lasting=True)
 
 

@@ -51,13 +51,11 @@ def assigned(
     """Judge one assignment. `value` is None where it comes at run time."""
     literal = value.text if value is not None else None
     reader.state.assigned.add(name)
+    if literal is not None and re.search(r"\s|^-", literal):
+        reader.state.loose.add(name)
     integrity.assigns(reader, name, place)
     if name == "IFS":
-        # In front of a command it changes nothing but `read`.
-        if lasting and integrity.in_shell(place):
-            reader.defines("variable IFS")
-        if lasting and literal not in ("", "\n", " \t\n"):
-            _poisons(reader, name)
+        _splits(reader, literal, place, lasting=lasting)
     elif _RUN_LATER.fullmatch(name):
         _runs_later(reader, name, literal, place)
     elif _PROMPTS.fullmatch(name):
@@ -69,6 +67,14 @@ def assigned(
                 reader.read_text(literal, place.within(name))
         elif not (name == "LESS" and re.fullmatch(r"[-a-zA-Z]*", literal or "?")):
             _poisons(reader, name, lasting=lasting)
+
+
+def _splits(reader: Reader, literal: str | None, place: Place, *, lasting: bool) -> None:
+    """`IFS` in front of a command changes nothing but `read`."""
+    if lasting and integrity.in_shell(place):
+        reader.defines("variable IFS")
+    if lasting and literal not in ("", "\n", " \t\n"):
+        _poisons(reader, "IFS")
 
 
 def _poisons(reader: Reader, name: str, *, lasting: bool = True) -> None:

@@ -11,14 +11,14 @@ from bastion.policy.shell.run_options import read_options
 from bastion.policy.shell.single import SINGLE, read_bangs, read_eval_options
 from bastion.policy.shell.state import Call, Reader, names, text_of
 
-_EDITORS: Final = names(
+EDITORS: Final = names(
     """
     vim vi view nvim rvim rview vimdiff gvim evim ex vim.tiny vim.basic nvi elvis emacs
     emacsclient nano pico joe jed mcedit micro kak hx helix ed red ne mg zile crontab-edit vipw
     vigr visudo sudoedit editor sensible-editor select-editor
     """
 )
-_PAGERS: Final = names(
+PAGERS: Final = names(
     "less more most pg lv man pinfo info sensible-pager pager zless zmore bzless xzless"
 )
 _INTERACTIVE: Final = names(
@@ -33,7 +33,7 @@ _INTERACTIVE: Final = names(
     ginsh ispell aspell talk write-shell expect-shell
     """
 )
-_BUILDERS: Final = names(
+BUILDERS: Final = names(
     """
     make gmake bmake pmake ninja cmake ctest meson scons waf bazel rake just task tup ant mvn
     gradle gradlew sbt lein tox nox pytest cabal stack mix rebar3 bundler composer vagrant
@@ -52,11 +52,11 @@ def read(reader: Reader, call: Call) -> None:
     """Judge a program that is no shell, wrapper or interpreter."""
     program = call.program
     own = SINGLE.get(program)
-    if program in _EDITORS:
+    if program in EDITORS:
         _editor(reader, call)
-    elif program in _PAGERS:
+    elif program in PAGERS:
         _pager(reader, call)
-    elif program in _BUILDERS:
+    elif program in BUILDERS:
         reader.cannot_tell(OpaqueKind.SCRIPT, f"{program} runs what files tell it", program)
         read_eval_options(reader, call)
     elif program in _INTERACTIVE:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell import environment, shells
+from bastion.policy.shell import environment, leeway, shells
 from bastion.policy.shell.peeling import Peeled, Wrapper, peel
 from bastion.policy.shell.state import (
     Call,
@@ -53,6 +53,7 @@ def start(
 ) -> None:
     """Read the command that a program starts with these words."""
     place = call.place.within(call.program)
+    leeway.before_command(reader, call, call.operands[: len(call.operands) - len(command)])
     if not command:
         if bare == "shell":
             shells.run_feed(

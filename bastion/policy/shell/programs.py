@@ -14,6 +14,7 @@ from bastion.policy.shell import (
     escapes,
     integrity,
     launchers,
+    leeway,
     opening,
     remote,
     shells,
@@ -98,6 +99,8 @@ _CODE: Final[dict[str, tuple[str, str]]] = {
     "ocaml": ("ocaml", "e"),
     "dotnet-script": ("c", ""),
 }
+LANGUAGES: Final = frozenset(_CODE)
+"""Interpreters of other languages than the shell's."""
 _HARMLESS_MODULES: Final = frozenset(
     {
         "json.tool",
@@ -129,8 +132,25 @@ _BUNDLED: Final[dict[str, Wrapper]] = {
 }
 
 
+def family(program: str) -> str:
+    """Give a program's name without its version: `python3.11` is python."""
+    versioned = _VERSIONED.fullmatch(program)
+    return versioned.group(1) if versioned is not None else program
+
+
+def is_of_system(path: str) -> bool:
+    """Tell whether a normalised path is of a program that the system came with."""
+    return _SYSTEM_FOLDERS.fullmatch(path) is not None
+
+
 def read(reader: Reader, call: Call) -> None:
     """Read what one simple command does."""
+    outer, reader.program = reader.program, family(call.program)
+    _read(reader, call)
+    reader.program = outer
+
+
+def _read(reader: Reader, call: Call) -> None:
     head = call.argv[0]
     integrity.command(reader, call)
     if head.text is None and not head.raw.startswith("~"):
@@ -142,11 +162,10 @@ def read(reader: Reader, call: Call) -> None:
     # Only a program of the system says what `--help` means.
     if len(operands) == 1 and operands[0].text in _VERSIONS and not call.extra_operands:
         return
-    family = _VERSIONED.fullmatch(call.program)
-    if family is not None:
-        call = replace(call, program=family.group(1))
+    call = replace(call, program=family(call.program))
     if re.fullmatch(r"ld(-linux.*)?\.so.*|ld-musl.*|ld-[0-9.]+\.so", call.program):
         call = replace(call, program="ld.so")
+    leeway.options(reader, call)
     _one(reader, call)
 
 
@@ -191,7 +210,7 @@ def _judge_name(reader: Reader, text: str) -> None:
         reader.cannot_tell(
             OpaqueKind.COMMAND, "the program's name holds characters of the shell", text
         )
-    elif "/" in text and not _SYSTEM_FOLDERS.fullmatch(normalise(text)):
+    elif "/" in text and not is_of_system(normalise(text)):
         reader.cannot_tell(OpaqueKind.SCRIPT, f"{text} is run, whatever it holds", text)
         reader.opens_text(text, Access.READ, "")
 

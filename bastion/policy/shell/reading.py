@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -118,7 +119,7 @@ def is_complete(text: str) -> bool:
 
 
 def _shown(opaque: Opaque) -> Opaque:
-    return Opaque(opaque.kind, visible(opaque.reason), visible(opaque.raw, limit=200), opaque.later)
+    return replace(opaque, reason=visible(opaque.reason), raw=visible(opaque.raw, limit=200))
 
 
 def _judge_characters(walker: Walker, command: str) -> None:

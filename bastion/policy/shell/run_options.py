@@ -182,6 +182,14 @@ _LOADS_OPTION: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+RUNS_BY_OPTION: Final = frozenset(
+    program
+    for program, options in (*_RUN_OPTION.items(), *_LOADS_OPTION.items())
+    if options and program not in ("sysctl", "man")
+)
+"""Programs that one of their options makes run or load something."""
+
+
 def read_options(reader: Reader, call: Call) -> None:
     for value in option_values(call, _RUN_OPTION.get(call.program, ())):
         if value.raw == "" and value.text == "":

@@ -146,6 +146,8 @@ class State:
     """Variables that hold a download."""
     assigned: set[str] = field(default_factory=set)
     """Variables that the line sets."""
+    loose: set[str] = field(default_factory=set)
+    """Variables that the line gives a value with a blank or a leading dash, or that it reads in."""
     untrusted: set[str] = field(default_factory=set)
     """Variables whose values come at run time: arithmetic would evaluate what they hold."""
 
@@ -161,6 +163,8 @@ class Reader(ABC):
         self.state = State()
         self.line = ""
         """All of the text that is read, whatever is nested in it."""
+        self.program = ""
+        """What program's words are being read."""
         self.prompt = prompt
         """The running shell at whose prompt this is read; None for a command line by itself."""
         self.own = Values.of(prompt) if prompt is not None else None
@@ -197,7 +201,7 @@ class Reader(ABC):
         self, kind: OpaqueKind, reason: str, raw: str = "", *, later: bool = False
     ) -> None:
         """Say that something cannot be told (`later`: not before it runs)."""
-        self.opaque[Opaque(kind, reason, raw, later)] = None
+        self.opaque.setdefault(Opaque(kind, reason, raw, later, self.program), None)
 
     def tampers(self, reason: str, raw: str = "") -> None:
         """Say that something would loosen the gate's hold on an interactive shell."""

@@ -186,6 +186,8 @@ class Walker(Reader):
             environment.trust(self, node.name, word.parts)
         place = self._redirects(node.redirects, place)
         environment.assigned(self, node.name, None, place)
+        if any(re.search(r"\s|^-", value.text or "") for value in values):
+            self.state.loose.add(node.name)
         outer = self.state.values
         known = node.words and len(outer) < MAX_LOOPS and len(values) <= MAX_TURNS
         for value in values if known and self._changes_only_here(node.name) else [None]:
