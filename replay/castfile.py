@@ -6,6 +6,7 @@ import math
 import os
 import time
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -70,6 +71,23 @@ class CastFile:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still grow."""
+        return self._live
+
+    def reopened(self) -> CastFile:
+        """The same file once more, for another thread; also where its name is gone."""
+        return CastFile(Path(f"/proc/self/fd/{self._file.fileno()}"), live=self._live, whole=False)
+
+    def lines(self) -> Iterator[str]:
+        """The file as it is, as far as it is whole: what any player of casts takes."""
+        self._file.seek(0)
+        left = self._end
+        while left and (line := self._file.readline(min(left, asciicast.MAX_LINE + 1))):
+            left -= len(line)
+            yield line.decode("utf-8", "replace")
 
     def close(self) -> None:
         """Let go of the file."""

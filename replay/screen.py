@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
 import avt
-from avt.util import TextCollector
+from avt.util import TextCollector, TextUnwrapper
 from rich.cells import get_character_cell_size
 
 from bastion.errors import CastFault
@@ -22,6 +23,14 @@ MAX_ROWS: Final = 200
 """The emulator moves every cell at a scroll or a resize: at four times this it takes seconds."""
 
 _NEW_LINE_MODE: Final = "\x1b[20h"
+
+_TURNING: Final = re.compile(
+    r"\x1bc|\x1b\[2J|\x1b\[H\x1b\[0?J|\x1b\[\?(?:1049|1047|47)(?P<other>[hl])"
+)
+"""Where a screen is cleared, or another is taken: reset, ED 2, ED 0 from the top left, DECSET."""
+
+_UNFINISHED: Final = re.compile(r"\x1b(?:\[(?:H(?:\x1b(?:\[0?)?)?|[?0-9]{0,5})?)?$")
+"""What could become one of those with the characters that follow."""
 
 Colour = int | tuple[int, int, int] | None
 
@@ -54,14 +63,20 @@ class Screen(Protocol):
     def cursor(self) -> tuple[int, int] | None:
         """Column and row of the cursor, or None while it is hidden."""
 
-    def feed(self, text: str) -> None:
-        """Show text with all its escape sequences; CastFault if it breaks the emulator."""
+    def feed(self, text: str) -> Sequence[int]:
+        """Show text with all its escape sequences, and give the rows that changed.
+
+        CastFault if it breaks the emulator.
+        """
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size, clamped."""
 
     def row(self, number: int) -> list[Run]:
         """One row: only characters that fill the cells they claim, and no control characters."""
+
+    def text(self) -> list[str]:
+        """What is shown, a line each, wrapped lines whole again, without control characters."""
 
     def dump(self) -> str:
         """The whole state, to be given to `restore` of a screen like this one."""
@@ -93,9 +108,10 @@ class AvtScreen:
         cursor = self._vt.cursor
         return (cursor.col, cursor.row) if cursor.visible else None
 
-    def feed(self, text: str) -> None:
+    def feed(self, text: str) -> Sequence[int]:
         """Show text."""
-        _guard(partial(self._vt.feed_str, text))
+        changed = _guard(partial(self._vt.feed_str, text))
+        return changed[0] if isinstance(changed, tuple) else ()
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size; too small a window makes avt panic, so it is clamped."""
@@ -106,6 +122,14 @@ class AvtScreen:
         """One row, as runs of one look each."""
         chunks = self._vt[number].chunks(lambda one, other: one.pen != other.pen)
         return [("".join(map(_shown, cells)), _look(cells[0].pen)) for cells in chunks if cells]
+
+    def text(self) -> list[str]:
+        """What is shown."""
+        unwrapper = TextUnwrapper()
+        lines = [line for row in self._vt.view() if (line := unwrapper.push(row)) is not None]
+        if (rest := unwrapper.flush()) is not None:
+            lines.append(rest)
+        return [plain(str(line)) for line in lines]
 
     def dump(self) -> str:
         """avt's own sequence for its state: for avt alone, never for a terminal."""
@@ -118,17 +142,36 @@ class AvtScreen:
 
 
 class Transcript:
-    """The text of a recording: wrapped lines are whole again, full-screen programs left out."""
+    """The text of a recording: wrapped lines are whole again, what was cleared away is kept.
+
+    Screens of full-screen programs are left out, for they are no lines one after another;
+    `on_other_screen` says that one is shown, and `screen` gives what is shown then.
+    """
 
     def __init__(self, columns: int, rows: int, *, raw_newlines: bool = False) -> None:
         columns, rows = clamp(columns, rows)
-        self._collector = TextCollector(avt.Vt(columns, rows, scrollback_limit=0))
+        self._vt = avt.Vt(columns, rows, scrollback_limit=0)
+        self._collector = TextCollector(self._vt)
+        self._held = ""
+        self.on_other_screen = False
         if raw_newlines:
             self._collector.feed_str(_NEW_LINE_MODE)
 
     def feed(self, text: str) -> Iterable[str]:
         """Give the lines that are finished by it."""
-        return _strings(_guard(partial(self._collector.feed_str, text)))
+        text = self._held + text
+        unfinished = _UNFINISHED.search(text)
+        self._held = unfinished[0] if unfinished else ""
+        text = text[: len(text) - len(self._held)]
+        at = 0
+        for found in _TURNING.finditer(text):
+            yield from self._feed(text[at : found.start()])
+            at = found.start()
+            if found["other"]:
+                self.on_other_screen = found["other"] == "h"
+            elif not self.on_other_screen:
+                yield from self._cleared()
+        yield from self._feed(text[at:])
 
     def resize(self, columns: int, rows: int) -> Iterable[str]:
         """Give the lines that are pushed out by it."""
@@ -136,13 +179,36 @@ class Transcript:
 
     def flush(self) -> Iterable[str]:
         """Give the lines that are left."""
-        return _strings(_guard(self._collector.flush))
+        yield from self._feed(self._held)
+        self._held = ""
+        yield from _strings(_guard(self._collector.flush))
+
+    def screen(self) -> list[str]:
+        """What is shown now, a line each."""
+        return [str(row.text).rstrip() for row in self._vt.view()]
+
+    def _feed(self, text: str) -> list[str]:
+        return _strings(_guard(partial(self._collector.feed_str, text))) if text else []
+
+    def _cleared(self) -> list[str]:
+        """The lines that are about to be cleared away; below the last one there is nothing."""
+        lines = [str(line) for line in self._vt.text()]
+        while lines and not lines[-1]:
+            lines.pop()
+        return lines
 
 
 def clamp(columns: int, rows: int) -> tuple[int, int]:
     """Bring a size into what is emulated."""
     columns, rows = clamp_size(columns, rows)
     return min(columns, MAX_COLUMNS), min(rows, MAX_ROWS)
+
+
+def plain(text: str) -> str:
+    """Text without what would hide or act: U+FFFD stands for each such character."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def _guard(call: Callable[[], object]) -> object:

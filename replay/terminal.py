@@ -39,11 +39,16 @@ class ScreenView(ScrollView):
         self._shown = screen or self._shown
         columns, rows = self._shown.size
         self.virtual_size = Size(columns, rows)
-        if (cursor := self._shown.cursor) is not None:
-            top = min(self.scroll_offset.y, cursor[1])
-            top = max(top, cursor[1] - self.scrollable_content_region.height + 1)
-            self.scroll_to(y=top, animate=False, force=True)
+        height = self.scrollable_content_region.height
+        top = min(self.scroll_offset.y, max(0, rows - height))
+        if height and (cursor := self._shown.cursor) is not None:
+            top = max(min(top, cursor[1]), cursor[1] - height + 1)
+        self.scroll_to(y=top, animate=False, force=True)
         self.refresh()
+
+    def on_resize(self) -> None:
+        """The window changed: the cursor may be out of sight."""
+        self.update()
 
     def render_line(self, y: int) -> Strip:
         """Draw one line of the window."""

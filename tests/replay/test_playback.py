@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.playback import Playback, bar, clock, next_marker
+from replay.playback import Playback, bar, clock, parse_place
 
 times = st.lists(st.floats(0, 1000), max_size=30).map(sorted)
 
@@ -30,7 +30,7 @@ def test_speed_and_pause() -> None:
     playback.change_speed(9)
     assert playback.speed == 16
     playback.change_speed(-99)
-    assert playback.speed == 1
+    assert playback.speed == 0.5
 
 
 def test_played_from_the_end_it_begins_again() -> None:
@@ -67,12 +67,38 @@ def test_an_empty_recording_is_at_its_end() -> None:
     assert (playback.count, playback.duration, playback.ended) == (0, 0.0, True)
 
 
-def test_the_next_marker_is_one_that_has_not_happened() -> None:
-    markers = [(2, "a"), (5, "b")]
-    assert next_marker(markers, 0) == (2, "a")
-    assert next_marker(markers, 2) == (2, "a")
-    assert next_marker(markers, 3) == (5, "b")
-    assert next_marker(markers, 6) is None
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("90", 90), ("1:02", 62), ("1:00:05", 3605), ("45%", 45), ("200%", 100), (" 7 ", 7)],
+)
+def test_a_place_is_a_time_or_a_percent(text: str, place: float) -> None:
+    assert parse_place(text, 100.0) == place
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:x", "-5", "nan", "inf", "%", "1e999"])
+def test_what_is_no_place_is_told(text: str) -> None:
+    assert parse_place(text, 100.0) is None
+
+
+def test_steps_go_to_the_next_time_at_which_something_shows() -> None:
+    playback = Playback([0.0, 1.0, 1.0, 2.0])
+    counts = []
+    for step in (1, 1, 1, -1, -1, -1, -1):
+        playback.step(step)
+        counts.append(playback.count)
+    assert counts == [3, 4, 4, 3, 1, 1, 1]
+    assert not playback.playing
+
+
+@given(times, times, st.floats(0, 20))
+def test_a_timeline_that_grows_is_the_same(
+    some: list[float], more: list[float], idle: float
+) -> None:
+    moments = sorted(some + more)
+    whole, grown = Playback(moments, idle_limit=idle), Playback([], idle_limit=idle)
+    for moment in moments:
+        grown.extend([moment])
+    assert [grown.at(n) for n in range(len(moments))] == [whole.at(n) for n in range(len(moments))]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +109,8 @@ def test_the_clock(seconds: float, text: str) -> None:
 
 
 def test_the_bar() -> None:
-    assert bar(0.0, 10.0, 5) == "●────"
-    assert bar(5.0, 10.0, 5, [9.9]) == "━━●─◆"
-    assert bar(10.0, 10.0, 5) == "━━━━●"
-    assert bar(0.0, 0.0, 3) == "━━●"
-    assert bar(0.0, 0.0, 0) == ""
+    assert bar(0.0, 10.0, 5, {}) == "●────"
+    assert bar(5.0, 10.0, 5, {4: "◆"}) == "━━●─◆"
+    assert bar(10.0, 10.0, 5, {}) == "━━━━●"
+    assert bar(0.0, 0.0, 3, {}) == "━━●"
+    assert bar(0.0, 0.0, 0, {}) == ""

@@ -161,3 +161,20 @@ def test_wrapped_lines_are_whole_again(tmp_path: Path) -> None:
     lines = [*transcript.feed("a" * 25 + "\nb\nc\nd\ne"), *transcript.flush()]
     assert lines == ["a" * 25, "b", "c", "d", "e"]
     assert list(accumulate(map(len, lines)))[-1] == 29
+
+
+@pytest.mark.parametrize("clear", ["\x1b[2J", "\x1b[H\x1b[J", "\x1bc", "\x1b[H\x1b[2J\x1b[3J"])
+@pytest.mark.parametrize("cut", range(6))
+def test_what_was_cleared_away_is_in_the_transcript(clear: str, cut: int) -> None:
+    transcript = Transcript(20, 4)
+    lines = [*transcript.feed("one\r\ntwo" + clear[:cut]), *transcript.feed(clear[cut:])]
+    lines += [*transcript.feed("\x1b[Hthree"), *transcript.flush()]
+    assert [line for line in lines if line] == ["one", "two", "three"]
+
+
+def test_a_full_screen_program_is_not_in_the_transcript() -> None:
+    transcript = Transcript(20, 4)
+    lines = [*transcript.feed("one\r\n\x1b[?1049h\x1b[2J\x1b[Hvim")]
+    assert (transcript.on_other_screen, transcript.screen()[0]) == (True, "vim")
+    lines += [*transcript.feed("\x1b[?1049ltwo"), *transcript.flush()]
+    assert lines == ["one", "two"]

@@ -1,0 +1,106 @@
+"""Where recordings come from: a folder of files here; a bastion's control socket elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from bastion.errors import CastFault
+from bastion.wire import asciicast
+from replay.castfile import CastFile
+from replay.happenings import HappeningsFile
+from replay.tape import MAX_TRACKS, Tape, Track
+
+EVENTS_SUFFIX: Final = ".events.jsonl"
+
+MAX_ENTRIES: Final = 5000
+"""Sessions that are listed: more than that is for a search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session that can be played. `key` names it to its catalogue."""
+
+    key: str
+    began: float
+    who: str
+    target: str
+    title: str
+    live: bool = False
+    channels: int = 1
+
+
+class Catalogue(Protocol):
+    """A list of recordings. Both methods wait, so they are not called from a screen's own loop."""
+
+    def find(self, text: str) -> Sequence[Entry]:
+        """Sessions whose names, commands or screens hold the text, newest first; all for ""."""
+
+    def open(self, entry: Entry) -> Tape:
+        """What is to be played; CastFault where it cannot be."""
+
+
+class Folder:
+    """Casts below a folder: each folder that holds some is a session."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, text: str) -> Sequence[Entry]:
+        """Look into headers and events; screens are not searched without an index."""
+        wanted = text.casefold()
+        found = [entry for entry in self._entries() if wanted in self._words(entry, bool(wanted))]
+        return sorted(found, key=lambda entry: -entry.began)
+
+    def open(self, entry: Entry) -> Tape:
+        """All casts of that folder."""
+        return open_tape(sorted(Path(entry.key).glob("*.cast")))
+
+    def _entries(self) -> Iterator[Entry]:
+        folders = dict.fromkeys(path.parent for path in sorted(self._path.rglob("*.cast")))
+        for folder in list(folders)[:MAX_ENTRIES]:
+            casts = sorted(folder.glob("*.cast"))
+            header = next((one for one in map(_header, casts) if one is not None), None)
+            if header is not None:
+                facts = header.bastion
+                yield Entry(
+                    str(folder),
+                    header.timestamp,
+                    str(facts.get("identity", "")),
+                    str(facts.get("target", "")),
+                    header.title or casts[0].name,
+                    channels=len(casts),
+                )
+
+    def _words(self, entry: Entry, deep: bool) -> str:
+        said = [entry.who, entry.target, entry.title, entry.key]
+        if deep:
+            for path in Path(entry.key).glob(f"*{EVENTS_SUFFIX}"):
+                said += [one.title for one in HappeningsFile(path).read_new()]
+        return "\n".join(said).casefold()
+
+
+def open_tape(paths: Sequence[Path], *, live: bool = False) -> Tape:
+    """A tape of casts, each with the events file that lies beside it; nothing is indexed yet."""
+    tracks: list[Track] = []
+    try:
+        for path in paths[:MAX_TRACKS]:
+            cast = CastFile(path, live=live, whole=False)
+            beside = path.with_name(path.name.removesuffix(".cast") + EVENTS_SUFFIX)
+            events = HappeningsFile(beside) if beside != path else None
+            tracks.append(Track(path.name.removesuffix(".cast"), cast, events))
+    except CastFault:
+        for track in tracks:
+            track.cast.close()
+        raise
+    return Tape(tracks)
+
+
+def _header(path: Path) -> asciicast.Header | None:
+    try:
+        with path.open("rb") as file:
+            return asciicast.decode_header(file.readline(asciicast.MAX_LINE))
+    except (OSError, CastFault):
+        return None
