@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
@@ -20,14 +20,11 @@ from bastion.model import visible
 from replay.export import export
 from replay.finder import Finder
 from replay.happenings import Happening, Sort
-from replay.keys import Help
+from replay.keys import PLAYER_KEYS, PROMPTS, Help
 from replay.playback import Playback, clock, parse_place
 from replay.tape import Tape, Track
 from replay.terminal import BUDGET, FRAME, ScreenView
-from replay.timeline import current, draw_happening, draw_timeline, marks_of, next_of
-
-SKIP: Final = 5.0
-"""Seconds that an arrow key moves."""
+from replay.timeline import current, draw_happening, draw_timeline, marks_of, next_of, progress
 
 IDLE_CAP: Final = 2.0
 """Seconds to which `i` shortens longer pauses."""
@@ -41,12 +38,6 @@ MAX_LISTED: Final = 2000
 
 INDEX_BUDGET: Final = 0.025
 """Seconds of a frame that the index gets while it is built."""
-
-PROMPTS: Final = {
-    "find": "text on the screen",
-    "go": "time or percent: 1:02:03, 90, 45%",
-    "save": "file: .txt, .cast, .html or .svg (this screen)",
-}
 
 
 class Player(Screen[None]):
@@ -64,42 +55,7 @@ class Player(Screen[None]):
     Player.asking #status { display: none; }
     """
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "play"),
-        Binding("left", f"skip(-{SKIP})"),
-        Binding("right", f"skip({SKIP})"),
-        Binding("comma", "step(-1)"),
-        Binding("full_stop", "step(1)"),
-        *(Binding(str(tenth), f"tenth({tenth})") for tenth in range(10)),
-        Binding("home", "tenth(0)"),
-        Binding("end", "tenth(10)"),
-        Binding("plus,equals_sign", "faster(1)"),
-        Binding("minus", "faster(-1)"),
-        Binding("i", "idle"),
-        Binding("slash", "ask('find')"),
-        Binding("colon,g", "ask('go')"),
-        Binding("s", "ask('save')"),
-        Binding("n", "hit(1)"),
-        Binding("N", "hit(-1)"),
-        Binding("right_square_bracket,m", "next('', 1)"),
-        Binding("left_square_bracket,M", "next('', -1)"),
-        Binding("d", "next('denial', 1)"),
-        Binding("D", "next('denial', -1)"),
-        Binding("a", "next('approval', 1)"),
-        Binding("A", "next('approval', -1)"),
-        Binding("x", "next('mask', 1)"),
-        Binding("X", "next('mask', -1)"),
-        Binding("e", "next('error', 1)"),
-        Binding("E", "next('error', -1)"),
-        Binding("c", "list"),
-        Binding("t", "channel(1)"),
-        Binding("T", "channel(-1)"),
-        Binding("y", "copy"),
-        Binding("f", "follow"),
-        Binding("question_mark,h", "help"),
-        Binding("q", "leave"),
-        Binding("escape", "back"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = PLAYER_KEYS
 
     def __init__(
         self,
@@ -416,17 +372,12 @@ class Player(Screen[None]):
         times = f"{clock(playback.position)} / {clock(playback.duration)}"
         state = f"{sign} {times} {playback.speed:g}×  "
         if not self.tape.ready:
-            return Text.assemble(state, ("reading ", "dim"), _progress(self.tape.progress))
+            return Text.assemble(state, ("reading ", "dim"), progress(self.tape.progress))
         if self._finder is not None and not self._finder.done:
-            return Text.assemble(state, ("searching ", "dim"), _progress(self._finder.progress))
+            return Text.assemble(state, ("searching ", "dim"), progress(self._finder.progress))
         if fault := track.stage.fault or (track.cast.fault if playback.ended else ""):
             return Text.assemble(state, (visible(fault), "bold red"), no_wrap=True)
         keys = "? keys"
         room = max(0, self.size.width - len(state) - len(keys) - 3)
         said = visible(self._label or track.title)[:room]
         return Text.assemble(state, said, "  ", (keys, "dim"), no_wrap=True)
-
-
-def _progress(part: float) -> str:
-    done = int(part * 20)
-    return f"{'█' * done}{'░' * (20 - done)} {part:.0%}"

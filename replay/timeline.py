@@ -85,3 +85,9 @@ def next_of(
         if beyond and (not sorts or one.sort in sorts):
             return moment, one
     return None
+
+
+def progress(part: float) -> str:
+    """A bar for what takes its time."""
+    done = int(part * 20)
+    return f"{'█' * done}{'░' * (20 - done)} {part:.0%}"
