@@ -30,6 +30,8 @@ class Entry:
     title: str
     live: bool = False
     channels: int = 1
+    names: tuple[str, ...] = ()
+    """Of the channels, where the catalogue needs them."""
 
 
 class Catalogue(Protocol):

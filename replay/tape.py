@@ -82,6 +82,8 @@ class Tape:
         self.ready = False
         """Whether all that is there is indexed, and can be jumped to."""
         self.live = any(track.cast.live for track in self.tracks)
+        self.at_close: list[Callable[[], object]] = []
+        """What is to be done when nobody plays it any more."""
         self.news = 0
         """Grows whenever there are more happenings."""
         self._places = [array("Q") for _ in self.tracks]
@@ -93,6 +95,8 @@ class Tape:
         """Let go of the files."""
         for track in self.tracks:
             track.cast.close()
+        for step in self.at_close:
+            step()
 
     @property
     def progress(self) -> float:

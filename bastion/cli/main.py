@@ -20,7 +20,7 @@ COMMANDS: Final = {
     "login": "bastion.cli.login:login",
     "policy": "bastion.cli.policy:policy",
     "recordings": "bastion.cli.recordings:recordings",
-    "replay": "replay.command:replay",
+    "replay": "bastion.cli.replay:replay",
     "serve": "bastion.cli.serve:serve",
     "sessions": "bastion.cli.sessions:sessions",
 }

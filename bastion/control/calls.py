@@ -11,6 +11,7 @@ import msgspec
 
 from bastion import __version__
 from bastion.control import shown
+from bastion.control.playing import Playing
 from bastion.control.telling import about
 from bastion.errors import ControlError
 from bastion.model import visible
@@ -73,6 +74,7 @@ class Calls:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._started_at = parts.clock()
+        self._playing = Playing(parts.ledger.file, parts.audit, parts.policy, parts.clock)
         self._answers: dict[type[wire.Call], Callable[[Operator, Any], object]] = {
             wire.Hello: self.welcome,
             wire.GetStatus: self._status,
@@ -86,6 +88,8 @@ class Calls:
             wire.BreakGlass: self._break_glass,
             wire.ListGrants: self._list_grants,
             wire.RevokeGrant: self._revoke_grant,
+            wire.FindRecordings: self._playing.find,
+            wire.ReadRecording: self._playing.read,
             wire.Kill: self._kill,
             wire.SetLock: self._set_lock,
             wire.RemoveLock: self._remove_lock,
@@ -95,7 +99,8 @@ class Calls:
 
     def answer(self, operator: Operator, call: wire.Call) -> object:
         """Give the result; BastionError says in one sentence why there is none."""
-        self.note(operator, call)
+        if not isinstance(call, wire.ReadRecording):
+            self.note(operator, call)  # of what is read in pieces, the beginning is audited
         answer = self._answers.get(type(call))
         if answer is None:
             raise ControlError("This call needs a connection that stays open.")

@@ -21,16 +21,13 @@ TIMEOUT: Final = 15.0
 class ControlClient:
     """A connection to a running bastion. Every failure is a ControlError with one sentence."""
 
-    def __init__(self, path: Path, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, place: Path | socket.socket, *, timeout: float = TIMEOUT) -> None:
+        """`place`: the socket's path, or a connection that the bastion handed over."""
         self._last_id = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.lost = False
+        """Whether the bastion hung up: then only another connection helps."""
+        self._socket = place if isinstance(place, socket.socket) else _connected(place, timeout)
         self._socket.settimeout(timeout)
-        try:
-            self._socket.connect(str(path))
-        except OSError as error:
-            self._socket.close()
-            reason = "is it running?" if _is_absent(error) else f"{error.strerror or error}."
-            raise ControlError(f"The bastion does not answer at {path}: {reason}") from None
         self._lines = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -76,10 +73,24 @@ class ControlClient:
         try:
             line = self._lines.readline(wire.MAX_REPLY)
         except OSError as error:
+            self.lost = True
             raise ControlError(f"The bastion did not answer: {error}.") from None
         if not line.endswith(b"\n"):
+            self.lost = True
             raise ControlError("The bastion hung up before it answered.")
         return wire.decode_reply(line)
+
+
+def _connected(path: Path, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
+        reason = "is it running?" if _is_absent(error) else f"{error.strerror or error}."
+        raise ControlError(f"The bastion does not answer at {path}: {reason}") from None
+    return connection
 
 
 def _is_absent(error: OSError) -> bool:

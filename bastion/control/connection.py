@@ -36,7 +36,7 @@ class Connection:
         self._outbox = Outbox(writer)
         self._follower: Follower | None = None
 
-    async def serve(self, reader: asyncio.StreamReader, idle: float) -> None:
+    async def serve(self, reader: asyncio.StreamReader, idle: float | None) -> None:
         """Answer calls; ends with the connection. `idle` is for those who watch nothing."""
         this = asyncio.current_task()
         assert this is not None
@@ -62,7 +62,7 @@ class Connection:
         if not self._writer.is_closing():
             self._writer.transport.abort()
 
-    async def _read_line(self, reader: asyncio.StreamReader, idle: float) -> bytes:
+    async def _read_line(self, reader: asyncio.StreamReader, idle: float | None) -> bytes:
         """One whole line; nothing at the end, after a long silence, or after too long a line."""
         try:
             looking_on = self.watches or self._follower is not None

@@ -129,13 +129,14 @@ class ControlService:
             elif len(self._tasks) - self._attached > MAX_CLIENTS:
                 await self._turn_away(peer, writer, "Too many control connections; close some.")
             else:
-                await self._serve(reader, writer, lambda: operator, peer.user)
+                await self._serve(reader, writer, lambda: operator, peer.user, self._idle)
 
     async def _attend_attached(self, ours: socket.socket, operator: Callable[[], Operator]) -> None:
         try:
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=wire.MAX_CALL)
             async with _hang_up(writer):
-                await self._serve(reader, writer, operator, operator().id)
+                # It ends with the screen's channel, however long somebody only looks.
+                await self._serve(reader, writer, operator, operator().id, None)
         finally:
             ours.close()
             self._attached -= 1
@@ -146,11 +147,12 @@ class ControlService:
         writer: asyncio.StreamWriter,
         operator: Callable[[], Operator],
         user: str,
+        idle: float | None,
     ) -> None:
         connection = Connection(self._calls, self._parts, operator, user, writer)
         self._connections.add(connection)
         try:
-            await connection.serve(reader, self._idle)
+            await connection.serve(reader, idle)
         finally:
             self._connections.discard(connection)
 

@@ -38,6 +38,7 @@ ssh bastion grant|refuse ID     decide it
 ssh bastion grants              access and equal commands granted now
 ssh bastion revoke ID           take a grant back
 ssh bastion sessions            live sessions that you may see
+ssh -t bastion replay           play recordings that you may watch
 """
 
 Command = Callable[[Session, list[str], Shown], Awaitable[Answer]]
@@ -148,6 +149,11 @@ def _printed(shown: Shown, table: Table) -> str:
     return out.getvalue()
 
 
+async def _replay(session: Session, words: list[str], shown: Shown) -> Answer:
+    """What runs on a terminal alone says so."""
+    return Answer("", "bastion: this needs a terminal: ssh -t bastion replay\n", EXIT_USAGE)
+
+
 _COMMANDS: Final[dict[str, Command]] = {
     "targets": _targets,
     "whoami": _whoami,
@@ -161,4 +167,5 @@ _COMMANDS: Final[dict[str, Command]] = {
     "grants": desk_commands.grants,
     "revoke": desk_commands.revoke,
     "sessions": desk_commands.sessions,
+    "replay": _replay,
 }

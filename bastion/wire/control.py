@@ -32,6 +32,8 @@ from bastion.wire.control_shown import HeldRequest as HeldRequest
 from bastion.wire.control_shown import LockSet as LockSet
 from bastion.wire.control_shown import LockShown as LockShown
 from bastion.wire.control_shown import Past as Past
+from bastion.wire.control_shown import Piece as Piece
+from bastion.wire.control_shown import RecordingShown as RecordingShown
 from bastion.wire.control_shown import ScreenShown as ScreenShown
 from bastion.wire.control_shown import Status as Status
 from bastion.wire.control_shown import Welcome as Welcome
@@ -138,6 +140,31 @@ class Unfollow(Call, frozen=True, tag="unfollow"):
     """Stop following, whatever it was. Gives Ended."""
 
 
+class FindRecordings(Call, frozen=True, tag="recordings"):
+    """Sessions that were recorded, newest first. Gives a list of RecordingShown.
+
+    All that is given must hold: `text` was on a screen, in a command or a name; `verdict` is an
+    action that a request there met; `since` and `until` bound the session's beginning.
+    """
+
+    text: str = ""
+    identity: str = ""
+    target: str = ""
+    verdict: str = ""
+    since: float | None = None
+    until: float | None = None
+    limit: int = 200
+
+
+class ReadRecording(Call, frozen=True, tag="read-recording"):
+    """Read on in a recording's file, `cast` or `events`, as it lies there. Gives Piece."""
+
+    session: str
+    channel: str
+    file: str
+    offset: int = 0
+
+
 class Kill(Call, frozen=True, tag="kill"):
     """End a session now. Gives Ended."""
 
@@ -190,6 +217,8 @@ AnyCall = (
     | RevokeGrant
     | Follow
     | Unfollow
+    | FindRecordings
+    | ReadRecording
     | Kill
     | SetLock
     | RemoveLock

@@ -193,6 +193,30 @@ class GrantShown(msgspec.Struct, frozen=True):
     until: float
 
 
+class RecordingShown(msgspec.Struct, frozen=True):
+    """A session that was recorded, with those of its channels that may be played."""
+
+    session: str
+    name: str
+    began: float
+    live: bool
+    targets: tuple[str, ...]
+    requests: tuple[str, ...]
+    """What the channels were opened for, the first ones."""
+    channels: tuple[str, ...]
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A part of a recording's file. `form` is "" for the plain file, else how it is packed."""
+
+    data: bytes
+    size: int
+    """Bytes that the file has now."""
+    live: bool
+    """Whether it may still grow."""
+    form: str = ""
+
+
 class Following(msgspec.Struct, frozen=True):
     """What is followed now."""
 

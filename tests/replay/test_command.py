@@ -4,8 +4,8 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from bastion.cli.replay import replay
 from bastion.store.recordings import Recordings
-from replay.command import replay
 from tests.replay import casts
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from replay.command import replay
+from bastion.cli.replay import replay
 from tests.harness.chromium import chromium
 from tests.replay import casts, sessions
 
@@ -79,7 +79,8 @@ def test_no_format_is_guessed(cast: Path, tmp_path: Path) -> None:
     result = write(str(cast), "--export", str(tmp_path / "x.gif"))
     assert ".txt, .cast, .html, .svg" in str(result.exception)
     assert not (tmp_path / "x.gif").exists()
-    assert "no place" in write(str(cast), "--export", str(tmp_path / "x.svg"), "--at", "x").output
+    result = write(str(cast), "--export", str(tmp_path / "x.svg"), "--at", "x")
+    assert "no place" in str(result.exception)
 
 
 async def test_the_page_plays_in_a_browser_and_runs_nothing_else(
