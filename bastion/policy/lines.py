@@ -84,7 +84,8 @@ def _line(
     watch = list(judgement.later)
     if request.watched and request.defined:
         watch.append(f"an earlier line set {request.defined[-1]}")
-    verdict = _ended(terms, judgement, reading)
+    held = reading if neutral is None or neutral.tampering else replace(reading, tampering=())
+    verdict = _ended(terms, judgement, held)
     refused = verdict.action is Action.DENY
     return replace(verdict, watch=() if refused else tuple(dict.fromkeys(watch)))
 
@@ -146,18 +147,18 @@ def _judge(terms: Terms, reading: Reading, neutral: Reading | None) -> Judgement
             opaque.later or (opaque.kind in _WAITS and opaque not in neutral.opaque)
         )
         (judgement.later if settled else judgement.unclear).append(commands.told(opaque))
+    if reading.tampering and neutral is not None and not neutral.tampering:
+        judgement.later.append(f"it may loosen the gate's hold: {reading.tampering[0]}")
     return judgement
 
 
 def _ended(terms: Terms, judgement: Judgement, reading: Reading) -> Verdict:
-    if reading.tampering:
-        verdict = _tampers(reading.tampering[0])
-    else:
-        if terms.default is not Action.ALLOW and commands.uncovered_at_prompt(terms, reading):
-            judgement.note(by_default(terms.default), terms.default_approvals)
-        verdict = judgement.ended()
-        if verdict.action is Action.ALLOW:
-            verdict = commands.allowed(terms, reading, verdict)
+    """Take what tampers for sure first: no rule of a policy speaks for it."""
+    if terms.default is not Action.ALLOW and commands.uncovered_at_prompt(terms, reading):
+        judgement.note(by_default(terms.default), terms.default_approvals)
+    verdict = _tampers(reading.tampering[0]) if reading.tampering else judgement.ended()
+    if verdict.action is Action.ALLOW:
+        verdict = commands.allowed(terms, reading, verdict)
     return replace(commands.shown(verdict, reading), definitions=_definitions(reading))
 
 

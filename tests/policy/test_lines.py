@@ -78,6 +78,12 @@ STATIC = [
     "while true; do date; sleep 1; done",
     "find . -name '*.tmp' -delete",
     "PS1='$ '",
+    '[ -n "$a" ] && [ "$a" = b ] && echo yes',
+    "[ $# -gt 1 ]",
+    "printf '%s\\n' \"$x\" $y",
+    "cat /dev/fd/3",
+    'log() { echo "$@"; }',
+    "options=-v; commands=(a b)",
 ]
 
 
@@ -111,6 +117,8 @@ WATCHED = [
     "echo $(rm -rf $x)",
     "cat /proc/$pid/status",
     'f=x; rm -rf "${f%.txt}"',
+    "[ $n -gt 5 ] && echo y",
+    "printf $x",
 ]
 
 
@@ -219,7 +227,6 @@ TAMPERING = [
     "echo ${__bastion_x}",
     "bash -c 'echo __bastion'",
     "PS4='$(reboot)'",
-    "PS4=$x",
     "BASH_XTRACEFD=63",
     "SHELLOPTS=x",
     "exec bash",
@@ -251,6 +258,33 @@ TAMPERING = [
     "cat /tmp/.bas*/c",
     "cat /tmp/.*/c",
     "set -k",
+    ". /dev/stdin <<< 'trap - DEBUG'",
+    "source <(echo trap - DEBUG)",
+    'eval "$(echo trap - DEBUG)"',
+    "PROMPT_COMMAND='trap - DEBUG'",
+    "trap 'trap - DEBUG' EXIT",
+    "mapfile BASH_COMMAND",
+    "getopts x BASH_COMMAND",
+    "select BASH_COMMAND in a; do :; done",
+    "echo {BASH_COMMAND}>f",
+    "((BASH_COMMAND=1))",
+    "let BASH_COMMAND=1",
+    "echo $((BASH_COMMAND=1))",
+    "BASH_COMMAND+=x",
+    "BASH_COMMAND[0]=x",
+    "printf -vBASH_COMMAND x",
+    "coproc BASH_COMMAND { :; }",
+    "wait -p BASH_COMMAND",
+    "shopt -so posix",
+    "set -e +T",
+    "cat /dev/fd/../task/1/fd/63",
+    "cat /proc/self/cwd/../../proc/1/fd/0",
+    "cd -P /dev/fd/..; cat fd/63",
+    "ln -s /dev/fd x",
+    "cp -a /dev/fd x",
+    "dd of=/proc/$$/mem",
+    "cat /dev/fd/63",
+    "exec 10>f",
 ]
 
 
@@ -281,6 +315,14 @@ def test_nothing_loosens_the_gates_hold(text):
 def test_nothing_loosens_the_gates_hold_on_zsh(text):
     verdict = line(text, dialect=Dialect.ZSH)
     assert (verdict.action, verdict.rule) == (DENY, "shell-integrity")
+
+
+def test_which_descriptor_is_meant_may_wait_for_the_step():
+    assert line("cat <&$fd").watch
+    assert line("cat <&$fd", watched=False).rule == "shell-integrity"
+    assert step("cat <&$fd").rule == "shell-integrity"
+    assert step("cat <&$fd", values={"fd": ["63"], "IFS": []}).rule == "shell-integrity"
+    assert step("cat <&$fd", values={"fd": ["3"], "IFS": []}).action is ALLOW
 
 
 def test_the_same_in_a_process_of_its_own_is_not_the_gates_business():
@@ -417,6 +459,17 @@ def test_bug_a_function_that_prints_something_else():
         "read n; let n++",
         "read n; a[n]=1",
         "read n; declare -i m=n",
+        "read n; for ((i=n;i<3;i++)); do :; done",
+        "read n; a=([n]=1)",
+        "read n; read a[n]",
+        "read n; unset a[n]",
+        "read x; [ $x ]",
+        'read x; read y; [ "$x" "$y" ]',
+        "read x; printf $x",
+        'read x; printf "$x" a',
+        "read x; jobs $x",
+        "read x; wait $x",
+        "compgen -W $x",
         "declare -n x=PATH; x=/tmp",
         '"${#HOME}/x"',
     ],

@@ -95,6 +95,7 @@ def unset(reader: Reader, call: Call) -> None:
     for word in call.operands:
         if word.text and not word.text.startswith("-"):
             environment.assigned(reader, word.text.partition("[")[0], None, call.place)
+            environment.subscripted(reader, word.text)
 
 
 def declare(reader: Reader, call: Call) -> None:
@@ -149,17 +150,21 @@ def assign_names(reader: Reader, call: Call) -> None:
     """Read `read`, `mapfile`, `getopts`, `printf -v`, …: they assign to variables by name."""
     words = call.operands
     for index, word in enumerate(words):
-        if word.text is None and word.dynamic != "glob":
+        # A file may be named like a variable, at a prompt where lines went before.
+        if word.text is None and (word.dynamic != "glob" or reader.prompt is not None):
             before = words[index - 1].text or "" if index else ""
             if not re.fullmatch(r"-[a-zA-Z]*[adeintNpPtuUOscC]", before):
                 reader.cannot_tell(
                     OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw
                 )
+        elif word.dynamic == "glob":
+            environment.subscripted(reader, word.raw)
         elif word.text and re.fullmatch(r"[A-Za-z_]\w*(\[.*)?", word.text):
             name = word.text.partition("[")[0]
             reader.state.untrusted.add(name)
             reader.state.loose.add(name)
             environment.assigned(reader, name, None, call.place, lasting=True)
+            environment.subscripted(reader, word.text)
 
 
 def map_file(reader: Reader, call: Call) -> None:
@@ -184,9 +189,10 @@ def callbacks(reader: Reader, call: Call) -> None:
     if call.program in ("complete", "compgen", "compopt"):
         for index, word in enumerate(words[:-1]):
             if word.text == "-W":
-                environment.expansions(
-                    reader, text_of(words[index + 1]), call.place.within("complete -W")
-                )
+                found = words[index + 1]
+                if found.text is None:
+                    reader.cannot_tell(OpaqueKind.CODE, "a word list is expanded", found.raw)
+                environment.expansions(reader, text_of(found), call.place.within("complete -W"))
 
 
 def print_formatted(reader: Reader, call: Call) -> None:
@@ -201,6 +207,13 @@ def print_formatted(reader: Reader, call: Call) -> None:
             )
         else:
             environment.assigned(reader, name.partition("[")[0], None, call.place)
+
+
+def wait(reader: Reader, call: Call) -> None:
+    """Read `wait`: `-p` names a variable."""
+    for before, word in zip(call.operands, call.operands[1:], strict=False):
+        if re.fullmatch(r"-[fn]*p", before.text or ""):
+            assign_names(reader, replace(call, argv=[call.argv[0], word]))
 
 
 def test_builtin(reader: Reader, call: Call) -> None:
@@ -351,6 +364,7 @@ BUILTINS: Final[dict[str, Callable[[Reader, Call], None]]] = {
     "test": test_builtin,
     "[": test_builtin,
     "let": let,
+    "wait": wait,
     "hash": changes_shell,
     "enable": changes_shell,
     "bind": changes_shell,

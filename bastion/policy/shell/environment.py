@@ -190,9 +190,18 @@ def arithmetic(reader: Reader, parts: list[Part]) -> None:
     evaluated(reader, named)
 
 
+def subscripted(reader: Reader, text: str) -> None:
+    """Judge `name[subscript]`, or `[subscript]=` of an array: a subscript is arithmetic."""
+    match = re.match(r"\w*\[([^\]]*)\]", text)
+    if match:
+        evaluated(reader, set(_IDENTIFIER.findall(match.group(1))))
+
+
 def evaluated(reader: Reader, named: set[str]) -> None:
     """Judge variables whose values the shell evaluates as arithmetic: `a[$(command)]` runs one."""
     for name in sorted(named - _NUMERIC):
+        if name.startswith(("BASH", "__")):
+            integrity.assigns(reader, name, Place())
         if name in reader.state.untrusted:
             _evaluates(reader, name, later=reader.own is not None)
         elif reader.prompt is not None and name not in reader.state.assigned:

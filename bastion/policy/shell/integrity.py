@@ -27,6 +27,10 @@ BUILTINS: Final = names(
     dirs disown echo enable eval exec exit export false fc fg getopts hash help history jobs kill
     let local logout mapfile popd printf pushd pwd read readarray readonly return set shift shopt
     source suspend test times trap true type typeset ulimit umask unalias unset wait
+    """
+)
+_ZSH_BUILTINS: Final = names(
+    """
     autoload bindkey bye chdir compcall compctl compdef disable echotc echoti emulate float
     functions getln hashinfo integer limit log noglob nocorrect print pushln r rehash sched setopt
     stat strftime sysopen sysread syswrite sysseek ttyctl unfunction unhash unlimit unsetopt vared
@@ -45,10 +49,12 @@ _HOOKS: Final = re.compile(
     r"|zsh_directory_name|(?:precmd|preexec|chpwd|periodic|zshaddhistory|zshexit)_functions"
 )
 _OWN_VARIABLES: Final = re.compile(
-    r"BASH_COMMAND|BASH_XTRACEFD|BASHOPTS|SHELLOPTS|POSIXLY_CORRECT|BASH_ALIASES|BASH_CMDS"
-    r"|BASH_ARGV0|functions|dis_functions|aliases|galiases|saliases|builtins|dis_builtins|options"
-    r"|trapstate|commands|reswords|BASH_ARGC|BASH_ARGV|BASH_LINENO|FUNCNAME|BASH_SOURCE|BASH_COMPAT"
-    r"|FUNCNEST|ZDOTDIR"
+    r"BASH_COMMAND|BASH_XTRACEFD|BASHOPTS|SHELLOPTS|POSIXLY_CORRECT|BASH_ALIASES|BASH_CMDS|BASH_ARGV0"
+    r"|BASH_ARGC|BASH_ARGV|BASH_LINENO|FUNCNAME|BASH_SOURCE|BASH_COMPAT|FUNCNEST"
+)
+_ZSH_VARIABLES: Final = re.compile(
+    r"functions|dis_functions|aliases|galiases|saliases|builtins|dis_builtins|options|trapstate"
+    r"|commands|reswords|ZDOTDIR"
 )
 _OWN_OPTIONS: Final = re.compile(
     r"(?:no_?)?(?:functrace|errtrace|posix|restricted|noexec|extdebug|debug_?before_?cmd|zle|rcs"
@@ -59,8 +65,8 @@ _OWN_OPTIONS: Final = re.compile(
 _WATCHED_SIGNALS: Final = frozenset({"DEBUG", "SIGDEBUG"})
 IN_SHELL: Final = names(
     """
-    eval builtin command exec coproc noglob nocorrect alias trap mapfile readarray complete compgen
-    compopt bind subscript time PROMPT_COMMAND PS0 PS1 PS2 PS3 PS4 preexec_functions
+    eval . source builtin command exec coproc noglob nocorrect alias trap mapfile readarray complete
+    compgen compopt bind subscript time PROMPT_COMMAND PS0 PS1 PS2 PS3 PS4 preexec_functions
     precmd_functions jobs -
     """
 )
@@ -76,10 +82,10 @@ def command(reader: Reader, call: Call) -> None:
     """Judge one simple command."""
     for word in call.argv:
         mention(reader, text_of(word))
-        if word.text is None and word.dynamic != "glob":
+        if (word.text is None and word.dynamic != "glob") or "/fd/" in (word.text or ""):
             _named(reader, word)
     if call.program in ("ln", "mount") and any(
-        re.match(r"/proc(/|$)", normalise(text_of(word))) for word in call.operands
+        re.match(r"/proc(/|$)|/dev(/fd)?$", normalise(text_of(word))) for word in call.operands
     ):
         reader.tampers("another name for /proc would hide what is opened there", "/proc")
     if not in_shell(call.place):
@@ -104,14 +110,20 @@ def defines(reader: Reader, kind: str, name: str, place: Place) -> None:
     if not in_shell(place):
         return
     reader.defines(f"{kind} {name}")
-    if name in BUILTINS or name in KEYWORDS or _HOOKS.fullmatch(name):
+    builtin = name in BUILTINS or (_is_zsh(reader) and name in _ZSH_BUILTINS)
+    if builtin or name in KEYWORDS or _HOOKS.fullmatch(name):
         reader.tampers(f"a {kind} may not be named like a builtin, keyword or hook", name)
+
+
+def _is_zsh(reader: Reader) -> bool:
+    return reader.prompt is not None and not reader.prompt.splits
 
 
 def assigns(reader: Reader, name: str, place: Place) -> None:
     """Judge the name of a variable that is set, unset or declared."""
     mention(reader, name)
-    if in_shell(place) and (_OWN_VARIABLES.fullmatch(name) or _HOOKS.fullmatch(name)):
+    own = _OWN_VARIABLES.fullmatch(name) or _HOOKS.fullmatch(name)
+    if in_shell(place) and (own or (_is_zsh(reader) and _ZSH_VARIABLES.fullmatch(name))):
         reader.tampers(f"{name} belongs to the gate while it watches the shell", name)
 
 
@@ -133,7 +145,9 @@ def redirection(reader: Reader, redirect: Redirect, target: Word) -> None:
         reader.tampers("which descriptor this copies cannot be told", target.raw)
 
 
-_DESCRIPTORS: Final = re.compile(r"/proc/[^/]*/(?:task/[^/]*/)?(?:fd|map_files|mem)(?:/|$)")
+_DESCRIPTORS: Final = re.compile(
+    r"/proc/[^/]*/(?:task/[^/]*/)?(?:fd|map_files|mem)(?:/|$)|/dev/fd/?$|/dev/fd/.*\.\.|(?:^|/)fd/\d+$"
+)
 _OWN_DESCRIPTOR: Final = re.compile(r"/dev/fd/(.*)")
 _EXPANSION: Final = re.compile(r"\$\{[^}]*\}|\$\(\([^)]*\)\)|\$\([^)]*\)|`[^`]*`|\$\w+|\$[@*#?$!-]")
 _SURELY_ELSEWHERE: Final = frozenset({"glob", "found", "directory", "tilde", ""})
@@ -149,10 +163,10 @@ def paths(reader: Reader) -> None:
 
 def _opened(reader: Reader, use: PathUse) -> None:
     path = use.path
-    own = _OWN_DESCRIPTOR.match(path)
+    own = _OWN_DESCRIPTOR.fullmatch(path)
     if own and not (own.group(1).isdecimal() and int(own.group(1)) <= MAX_DESCRIPTOR):
         reader.tampers("descriptors of the shell may be the gate's", path)
-    elif _DESCRIPTORS.match(path) or (use.dynamic == "glob" and _may_be_descriptor(path)):
+    elif not own and (_DESCRIPTORS.search(path) or _may_be_descriptor(use)):
         reader.tampers("descriptors of a process may be the shell's own", path)
     elif _is_anywhere(use):
         _perhaps(reader, path)
@@ -170,10 +184,10 @@ def _perhaps(reader: Reader, path: str) -> None:
     reader.cannot_tell(OpaqueKind.OPERAND, "what is opened may be a descriptor of the shell", path)
 
 
-def _may_be_descriptor(path: str) -> bool:
+def _may_be_descriptor(use: PathUse) -> bool:
     """A pattern that may lead to descriptors: `/proc/*/f?/3`, `/p*/1/fd/3`."""
-    parts = path.split("/")
-    if len(parts) < 4 or not _globs("proc", parts[1]):
+    parts = use.path.split("/")
+    if use.dynamic != "glob" or len(parts) < 4 or not _globs("proc", parts[1]):
         return False
     return any(_globs("fd", part) or _globs("mem", part) for part in parts[3:])
 
@@ -195,7 +209,7 @@ def _globs(text: str, pattern: str) -> bool:
 def _named(reader: Reader, word: Word) -> None:
     """Judge the shape of a word that is not literal: `/proc/$$/fd/0`."""
     shape = _EXPANSION.sub("*", word.raw.replace('"', "").replace("'", ""))
-    if _DESCRIPTORS.search(shape):
+    if re.search(r"/dev/fd/.*\.\.", shape) or (word.text is None and _DESCRIPTORS.search(shape)):
         reader.tampers("descriptors of a process may be the shell's own", word.raw)
 
 

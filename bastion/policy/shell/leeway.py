@@ -4,6 +4,7 @@ enough to run another (`tar $x`, `timeout $t ls`, `rsync * there`).
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Final
 
@@ -29,6 +30,8 @@ _RUNS: Final = RUNS_BY_OPTION | names(
 )
 _RUNS_IF_SPLIT: Final = names("find gfind sed gsed ssed awk gawk mawk nawk original-awk goawk")
 """Programs that read their own words with care, as long as they are as many as were written."""
+_OPTIONS_FIRST: Final = names("printf wait jobs history compgen complete compopt")
+"""Builtins one of whose options runs something, or evaluates a name."""
 _RUNS_WITH_FILES: Final = names("tar gtar bsdtar zip rsync scp sftp find gfind 7z")
 """Programs to which a file's name may be such an option, where a pattern begins with it."""
 _NUMBERS: Final = frozenset("?#$!")
@@ -41,6 +44,10 @@ _PRINTS_NO_OPTION: Final = re.compile(
 
 def options(reader: Reader, call: Call) -> None:
     """Say where a word may be an option that runs something."""
+    if call.program in _OPTIONS_FIRST:
+        _first_words(reader, call)
+    if call.program in ("test", "["):
+        _operators(reader, call)
     quoted_too = call.program in _RUNS
     if not quoted_too and call.program not in _RUNS_IF_SPLIT:
         return
@@ -56,6 +63,26 @@ def options(reader: Reader, call: Call) -> None:
                 OpaqueKind.OPERAND,
                 f"a file's name may be an option of {call.program}: write ./ in front",
                 word.raw,
+            )
+
+
+def _first_words(reader: Reader, call: Call) -> None:
+    """Judge builtins that take options in front alone: `printf "$x"` may be `printf -v`."""
+    for word in call.operands:
+        if _is_loose(reader, word, call.place, quoted_too=True):
+            reason = f"{call.program} may take this for an option"
+            reader.cannot_tell(OpaqueKind.OPERAND, reason, word.raw)
+        elif word.text is not None and word.text[:1] != "-":
+            return
+
+
+def _operators(reader: Reader, call: Call) -> None:
+    """`[ $x ]` and `[ "$x" "$y" ]` may be `[ -v 'a[$(command)]' ]`, which runs the command."""
+    for word, following in itertools.pairwise([*call.operands, Word("]", "]")]):
+        alone = following.text is not None
+        if _is_loose(reader, word, call.place, quoted_too=not alone):
+            reader.cannot_tell(
+                OpaqueKind.OPERAND, f"{call.program} may take this for an operator", word.raw
             )
 
 

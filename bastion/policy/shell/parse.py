@@ -350,7 +350,8 @@ class Parser(SimpleParser):
         if named and self._reserved() == "":
             self.pos = named.end()
         self.deeper()
-        node = Compound("coproc", [], [self._command()], [])
+        words = [RawWord([], named.group().split()[0])] if named else []
+        node = Compound("coproc", words, [self._command()], [])
         self.depth -= 1
         return node
 

@@ -168,6 +168,10 @@ class Walker(Reader):
         before = self.state.directories
         for word in node.words:
             self.read_parts(word.parts, place)
+            if node.keyword == "for((":
+                environment.arithmetic(self, word.parts)
+            if node.keyword == "coproc":
+                environment.assigned(self, word.raw, None, place)
         place = self._redirects(node.redirects, place)
         for body in node.bodies:
             self._walk(body, place)
@@ -357,6 +361,7 @@ class Walker(Reader):
         self.read_parts(node.subscript, place)
         for word in node.array:
             self._expansions(word, place)
+            environment.subscripted(self, word.raw)
         environment.arithmetic(self, node.subscript)
         if node.value is None:
             return Word(None, "(…)", "array")
