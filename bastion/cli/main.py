@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "approvals": "bastion.cli.approvals:approvals",
     "audit": "bastion.cli.audit:audit",
     "ca": "bastion.cli.ca:ca",
+    "console": "bastion.cli.console:console",
     "demo": "bastion.cli.demo:demo",
     "lock": "bastion.cli.lock:lock",
     "login": "bastion.cli.login:login",

@@ -33,6 +33,7 @@ ssh bastion requests [ID]       what you asked for, and what you were granted
 ssh bastion withdraw ID         take a request back
 ssh bastion break-glass ID      go on without approval, where the policy lets you
 
+ssh -t bastion console          decide and watch on one screen
 ssh bastion approvals           what waits for you to decide
 ssh bastion grant|refuse ID     decide it
 ssh bastion grants              access and equal commands granted now
@@ -59,6 +60,10 @@ async def run(session: Session, words: list[str], shown: Shown) -> Answer:
         return Answer("", str(usage), EXIT_USAGE)
     except (ControlError, AnswerRefused, NotAsked) as error:
         return Answer("", f"bastion: {visible(str(error))}\n", EXIT_REFUSED)
+
+
+async def _screen(session: Session, words: list[str], shown: Shown) -> Answer:
+    return Answer("", "bastion: this needs a terminal: ssh -t bastion console\n", EXIT_USAGE)
 
 
 async def _targets(session: Session, words: list[str], shown: Shown) -> Answer:
@@ -168,4 +173,5 @@ _COMMANDS: Final[dict[str, Command]] = {
     "revoke": desk_commands.revoke,
     "sessions": desk_commands.sessions,
     "replay": _replay,
+    "console": _screen,
 }

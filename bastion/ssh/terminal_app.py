@@ -29,7 +29,7 @@ from bastion.ssh.drive import ClientEnd, Drive
 from bastion.ssh.record import Record
 from bastion.ssh.session import Session
 
-PROGRAMS: Final[dict[str, str]] = {"replay": "replay.over_ssh"}
+PROGRAMS: Final = {"console": "replay.console.remote", "replay": "replay.over_ssh"}
 """Command → the module that is run with the command's words and `--control-fd`."""
 
 READ: Final = 65536
