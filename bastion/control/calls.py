@@ -124,6 +124,14 @@ class Calls:
             return True
         return self._may(operator, Right.LIST, happening.subject)
 
+    def told(self, operator: Operator, happening: Happening) -> dict[str, Any]:
+        """The event as this watcher gets it: whether an approval is theirs to decide differs."""
+        event = {"kind": happening.kind, "at": happening.at, **happening.fields}
+        held = happening.fields.get("approval")
+        if isinstance(held, dict) and (approval := self._parts.board.find(str(held.get("id")))):
+            event["approval"] = held | {"decidable": decidable(operator, approval)}
+        return event
+
     def screen(self, operator: Operator, call: wire.Follow) -> tuple[str, Tail]:
         """The channel to follow; ControlError where there is none, or none for this operator."""
         subject = self._live(call.session)

@@ -97,14 +97,23 @@ class ControlService:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         self._attached += 1
-        self._begin(self._attend_attached(ours, operator), None)
+        task = self._begin(self._attend_attached(ours, operator), None)
+
+        def release(_: asyncio.Task[None]) -> None:
+            # Not in the task: one that is cancelled before its first step never gets there.
+            ours.close()
+            self._attached -= 1
+
+        task.add_done_callback(release)
         return theirs
 
     def _happened(self, happening: Happening) -> None:
-        event = {"kind": happening.kind, "at": happening.at, **happening.fields}
         for connection in tuple(self._connections):
-            if connection.watches and self._calls.sees(connection.operator(), happening):
-                connection.tell(event)
+            if not connection.watches:
+                continue
+            operator = connection.operator()
+            if self._calls.sees(operator, happening):
+                connection.tell(self._calls.told(operator, happening))
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._server is None:
@@ -115,10 +124,11 @@ class ControlService:
 
     def _begin(
         self, attending: Coroutine[None, None, None], writer: asyncio.StreamWriter | None
-    ) -> None:
+    ) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(attending)
         self._tasks[task] = writer
         task.add_done_callback(self._tasks.pop)
+        return task
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with _hang_up(writer):
@@ -132,14 +142,10 @@ class ControlService:
                 await self._serve(reader, writer, lambda: operator, peer.user, self._idle)
 
     async def _attend_attached(self, ours: socket.socket, operator: Callable[[], Operator]) -> None:
-        try:
-            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=wire.MAX_CALL)
-            async with _hang_up(writer):
-                # It ends with the screen's channel, however long somebody only looks.
-                await self._serve(reader, writer, operator, operator().id, None)
-        finally:
-            ours.close()
-            self._attached -= 1
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=wire.MAX_CALL)
+        async with _hang_up(writer):
+            # It ends with the screen's channel, however long somebody only looks.
+            await self._serve(reader, writer, operator, operator().id, None)
 
     async def _serve(
         self,

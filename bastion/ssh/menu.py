@@ -21,7 +21,7 @@ from bastion.ssh.drive import Drive
 from bastion.ssh.menu_commands import run
 from bastion.ssh.record import Record
 from bastion.ssh.session import Place, Session
-from bastion.ssh.terminal_app import PROGRAMS, TerminalApp
+from bastion.ssh.terminal_app import PROGRAMS, RESTORE, TerminalApp
 
 EXIT_INTERRUPTED = 130
 
@@ -140,6 +140,11 @@ class MenuChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             self.tell(text)
         if self._task is not None:
             self._task.cancel()
+
+    def phrase(self, text: str) -> bytes:
+        """A sentence of the bastion, on a terminal that a screen was drawn on before."""
+        said = super().phrase(text)
+        return RESTORE + said if self._app is not None else said
 
     # --- a screen -----------------------------------------------------------------------------
 

@@ -36,6 +36,14 @@ READ: Final = 65536
 UNREAD: Final = 65536
 """Bytes typed that the screen has not taken; beyond it the client is not read."""
 
+RESTORE: Final = (
+    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l"  # mouse reports
+    b"\x1b[?2004l\x1b[?1004l\x1b[<u"  # pasting in brackets, focus reports, kitty's keys
+    b"\x1b[0m\x1b[?1049l\x1b[?25h\r\n"  # colours, the alternate screen, the cursor
+)
+"""What undoes a screen that is cut: it has no time to do so itself, and a person would be left with
+a terminal that shows no line of the reason."""
+
 GRACE: Final = 2.0
 """Seconds from SIGTERM to SIGKILL."""
 

@@ -76,7 +76,7 @@ class HeldRequest(msgspec.Struct, frozen=True):
             approvers=terms.approvers,
             count=max(1, terms.count),
             reason_required=terms.reason_required,
-            granted_by=tuple(answer.approver_name for answer in approval.answers),
+            granted_by=tuple(answer.approver_name for answer in approval.answers if answer.grant),
             repeat=terms.repeat,
             decidable=decidable,
         )

@@ -129,9 +129,8 @@ class Rows(ScrollView, can_focus=True):
             return Strip.blank(width)
         row = self._rows[number]
         under = row.key == self._cursor
-        text = f"{'›' if under else ' '} {row.text}"
-        if row.ended:
-            text = f"{text}  ({row.ended})"
+        mark = f"{row.ended}: " if row.ended else ""
+        text = f"{'›' if under else ' '} {mark}{row.text}"
         if cell_len(text) > width:
             text = set_cell_size(text, max(0, width - 1)) + "…"
         style = Style.parse(row.style or "none")

@@ -96,6 +96,8 @@ class ConsoleView(App[str]):
         self._again = again
         self._find = dict.fromkeys(TABS, "")
         self._asking: set[str] = set()
+        self._shown: object = None
+        """The request that the details are of: when it changes, they are written anew."""
 
     def compose(self) -> ComposeResult:
         """Head, tabs, lists, what is under the cursor, the line of words, the keys."""
@@ -207,8 +209,14 @@ class ConsoleView(App[str]):
         self.rows_of("live").show(session_rows(known.sessions, find["live"]), "ended")
         self.rows_of("recent").show(decision_rows(known.decisions, find["recent"]))
         self.rows_of("locks").show(lock_rows(known.locks, known.grants, now, find["locks"]), "over")
+        if self.tab == "waiting" and self._under() is not self._shown and self._under():
+            self._below(home=False)
         self._draw_head()
         self._draw_tabs()
+
+    def _under(self) -> wire.HeldRequest | None:
+        row = self.rows_of("waiting").current
+        return self.known.held.get(row.key) if row else None
 
     def _draw_head(self) -> None:
         head = Text(no_wrap=True, overflow="ellipsis")
@@ -318,8 +326,9 @@ class ConsoleView(App[str]):
         if message.rows is self.rows_of(self.tab):
             self._below()
 
-    def _below(self) -> None:
-        """Show what is under the cursor."""
+    def _below(self, *, home: bool = True) -> None:
+        """Show what is under the cursor, from its beginning where it is another thing."""
+        self._shown = self._under() if self.tab == "waiting" else None
         if self.tab != "live":
             self.stop_following()
         live = bool(self.following)
@@ -330,7 +339,8 @@ class ConsoleView(App[str]):
             title, text = details_of(self.tab, row, self.known, self.clock())
             self.query_one("#title", Static).update(Text(title, no_wrap=True))
             self.query_one("#details", Static).update(text)
-            self.query_one("#below", VerticalScroll).scroll_home(animate=False)
+            if home:
+                self.query_one("#below", VerticalScroll).scroll_home(animate=False)
             self.looked_at()
 
     # --- what the keys are for ----------------------------------------------------------------
