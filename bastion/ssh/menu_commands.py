@@ -63,7 +63,8 @@ async def run(session: Session, words: list[str], shown: Shown) -> Answer:
 
 
 async def _screen(session: Session, words: list[str], shown: Shown) -> Answer:
-    return Answer("", "bastion: this needs a terminal: ssh -t bastion console\n", EXIT_USAGE)
+    """Screens run on a terminal alone."""
+    return Answer("", "bastion: this needs a terminal: ssh -t bastion …\n", EXIT_USAGE)
 
 
 async def _targets(session: Session, words: list[str], shown: Shown) -> Answer:
@@ -154,11 +155,6 @@ def _printed(shown: Shown, table: Table) -> str:
     return out.getvalue()
 
 
-async def _replay(session: Session, words: list[str], shown: Shown) -> Answer:
-    """What runs on a terminal alone says so."""
-    return Answer("", "bastion: this needs a terminal: ssh -t bastion replay\n", EXIT_USAGE)
-
-
 _COMMANDS: Final[dict[str, Command]] = {
     "targets": _targets,
     "whoami": _whoami,
@@ -172,6 +168,6 @@ _COMMANDS: Final[dict[str, Command]] = {
     "grants": desk_commands.grants,
     "revoke": desk_commands.revoke,
     "sessions": desk_commands.sessions,
-    "replay": _replay,
+    "replay": _screen,
     "console": _screen,
 }
