@@ -32,7 +32,7 @@ from prompt_toolkit.key_binding.key_bindings import (
     KeyBindingsBase,
     merge_key_bindings,
 )
-from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent, KeyProcessor
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.search import accept_search, stop_search
 
@@ -67,6 +67,12 @@ class EditorApplication(Application[str]):
     """An application that is never run: it only holds what the bindings and the screen look up."""
 
     desk: Desk
+
+    def share_bindings(self) -> None:
+        """Drop the bindings that prompt_toolkit makes for each application, for those of all."""
+        shared = editor_bindings()
+        self.key_processor = KeyProcessor(shared)
+        self._default_bindings = self._page_navigation_bindings = shared
 
 
 def _desk(event: KeyPressEvent) -> Desk:
@@ -112,6 +118,16 @@ def editor_bindings() -> KeyBindingsBase:
             _refused(),
         ]
     )
+
+
+@cache
+def is_bound(key: Keys | str) -> bool:
+    """Tell whether a key does anything; one that does not would be inserted as it was sent."""
+    if not isinstance(key, Keys):
+        return True
+    bindings = editor_bindings()
+    alone = any(binding.keys == (key,) for binding in bindings.get_bindings_for_keys((key,)))
+    return alone or bool(bindings.get_bindings_starting_with_keys((key,)))
 
 
 def _lines() -> KeyBindings:

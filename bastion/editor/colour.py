@@ -63,22 +63,20 @@ def paint(text: str) -> list[StyleAndTextTuples]:
     """Split `text` into lines of styled fragments."""
     pieces = Reader(text).pieces if len(text) <= MAX_COLOURED else []
     lines: list[StyleAndTextTuples] = [[]]
+    line = lines[0]
     at = 0
-    for start, end, kind in pieces:
-        if at < start:
-            _append(lines, "", text[at:start])
-        _append(lines, _STYLES[kind], text[start:end])
+    for start, end, kind in (*pieces, (len(text), len(text), Kind.ARGUMENT)):
+        for style, part in (("", text[at:start]), (_STYLES[kind], text[start:end])):
+            if "\n" in part:
+                first, *rest = part.split("\n")
+                if first:
+                    line.append((style, first))
+                lines.extend([(style, each)] if each else [] for each in rest)
+                line = lines[-1]
+            elif part:
+                line.append((style, part))
         at = end
-    if at < len(text):
-        _append(lines, "", text[at:])
     return lines
 
 
 _STYLES: Final = {kind: f"class:{kind.value}" for kind in Kind}
-
-
-def _append(lines: list[StyleAndTextTuples], style: str, text: str) -> None:
-    first, *rest = text.split("\n")
-    if first:
-        lines[-1].append((style, first))
-    lines.extend([(style, line)] if line else [] for line in rest)

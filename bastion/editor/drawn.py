@@ -19,9 +19,9 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import vi_navigation_mode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import DummyInput
-from prompt_toolkit.key_binding.key_processor import KeyProcessor
 
-from bastion.editor.bindings import EditorApplication, editor_bindings
+from bastion.editor.bindings import EditorApplication, is_bound
+from bastion.editor.caches import trim_caches
 from bastion.editor.colour import STYLE
 from bastion.editor.completion import Ask, Completer
 from bastion.editor.keys import KeyDecoder, Pressed
@@ -42,6 +42,8 @@ MAX_COUNT: Final = 999
 """Of a repeat count (Alt-9 9 9): prompt_toolkit's million would repeat a key for minutes."""
 MAX_LISTED: Final = 12
 """Rows of the list of completions."""
+_KEY_FAULTS: Final = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
+"""Rare orders of vi's keys fail inside prompt_toolkit, which then forgets what was pressed."""
 _INPUT: Final = DummyInput()
 
 
@@ -92,7 +94,7 @@ class DrawnEditor:
             output=self._terminal,
         )
         app.desk = self
-        app.key_processor = KeyProcessor(editor_bindings())
+        app.share_bindings()
         # Its timer would be a task for every key.
         app.timeoutlen = None  # type: ignore[assignment]
         return app
@@ -178,9 +180,14 @@ class DrawnEditor:
 
     def _press(self, pressed: Pressed) -> None:
         processor = self._app.key_processor
+        if not all(is_bound(each.key) for each in pressed):
+            return
         for each in pressed:
             processor.feed(each)
-        processor.process_keys()
+        try:
+            processor.process_keys()
+        except _KEY_FAULTS:
+            self.bell()
         if processor.arg and len(processor.arg) > len(str(MAX_COUNT)):
             processor.arg = str(MAX_COUNT)
         self._completer.line_changed()
@@ -289,6 +296,7 @@ class DrawnEditor:
             self.bell()
 
     def _render(self) -> None:
+        trim_caches()
         self._app.render_counter += 1
         self._app.renderer.render(self._app, self._app.layout)
 

@@ -20,7 +20,7 @@ class ShowInvisible(Processor):
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         """Replace in the fragments; the cursor keeps to the characters of the line."""
         fragments = transformation_input.fragments
-        if all(_PLAIN.fullmatch(fragment[1]) for fragment in fragments):
+        if _PLAIN.fullmatch(transformation_input.document.lines[transformation_input.lineno]):
             return Transformation(fragments)
         shown: StyleAndTextTuples = []
         places: list[int] = []

@@ -34,7 +34,7 @@ _CSI_BEGIN: Final = re.compile(rb"\x1b\[(?:\[?|M[\x00-\xff]{0,2}|[0-?]*[ -/]*)\Z
 _SS3: Final = re.compile(rb"\x1bO[0-9]?[@-~]")
 _SS3_BEGIN: Final = re.compile(rb"\x1bO[0-9]?\Z")
 _REPORT: Final = re.compile(rb"\x1b[\]P][0-9>$+|!][^\x07\x1b]*(?:\x07|\x1b\\)", re.DOTALL)
-_REPORT_BEGIN: Final = re.compile(rb"\x1b[\]P][0-9>$+|!][^\x07\x1b]*\x1b?\Z", re.DOTALL)
+_REPORT_BEGIN: Final = re.compile(rb"\x1b[\]P](?:[0-9>$+|!][^\x07\x1b]*\x1b?)?\Z", re.DOTALL)
 _SEQUENCES: Final = ((_CSI, _CSI_BEGIN), (_SS3, _SS3_BEGIN), (_REPORT, _REPORT_BEGIN))
 _UNFINISHED_CSI: Final = re.compile(rb"[0-?]*[ -/]*")
 
@@ -132,8 +132,8 @@ class KeyDecoder:
 
     def _unfinished(self, final: bool) -> Pressed | None:
         report = chr(self._bytes[self._at + 1]) in "]P"
-        if final and not report:
-            # Alt with `[` or `O`: Escape now, the other key after it.
+        if final and (not report or len(self) == 2):
+            # Alt with `[`, `O`, `]` or `P`: Escape now, the other key after it.
             self._at += 1
             return (KeyPress(Keys.Escape, "\x1b"),)
         if final or len(self) > (MAX_REPORT if report else MAX_SEQUENCE):

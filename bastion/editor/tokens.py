@@ -107,29 +107,31 @@ class Reader:
         self.in_comment = False
         self.open_heredoc: tuple[str, bool] | None = None
         """The delimiter of a here-document without its end; whether tabs before it are dropped."""
-        at = 0
-        while at < len(text):
-            pattern = _DOUBLE if self.frame.quoted else _NORMAL
-            match = pattern.match(text, at)
+        self.frame = self.stack[0]
+        """The innermost level: in the end, where the next character would stand."""
+        at, length = 0, len(text)
+        while at < length:
+            frame = self.frame
+            match = _DOUBLE.match(text, at) if frame.quoted else _NORMAL.match(text, at)
             assert match is not None  # both end in `.`
-            group = match.lastgroup or "text"
-            at = (self._in_quotes if self.frame.quoted else self._outside)(group, match)
-
-    @property
-    def frame(self) -> Frame:
-        """The innermost level at the end of the text."""
-        return self.stack[-1]
+            group = match.lastgroup
+            if frame.quoted:
+                at = self._in_quotes(group or "text", match)
+            elif group == "blank":
+                if frame.word_start >= 0:
+                    self._end_word()
+                at = match.end()
+            else:
+                at = self._outside(group or "text", match)
 
     # --- outside quotes ---------------------------------------------------------------------------
 
     def _outside(self, group: str, match: re.Match[str]) -> int:
         start, end = match.span()
-        if group == "blank":
-            self._end_word()
-        elif group == "newline":
+        if group == "newline":
             self._end_command()
             return self._heredoc_bodies(end)
-        elif group == "calculation":
+        if group == "calculation":
             self._end_word()
             self._piece(start, end, Kind.VARIABLE)
         elif group == "operator":
@@ -204,7 +206,8 @@ class Reader:
         if group == "backquote" and frame.closer == "`" and not frame.quoted:
             self._leave()
         elif len(self.stack) < MAX_DEPTH:
-            self.stack.append(Frame(closer="`" if group == "backquote" else ")"))
+            self.frame = Frame(closer="`" if group == "backquote" else ")")
+            self.stack.append(self.frame)
 
     def _operator(self, text: str, start: int, end: int) -> None:
         if text == ")" and self.frame.closer == ")":
@@ -226,6 +229,7 @@ class Reader:
     def _leave(self) -> None:
         if len(self.stack) > 1:
             self.stack.pop()
+            self.frame = self.stack[-1]
 
     def _comment(self, start: int) -> int:
         end = self.text.find("\n", start)
