@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
 from prompt_toolkit.keys import Keys
 
-from bastion.editor import caches
+from bastion.editor import caches, drawn
 from bastion.editor.history import HistoryFile
 from bastion.editor.keys import MAX_REPORT, KeyDecoder
 from bastion.editor.values import MAX_LINE
@@ -136,8 +136,9 @@ async def test_undo_and_recalled_lines_are_bounded():
     ids=lambda flood: repr(flood[:6]),
 )
 @pytest.mark.parametrize("vi", [False, True])
-async def test_a_flood_holds_up_nobody(flood, vi):
+async def test_a_flood_holds_up_nobody(flood, vi, monkeypatch):
     """Another editor in the same loop answers between the slices, and memory stays bounded."""
+    monkeypatch.setattr(drawn, "SLICE", 0.004)
     async with seat(vi=vi) as other, seat(vi=vi) as at:
         for start in range(0, len(flood), 8192):
             at.keys(flood[start : start + 8192])
