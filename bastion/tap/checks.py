@@ -1,6 +1,6 @@
 """What a pattern alone cannot say of a value: check digits, how random it is, if it is a real word.
 
-Each check takes the whole text that a detector matched, and the part that would be masked.
+A check takes what a detector saw: a Sight.
 """
 
 from __future__ import annotations
@@ -9,13 +9,28 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from bastion.tap import placeholders
 
-Check = Callable[[str, str], bool]
+AROUND: Final = 6
+"""Characters to either side of a match that a check sees."""
+
+
+class Sight(NamedTuple):
+    """What matched, from its trigger to the end of the value; the value, which would be masked."""
+
+    whole: str
+    value: str
+    before: str = ""
+    after: str = ""
+
+
+Check = Callable[[Sight], bool]
 
 _NOT_DIGITS: Final = re.compile(r"[^0-9]")
+_GROUP_BEFORE: Final = re.compile(r"[0-9A-F]{4}$")
+_GROUP: Final = re.compile(r"[ \r\n-]+[0-9A-F]{4}(?![0-9A-Za-z])")
 _NOT_ALPHANUMERIC: Final = re.compile(r"[^0-9A-Za-z]")
 
 
@@ -28,8 +43,10 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _card(whole: str, _value: str) -> bool:
-    digits = _NOT_DIGITS.sub("", whole)
+def _card(sight: Sight) -> bool:
+    if " " in sight.value and (_GROUP_BEFORE.search(sight.before) or _GROUP.match(sight.after)):
+        return False  # a row of a table of numbers
+    digits = _NOT_DIGITS.sub("", sight.whole)
     length = 15 if digits[:2] in {"34", "37"} else 16
     return len(digits) == length and len(set(digits)) > 1 and luhn(digits)
 
@@ -46,17 +63,17 @@ _IBAN_LENGTHS: Final = {
 }
 
 
-def _iban(whole: str, _value: str) -> bool:
-    text = _NOT_ALPHANUMERIC.sub("", whole)
+def _iban(sight: Sight) -> bool:
+    text = _NOT_ALPHANUMERIC.sub("", sight.whole)
     if len(text) != _IBAN_LENGTHS.get(text[:2], 0):
         return False
     rearranged = text[4:] + text[:4]
     return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
 
 
-def _cpf(whole: str, _value: str) -> bool:
+def _cpf(sight: Sight) -> bool:
     """Brazil: two check digits, each modulo 11."""
-    digits = [int(digit) for digit in _NOT_DIGITS.sub("", whole)]
+    digits = [int(digit) for digit in _NOT_DIGITS.sub("", sight.whole)]
     if len(digits) != 11 or len(set(digits)) == 1:
         return False
     for length in (9, 10):
@@ -66,9 +83,9 @@ def _cpf(whole: str, _value: str) -> bool:
     return True
 
 
-def _nir(whole: str, _value: str) -> bool:
+def _nir(sight: Sight) -> bool:
     """France: 97 minus the number modulo 97; Corsica's 2A and 2B count as 19 and 18."""
-    text = _NOT_ALPHANUMERIC.sub("", whole).upper().replace("2A", "19").replace("2B", "18")
+    text = _NOT_ALPHANUMERIC.sub("", sight.whole).upper().replace("2A", "19").replace("2B", "18")
     if len(text) != 15 or not text.isdecimal():
         return False
     return 97 - int(text[:13]) % 97 == int(text[13:])
@@ -77,9 +94,9 @@ def _nir(whole: str, _value: str) -> bool:
 _CN_WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
-def _cn_resident(whole: str, _value: str) -> bool:
+def _cn_resident(sight: Sight) -> bool:
     """China, GB 11643: ISO 7064 MOD 11-2."""
-    text = _NOT_ALPHANUMERIC.sub("", whole).upper()
+    text = _NOT_ALPHANUMERIC.sub("", sight.whole).upper()
     if len(text) != 18:
         return False
     total = sum(int(digit) * weight for digit, weight in zip(text, _CN_WEIGHTS, strict=False))
@@ -97,18 +114,18 @@ _CF_ODD: Final = dict(
 )
 
 
-def _codice_fiscale(whole: str, _value: str) -> bool:
+def _codice_fiscale(sight: Sight) -> bool:
     """Italy: the last letter is a weighted sum modulo 26."""
-    text = _NOT_ALPHANUMERIC.sub("", whole).upper()
+    text = _NOT_ALPHANUMERIC.sub("", sight.whole).upper()
     if len(text) != 16:
         return False
     even = (int(c) if c.isdecimal() else ord(c) - 65 for c in text[1:15:2])
     return (sum(_CF_ODD[c] for c in text[0:15:2]) + sum(even)) % 26 == ord(text[15]) - 65
 
 
-def _dni(_whole: str, value: str) -> bool:
+def _dni(sight: Sight) -> bool:
     """Spain: the letter is the number modulo 23."""
-    text = _NOT_ALPHANUMERIC.sub("", value).upper()
+    text = _NOT_ALPHANUMERIC.sub("", sight.value).upper()
     return "TRWAGMYFPDXBNJZSQVHLCKE"[int(text[:8]) % 23] == text[8]
 
 
@@ -123,24 +140,28 @@ ENTROPY_FLOOR: Final = 4.3
 """Bits a character. Random base64 of 32 characters has about 4.6, an identifier 3.8."""
 
 
-def _random(_whole: str, value: str) -> bool:
+def _random(sight: Sight) -> bool:
     """Random-looking: digits, both cases, high entropy, and no words joined by punctuation."""
     return (
-        entropy(value) >= ENTROPY_FLOOR
-        and any(c.isdecimal() for c in value)
-        and any(c.islower() for c in value)
-        and any(c.isupper() for c in value)
-        and re.search(r"[A-Za-z]{9}", value) is None
+        entropy(sight.value) >= ENTROPY_FLOOR
+        and any(c.isdecimal() for c in sight.value)
+        and any(c.islower() for c in sight.value)
+        and any(c.isupper() for c in sight.value)
+        and re.search(r"[A-Za-z]{9}", sight.value) is None
     )
 
 
-def _mixed(_whole: str, value: str) -> bool:
+def _mixed(sight: Sight) -> bool:
     """Letters and digits, as a generated token has them."""
-    return any(c.isdecimal() for c in value) and any(c.isalpha() for c in value)
+    return any(c.isdecimal() for c in sight.value) and any(c.isalpha() for c in sight.value)
 
 
-def _assigned(whole: str, value: str) -> bool:
-    return placeholders.is_real(whole, value)
+def _assigned(sight: Sight) -> bool:
+    return placeholders.is_real(sight.whole, sight.value, sight.after[:1])
+
+
+def _in_url(sight: Sight) -> bool:
+    return not placeholders.stands_in(sight.value)
 
 
 CHECKS: Final[Mapping[str, Check]] = {
@@ -151,6 +172,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "cpf": _cpf,
     "dni": _dni,
     "iban": _iban,
+    "in-url": _in_url,
     "mixed": _mixed,
     "nir": _nir,
     "random": _random,

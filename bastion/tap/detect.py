@@ -1,11 +1,14 @@
 """What a secret looks like: detectors, and how several of them read a text.
 
-A detector is three small expressions, and a fourth for the stream:
+A detector is three small expressions, and one more for the stream:
 
     trigger     what stands before the secret, or begins it, and may be shown: `AKIA`, `password=`
     value       the secret itself
     end         what must follow, and may be shown
     unfinished  what the beginning of a value looks like, for a text that goes on
+
+A fifth, `sign`, may be given for speed: something cheap that every secret with its trigger has in
+it; one pass over a text for the signs of all detectors says which of them need to look at all.
 
 A trigger is shown at once, and only what may be a value waits for more, so that no key echo and no
 prompt is held back for its first letters. All of it runs in re2: time is linear in the text.
@@ -13,6 +16,7 @@ prompt is held back for its first letters. All of it runs in re2: time is linear
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,13 +24,16 @@ from typing import Any, Final, NamedTuple
 
 import re2
 
-from bastion.tap.checks import CHECKS
+from bastion.tap.checks import AROUND, CHECKS, Sight
 
 MAX_MEMORY: Final = 8 << 20
 """Bytes that one compiled expression may take: nested counts would compile to gigabytes."""
 
 MOST: Final = 10_000
 """Matches looked at in one piece of text: a chunk is 32 KB, and no honest one holds more."""
+
+
+_LEAD: Final = re.compile(r"^(\(\?i\))?\[[^\]]+\]\{0,[0-9]+\}")
 
 
 class Late(StrEnum):
@@ -73,8 +80,14 @@ def _options() -> Any:
     return options
 
 
-def _text(data: bytes) -> str:
-    return data.decode("latin-1")
+def _sight(text: bytes, trigger: int, start: int, end: int) -> Sight:
+    parts = (
+        text[trigger:end],
+        text[start:end],
+        text[max(0, trigger - AROUND) : trigger],
+        text[end : end + AROUND],
+    )
+    return Sight(*(part.decode("latin-1") for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ class Detector:
     value: str
     end: str = ""
     unfinished: str = r"\S*"
+    sign: str = ""
     check: str = ""
     late: Late = Late.MASK
     always: bool = True
@@ -102,6 +116,11 @@ class Detector:
         object.__setattr__(self, "_open", opened)
         object.__setattr__(self, "_more", compile_bytes(f"(?:{self.unfinished})"))
 
+    @property
+    def many_lines(self) -> bool:
+        """Whether its value may go on behind a newline."""
+        return self.goes_on(b"\n") > 0
+
     def find(self, text: bytes) -> Iterable[Found]:
         """Every secret of this kind, from left to right."""
         check = CHECKS[self.check] if self.check else None
@@ -111,8 +130,7 @@ class Detector:
             if match is None:
                 return
             start, end = match.span(1)
-            whole, value = text[match.start() : end], text[start:end]
-            if start < end and (check is None or check(_text(whole), _text(value))):
+            if start < end and (check is None or check(_sight(text, match.start(), start, end))):
                 yield Found(start, end, self.name)
                 at = end
             else:  # what follows may begin inside of what was none: card numbers in a row
@@ -130,16 +148,13 @@ class Detector:
 
 
 class Detectors:
-    """Several detectors as one: a set of triggers says in one pass which of them need to look."""
+    """Several detectors as one."""
 
     def __init__(self, detectors: Iterable[Detector]) -> None:
         self.each: Final[Sequence[Detector]] = tuple(detectors)
-        self._triggers: Any = None
-        if self.each:
-            self._triggers = re2.Set.SearchSet(_options())
-            for detector in self.each:
-                self._triggers.Add(detector.trigger.encode("latin-1"))
-            self._triggers.Compile()
+        lines = [one for one in self.each if not one.many_lines]
+        self._signs = _Set((one, one.sign or _without_lead(one.trigger)) for one in self.each)
+        self._triggers = _Set((one, _without_lead(one.trigger)) for one in lines)
 
     def __bool__(self) -> bool:
         return bool(self.each)
@@ -148,14 +163,39 @@ class Detectors:
         """Their names, each once."""
         return tuple(dict.fromkeys(detector.name for detector in self.each))
 
-    def triggered(self, text: bytes) -> list[Detector]:
-        """Those that have to look at `text`."""
-        if self._triggers is None:
-            return []
-        hits = self._triggers.Match(text)
-        return [self.each[index] for index in sorted(hits)] if hits else []
+    def looking(self, text: bytes) -> Sequence[Detector]:
+        """Those that may find something in `text`."""
+        return self._signs.match(text)
+
+    def opening(self, line: bytes) -> Sequence[Detector]:
+        """Those whose trigger is in `line`, but for those whose values have many lines."""
+        return self._triggers.match(line)
 
     def only(self, names: Iterable[str]) -> Detectors:
         """Those of these names."""
         wanted = set(names)
         return Detectors(detector for detector in self.each if detector.name in wanted)
+
+
+def _without_lead(expression: str) -> str:
+    """Without an optional beginning, which makes no difference to whether it is found, but to how
+    many states the search has to keep."""
+    return _LEAD.sub(r"\1", expression)
+
+
+class _Set:
+    """Which of several detectors an expression of theirs points to, in one pass."""
+
+    def __init__(self, expressions: Iterable[tuple[Detector, str]]) -> None:
+        pairs = list(expressions)
+        self._detectors = [detector for detector, _ in pairs]
+        self._set: Any = None
+        if pairs:
+            self._set = re2.Set.SearchSet(_options())
+            for _, expression in pairs:
+                self._set.Add(expression.encode("latin-1"))
+            self._set.Compile()
+
+    def match(self, text: bytes) -> Sequence[Detector]:
+        hits = self._set.Match(text) if self._set is not None else None
+        return [self._detectors[index] for index in sorted(hits)] if hits else ()

@@ -52,6 +52,7 @@ class DetectorSection(Section):
     value: Expression
     end: Expression | None = None
     unfinished: Expression | None = None
+    sign: Expression | None = None
     check: Annotated[str, AfterValidator(_check)] | None = None
     late: Late = Late.MASK
     always: bool = True
@@ -101,6 +102,7 @@ def _detector(name: str, section: DetectorSection) -> Detector:
         value=section.value,
         end=section.end or "",
         unfinished=section.unfinished or r"\S*",
+        sign=section.sign or "",
         check=section.check or "",
         late=section.late,
         always=section.always,
@@ -114,7 +116,9 @@ def _failing(
         place = (*path, "examples", "match", index)
         data = text.encode()
         found = list(detector.find(data))
-        if not found:
+        if not Detectors([detector]).looking(data):
+            yield document.fault(f"`sign` is not in {_shown(text)}", *place)
+        elif not found:
             yield document.fault(f"must match {_shown(text)}, but does not", *place)
         elif (cut := _leaks_at(detector, data, found[0].start, found[0].end)) is not None:
             beginning = _shown(data[:cut].decode("utf-8", "replace"))

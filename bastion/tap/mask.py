@@ -67,6 +67,20 @@ class _Held(NamedTuple):
     mask: bool = False
 
 
+class _Look:
+    """A text, as far as it is looked at, and who looks.
+
+    `behind`: also at what stands behind the cursor, which may be about to be written over.
+    """
+
+    __slots__ = ("data", "detectors", "text")
+
+    def __init__(self, text: terminal.Text, detectors: Detectors, *, behind: bool = False) -> None:
+        self.text = text
+        self.data = text.data if behind or text.cursor < 0 else text.data[: text.cursor]
+        self.detectors = detectors.looking(self.data)
+
+
 class Masker:
     """One stream: `feed` pieces, `flush` when nothing came for a while, `finish` at its end.
 
@@ -132,9 +146,9 @@ class Masker:
         if b"\x1b" in data or b"\x9b" in data:
             switches = terminal.FULL_SCREEN.findall(raw)
             self._full_screen = switches[-1] == b"h" if switches else self._full_screen
-        texts = terminal.read(raw, self.columns)
-        held = self._held(texts, len(raw))
-        shown, end = self._cut(raw, self._spans(texts), held.start)
+        looked = [_Look(text, self._masking.detectors) for text in self._texts(raw)]
+        held = self._held(looked, len(raw))
+        shown, end = self._cut(raw, self._spans(looked), held.start)
         if held.detector is not None and len(raw) - held.start > MOST_HELD:
             span = _Span(held.start, len(raw), held.detector.name, raw[held.start :])
             more, end = self._cut(raw, [span], len(raw), begin=end)
@@ -145,51 +159,50 @@ class Masker:
         self._keep(raw, end, held.keep)
         return shown
 
-    def _spans(self, texts: Sequence[terminal.Text], *, behind: bool = False) -> list[_Span]:
-        """Every whole secret of which something was not shown yet, from left to right.
+    def _texts(self, raw: bytes) -> list[terminal.Text]:
+        return terminal.read(raw, self.columns)
 
-        `behind`: also with what stands behind the cursor, which may be about to be written over.
-        """
+    def _spans(self, looked: Iterable[_Look]) -> list[_Span]:
+        """Every whole secret of which something was not shown yet, from left to right."""
         spans = []
-        for text in texts:
-            data = text.data if behind or text.cursor < 0 else text.data[: text.cursor]
-            finders: list[Finder] = [*self._masking.detectors.triggered(data), self._known]
+        for look in looked:
+            finders: list[Finder] = [*look.detectors, self._known]
             for finder in finders:
-                for found in finder.find(data):
-                    start, end = text.span(found.start, found.end)
+                for found in finder.find(look.data):
+                    start, end = look.text.span(found.start, found.end)
                     if end > self._shown:
-                        value = data[found.start : found.end]
+                        value = look.data[found.start : found.end]
                         spans.append(_Span(start, end, found.detector, value))
         return sorted(spans, key=lambda span: (span.start, -span.end))
 
-    def _held(self, texts: Sequence[terminal.Text], size: int) -> _Held:
+    def _held(self, looked: Iterable[_Look], size: int) -> _Held:
         """What has to wait: the earliest beginning of anything that more bytes could complete."""
         found = [_Held(size, size)]
-        for text in texts:
-            if text.cursor >= 0:
-                found += self._unfinished(text, size)
+        for look in looked:
+            if look.text.cursor >= 0:
+                found += self._unfinished(look, size)
         first = min(found, key=lambda held: held.start)
         return first._replace(keep=min(held.keep for held in found))
 
-    def _unfinished(self, text: terminal.Text, size: int) -> list[_Held]:
-        """The beginnings of secrets that reach to where `text` goes on, in a stream of `size`."""
-        end = text.cursor
+    def _unfinished(self, look: _Look, size: int) -> Iterable[_Held]:
+        """The beginnings of secrets that reach to where a text goes on, in a stream of `size`."""
+        text, end = look.text, look.text.cursor
         begin = max(0, end - MOST_HELD - CONTEXT)
-        tail = text.data[begin:end]
-        found = []
-        for detector in self._masking.detectors.triggered(tail):
-            opened = detector.unfinished_at(tail)
+        line = max(begin, look.data.rfind(b"\n", begin, end) + 1)
+        many = [(one, begin) for one in look.detectors if one.many_lines]
+        single = [(one, line) for one in self._masking.detectors.opening(look.data[line:end])]
+        for detector, first in (*many, *single):
+            opened = detector.unfinished_at(look.data[first:end])
             if opened is not None:
-                keep = text.span(begin + opened.trigger, end)[0]
-                bare = opened.start == len(tail)  # a trigger with nothing behind it yet
-                start = size if bare else text.span(begin + opened.start, end)[0]
+                keep = text.span(first + opened.trigger, end)[0]
+                bare = first + opened.start == end  # a trigger with nothing behind it yet
+                start = size if bare else text.span(first + opened.start, end)[0]
                 late = self._masking.late or detector.late
-                found.append(_Held(start, keep, detector, late is Late.MASK))
-        known = self._known.unfinished_at(tail)
+                yield _Held(start, keep, detector, late is Late.MASK)
+        known = self._known.unfinished_at(look.data[line:end])
         if known is not None:
-            start = text.span(begin + known[0], end)[0]
-            found.append(_Held(start, start, None, known[1]))
-        return found
+            start = text.span(line + known[0], end)[0]
+            yield _Held(start, start, None, known[1])
 
     # --- showing --------------------------------------------------------------------------------
 
@@ -228,9 +241,9 @@ class Masker:
         raw = self._raw
         if len(raw) == self._shown:
             return b""
-        texts = terminal.read(raw, self.columns)
-        spans = self._spans(texts, behind=True)
-        held = self._held(texts, len(raw))
+        texts = self._texts(raw)
+        spans = self._spans(_Look(text, self._masking.detectors, behind=True) for text in texts)
+        held = self._held([_Look(text, self._masking.detectors) for text in texts], len(raw))
         whole = any(span.start <= held.start and span.end == len(raw) for span in spans)
         if over or whole or not held.mask:
             shown, _ = self._cut(raw, spans, len(raw))

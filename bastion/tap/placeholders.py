@@ -15,39 +15,58 @@ _LIST: Final = """
 """
 _WORDS: Final = frozenset(_LIST.split())
 
-_STANDS_IN: Final = re.compile(r"[$%<{\[(&@*/\\]|\.\.|--|%%")
+_NAMES: Final = frozenset({"password", "passwd", "pass", "pwd", "pw", "token", "key", "mypass"})
+_STANDS_IN: Final = re.compile(r"[$%<{\[(&@*/\\#]|urn:|\.\.|--|%%")
 """How a variable, a template, a path, an option or a row of dots begins."""
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|->|::)[A-Za-z_][A-Za-z0-9_]*)*")
-"""A name of code, or a member of one."""
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:(?:\.|->|::?)[A-Za-z_][A-Za-z0-9_-]*)*")
+"""A word, a name of code, or a member of one."""
 
 _NAMED: Final = re.compile(r"passw|passphrase|pwd|secret|token|key|cred|auth|config", re.IGNORECASE)
 _LEAD: Final = re.compile(r"""(["']?)\s*(?:[:=]|=>)\s*(["']?)$""")
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9][0-9_.-]*|0x[0-9A-Fa-f]+)")
+_LOOSE: Final = re.compile(r"[:=]>?\s+[^\s]+$")
+"""Space before a value that has no quotes: a number there is a number."""
+
 _SHORTEST: Final = 4
+_SHORTEST_WORD: Final = 6
 
 
-def is_real(whole: str, value: str) -> bool:
+def is_real(whole: str, value: str, after: str) -> bool:
     """Whether the value of an assignment is a secret, and not code or a stand-in.
 
-    A bare word counts where code would not have one: as the value of a NAME=value, or of a quoted
-    key; and when it has a digit, unless it is called a password itself.
+    A bare word counts where code would not have one: as the value of a NAME=value, of a quoted key,
+    or of a `key: value` line; and when it has a digit, unless it is called a password itself.
     """
     bare = value.strip(".,;:")
     if len(bare) < _SHORTEST or bare.lower() in _WORDS or len(set(bare)) < 3:
         return False
-    if _STANDS_IN.match(value):
+    if (
+        _STANDS_IN.match(value)
+        or "://" in value
+        or (_NUMBER.fullmatch(bare) and _LOOSE.search(whole))
+    ):
         return False
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare)
     if _NAMED.search(bare):
         return False
-    lead = whole[: len(whole) - len(value)]
-    if any(c.isdecimal() for c in bare) and "." not in bare:
+    if any(c.isdecimal() for c in bare) and "." not in bare and ":" not in bare:
         return True
+    return len(bare) >= _SHORTEST_WORD and _stands_as_value(whole[: -len(value)], bare, after)
+
+
+def stands_in(value: str) -> bool:
+    """Whether a manual wrote this where a password belongs."""
+    return value.lower() in _WORDS | _NAMES or _STANDS_IN.match(value) is not None
+
+
+def _stands_as_value(lead: str, word: str, after: str) -> bool:
     found = _LEAD.search(lead)
     if found is None:
         return False
     if found[1] and found[2]:
         return True
-    name = lead[: found.start()]
-    return name.isupper() and lead.endswith("=")
+    if lead.endswith(": "):
+        return word.isalpha() and word.islower() and after in {"", "\n", "\r"}
+    return lead[: found.start()].isupper() and lead.endswith("=")

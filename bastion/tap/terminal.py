@@ -9,12 +9,13 @@ line ends the text: what is put together there is the screen's to see (`tap/scre
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-SPECIAL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|\xc2[\x80-\x9f]")
-"""Where bytes are not simply the text that is shown."""
+_PLAIN: Final = bytes({*range(0x20, 0x7F), 0x09, 0x0A, *range(0x80, 0x100)} - {0xC2})
+_C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 
 TOKEN: Final = re.compile(
     rb"(?P<text>[\x20-\x7e\t]+|(?:[\xc3-\xff]|\xc2(?![\x80-\x9f]))[\x80-\xbf]*|[\x80-\xbf])"
@@ -38,12 +39,16 @@ NEIGHBOURS: Final = 512
 to and fro on a line of kilobytes must not cost the square of it."""
 
 
+_COLOURS: Final = re.compile(rb"\x1b\[[0-9;:]*m|\x1b\[\?[0-9;]*[hl]|\x1b\([0AB]|[\x00\x07]")
+"""What most programs write beside text: taken out at once, where nothing else is there."""
+
+
 @dataclass(slots=True)
 class Text:
     """A text, and for each byte of it where it stood in the stream; None: at the same place."""
 
     data: bytes
-    places: Sequence[int] | None = None
+    places: Sequence[int] | Coloured | None = None
     cursor: int = -1
     """How much of it stands before the cursor, where more may come; -1: nothing comes there."""
 
@@ -51,15 +56,53 @@ class Text:
         """Where `data[start:end]` (not empty) stood, from its first byte to behind its last."""
         if self.places is None:
             return start, end
+        if isinstance(self.places, Coloured):
+            return self.places.place(start), self.places.place(end - 1) + 1
         there = [place for place in self.places[start:end] if place >= 0]
         return (min(there), max(there) + 1) if there else (0, 0)
 
 
+class Coloured:
+    """Where the bytes of a text stood from which colours were taken out; told when it is asked."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._ends: list[int] = []
+        """For each colour, how much of the text stands before it."""
+        self._taken: list[int] = []
+        """How many bytes were taken out up to its end."""
+
+    def place(self, at: int) -> int:
+        """Where the byte at `at` of the text stood."""
+        if not self._taken:
+            taken = 0
+            for colour in _COLOURS.finditer(self._raw):
+                self._ends.append(colour.start() - taken)
+                taken += len(colour[0])
+                self._taken.append(taken)
+        index = bisect_right(self._ends, at)
+        return at + (self._taken[index - 1] if index else 0)
+
+
 def read(raw: bytes, columns: int = 0) -> list[Text]:
     """Every text in `raw`. `columns`: the window's width, 0 where there is none."""
-    if SPECIAL.search(raw) is None and not _may_wrap(raw, columns):
+    if _is_plain(raw) and not _may_wrap(raw, columns):
         return [Text(raw, None, len(raw))]
+    if b"\x1b[?" not in raw or FULL_SCREEN.search(raw) is None:
+        plain = _COLOURS.sub(b"", raw)
+        if _is_plain(plain) and not _may_wrap(plain, columns):
+            return [Text(plain, Coloured(raw), len(plain))]
     return _Reader(raw, columns).texts()
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Whether the bytes are simply the text that is shown."""
+    rest = raw.translate(None, _PLAIN)
+    if not rest:
+        return True
+    if rest.strip(b"\r\xc2"):
+        return False
+    return raw.count(b"\r") == raw.count(b"\r\n") and _C1.search(raw) is None
 
 
 def _may_wrap(raw: bytes, columns: int) -> bool:
