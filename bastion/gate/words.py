@@ -18,8 +18,8 @@ ENDS: Final = {
 
 def refusal(verdict: Verdict) -> str:
     """One sentence for a denied request, and the hint where the rule has one."""
-    said = f"denied by rule {visible(verdict.rule)}: {_sentence(verdict.reason)}"
-    return f"{said} {_sentence(verdict.hint)}" if verdict.hint else said
+    said = f"denied by rule {visible(verdict.rule)}: {sentence(verdict.reason)}"
+    return f"{said} {sentence(verdict.hint)}" if verdict.hint else said
 
 
 def unresolved(resolved: Resolved, verdict: Verdict) -> str:
@@ -28,16 +28,17 @@ def unresolved(resolved: Resolved, verdict: Verdict) -> str:
     match resolved.outcome:
         case Outcome.REFUSED:
             who = visible(", ".join(resolved.by)) or "an approver"
-            why = f": {_sentence(resolved.reason)}" if resolved.reason else "."
+            why = f": {sentence(resolved.reason)}" if resolved.reason else "."
             return f"refused by {who} ({rule}){why} Nothing was run."
         case Outcome.EXPIRED:
             return f"nobody decided in time ({rule}); nothing was run. Ask again when one is there."
         case _:
             if resolved.reason:
-                return f"nothing was run ({rule}): {_sentence(resolved.reason)}"
+                return f"nothing was run ({rule}): {sentence(resolved.reason)}"
             return "the request was withdrawn; nothing was run."
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Somebody's words on one line, visible, with a full stop where none is."""
     shown = visible(" ".join(text.split()))
     return shown if shown.endswith((".", "!", "?")) else f"{shown}."

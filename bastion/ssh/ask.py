@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from bastion.errors import BastionError, StoreError
 from bastion.events import Ask, Outcome, Resolved
+from bastion.gate.words import sentence
 from bastion.model import Identity, Request, visible
 from bastion.policy.approvals import Question
 from bastion.policy.rules import ApprovalTerms, Verdict
@@ -76,7 +77,7 @@ def waiting_text(
     message = f" {visible(terms.message)}" if terms.message else ""
     return (
         f"held for approval {approval_id} by rule {visible(verdict.rule)}: "
-        f"{visible(verdict.reason)} Waiting up to {_minutes(seconds)}{until} for {people}{of}; "
+        f"{sentence(verdict.reason)} Waiting up to {_minutes(seconds)}{until} for {people}{of}; "
         f"ctrl-C withdraws.{message}"
     )
 

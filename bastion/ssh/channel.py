@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import asyncssh
 
 from bastion.errors import BastionError
-from bastion.events import EndReason, Exit, Outcome
+from bastion.events import EndReason, Exit
 from bastion.gate.choose import choose
-from bastion.gate.words import refusal, unresolved
 from bastion.model import (
     EXIT_REFUSED,
     ExecRequest,
@@ -20,19 +19,19 @@ from bastion.model import (
     Request,
     ShellRequest,
     SubsystemRequest,
-    visible,
 )
 from bastion.policy.access import grant_for
 from bastion.policy.rules import Action
-from bastion.ssh.ask import Asker, ask_once
+from bastion.ssh.access_prompt import AccessPrompt, offer
+from bastion.ssh.ask import Asker
 from bastion.ssh.client_end import ClientEnd
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.dialler import X11, Dialler, Terminal
 from bastion.ssh.drive import Drive
-from bastion.ssh.record import Record, request_text
+from bastion.ssh.opening import open_record as open_record
+from bastion.ssh.opening import permit as permit
+from bastion.ssh.record import Record
 from bastion.ssh.session import Place, Session, closed_to, deadline_of, masking_of
-from bastion.tap.tail import Tail
-from bastion.wire import control as wire
 
 TERM_LIMIT = 64
 """Characters of TERM that are kept; it goes into the cast's header and to the target."""
@@ -61,6 +60,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._x11: X11 | None = None
         self._agent = False
         self._asking: asyncio.Task[object] | None = None
+        self._prompt: AccessPrompt | None = None
         self._full = False
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -207,7 +207,24 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             self.exit(Exit(EndReason.RECORDING_FAILED, EXIT_REFUSED))
             return
         self._unwatch = self._connection.watch(lambda _stalled: self._report())
-        self._drive.start(self._request)
+        entry = offer(self._session, self._place, self._request)
+        if entry is None:
+            self._drive.start(self._request)
+        else:
+            say = self._drive.say
+            self._prompt = AccessPrompt(self._session, self._place, entry, say, self._asked)
+
+    def _asked(self, granted: bool) -> None:
+        """Access was asked for at the prompt; the gate decides by what holds now."""
+        self._prompt = None
+        drive, request = self._drive, self._request
+        if drive is None or request is None or drive.ended is not None:
+            return
+        if granted:
+            drive.deadline = deadline_of(self._session, self._place)
+            drive.start(request)
+        else:
+            drive.end(EndReason.DENIED, "")
 
     def awaits_exit(self) -> bool:
         """True while the target's program runs."""
@@ -224,7 +241,9 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Bytes of the client."""
-        if self._drive is not None:
+        if self._prompt is not None:
+            self._prompt.typed(data)
+        elif self._drive is not None:
             self._drive.from_client(data)
 
     def eof_received(self) -> bool:
@@ -270,122 +289,8 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._unwatch()
         if self._asking is not None:
             self._asking.cancel()  # nobody is asked any more for a channel that is gone
+        if self._prompt is not None:
+            self._prompt.cancel()
         if self._drive is not None:
             self._drive.client_left()
             self._session.drives.discard(self._drive)
-
-
-def open_record(
-    session: Session,
-    place: Place,
-    channel: str,
-    request: Request,
-    *,
-    text: bool,
-    columns: int = 80,
-    rows: int = 24,
-    term: str = "",
-) -> Record:
-    """Start a channel's recording and its rows; a BastionError where any of it cannot be kept."""
-    services, identity = session.services, session.identity
-    at = services.clock()
-    asked = services.masks.text(request_text(request))
-    recording = services.recordings.open(
-        session.id,
-        channel,
-        at=at,
-        columns=max(1, min(columns, 1000)),
-        rows=max(1, min(rows, 1000)),
-        term=term,
-        title=visible(f"{identity.name} {place.login}@{place.target.name}: {asked}", limit=200),
-        facts={
-            "identity": identity.name,
-            "target": place.target.name,
-            "login": place.login,
-            "request": visible(asked, limit=2000),
-        },
-    )
-    kind = type(request).__name__.removesuffix("Request").lower()
-    services.ledger.channel_opened(
-        session.id,
-        channel,
-        kind,
-        place.target.name,
-        place.login,
-        asked,
-        str(recording.path),
-        at,
-    )
-    session.note(
-        "channel-opened",
-        channel=channel,
-        request_kind=kind,
-        target=place.target.name,
-        login=place.login,
-        request=asked,
-    )
-    tail = Tail(max(1, min(columns, 1000)), max(1, min(rows, 1000))) if text else None
-    if tail is not None:
-        session.tails[channel] = tail
-    session.happened(
-        wire.Event.CHANNEL_OPENED,
-        place.target.name,
-        channel=channel,
-        target=place.target.name,
-        login=place.login,
-        request=asked,
-    )
-
-    def happened(kind: wire.Event, **fields: object) -> None:
-        session.happened(kind, place.target.name, channel=channel, **fields)
-        if kind is wire.Event.CHANNEL_ENDED and (ended := session.tails.pop(channel, None)):
-            session.ended_tails = {channel: ended}
-
-    ledger, audit = services.ledger, services.audit
-    return Record(
-        session.id,
-        channel,
-        recording,
-        ledger,
-        audit,
-        text,
-        tail,
-        happened,
-        services.masks.text,
-    )
-
-
-async def permit(
-    session: Session,
-    place: Place,
-    channel: str,
-    request: Request,
-    tell: Callable[[str], None],
-) -> bool:
-    """Decide what has no channel of its own yet; asks people where the policy says so."""
-    verdict = session.verdict(place, request)
-    text = request_text(request)
-    services = session.services
-    session.note(
-        "verdict",
-        channel=channel,
-        request=text,
-        action=verdict.action.value,
-        rule=verdict.rule,
-        reason=verdict.reason,
-    )
-    services.ledger.verdict(session.id, channel, text, verdict, services.clock())
-    if verdict.action is Action.APPROVE:
-        answer = await ask_once(session, place, channel, request, verdict, tell)
-        outcome, by = answer.outcome.value, list(answer.by)
-        session.note("approval", channel=channel, outcome=outcome, by=by, reason=answer.reason)
-        if answer.outcome is not Outcome.GRANTED:
-            tell(unresolved(answer, verdict))
-            return False
-        closed = closed_to(session, place)
-        if closed:
-            tell(closed)
-        return not closed
-    if verdict.action is Action.DENY:
-        tell(refusal(verdict))
-    return verdict.action is Action.ALLOW

@@ -368,6 +368,15 @@ class Drive:
         self._record.told(self._clock(), shown)
         self._client.show(shown, Stream.STDERR)
 
+    def say(self, text: str) -> None:
+        """Show and record words of a prompt of the bastion's own, before the channel begins."""
+        if self.ended is None:
+            self._guarded(lambda: self._say(text.encode("utf-8", "replace")))
+
+    def _say(self, shown: bytes) -> None:
+        self._record.told(self._clock(), shown)
+        self._client.show(shown, Stream.STDERR)
+
     def _tell_unrecorded(self, text: str) -> None:
         """The one sentence that may be shown unrecorded: why nothing can be recorded any more."""
         self._client.show(self._client.phrase(self._taps.text(text)), Stream.STDERR)

@@ -62,9 +62,14 @@ async def run(session: Session, words: list[str], shown: Shown) -> Answer:
         return Answer("", f"bastion: {visible(str(error))}\n", EXIT_REFUSED)
 
 
-async def _screen(session: Session, words: list[str], shown: Shown) -> Answer:
-    """Screens run on a terminal alone."""
-    return Answer("", "bastion: this needs a terminal: ssh -t bastion …\n", EXIT_USAGE)
+def _screen(name: str) -> Command:
+    """Screens run on a terminal alone; without one, they say so."""
+
+    async def needs_terminal(session: Session, words: list[str], shown: Shown) -> Answer:
+        told = f"bastion: this needs a terminal: ssh -t bastion {name}\n"
+        return Answer("", told, EXIT_USAGE)
+
+    return needs_terminal
 
 
 async def _targets(session: Session, words: list[str], shown: Shown) -> Answer:
@@ -168,6 +173,6 @@ _COMMANDS: Final[dict[str, Command]] = {
     "grants": desk_commands.grants,
     "revoke": desk_commands.revoke,
     "sessions": desk_commands.sessions,
-    "replay": _screen,
-    "console": _screen,
+    "replay": _screen("replay"),
+    "console": _screen("console"),
 }

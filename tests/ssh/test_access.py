@@ -166,3 +166,48 @@ async def test_a_refusal_has_its_own_status_and_words(running: Bastion) -> None:
     stdout, _ = await waiting.communicate()
     assert waiting.returncode == 4
     assert b"refused by bea: not today" in stdout
+
+
+async def test_a_target_that_may_be_asked_for_is_asked_for_at_the_prompt(
+    running: Bastion,
+) -> None:
+    async with running.connect() as connection:
+        process = await connection.create_process("echo in", term_type="xterm")
+        shown = await process.stderr.readuntil("gives up)? ")
+        assert "You may ask boss for the role admin there, for 30m." in shown
+        process.stdin.write("migratinh\x7fg\r")
+        request = await running.pending()
+        [held] = running.services.approvals.pending()
+        assert ("requester's reason", "migrating") in held.question.facts
+        assert (await as_boss(running, "grant", request)).status == 0
+        ended = await process.wait()
+        assert (ended.exit_status, ended.stdout) == (0, "in\r\n")
+    assert any("You may ask boss" in cast.read_text() for cast in running.casts()), "recorded"
+
+
+@pytest.mark.parametrize("keys", ["\r", "because\r\x03", "\x03", "x\x04"])
+async def test_the_prompt_is_given_up(running: Bastion, keys: str) -> None:
+    async with running.connect() as connection:
+        process = await connection.create_process("echo in", term_type="xterm")
+        await process.stderr.readuntil("gives up)? ")
+        process.stdin.write(keys)
+        ended = await process.wait()
+        assert (ended.exit_status, ended.stdout) == (254, "")
+        assert "given up" in str(ended.stderr)
+    assert running.services.approvals.pending() == ()
+
+
+async def test_a_client_that_leaves_at_the_prompt_takes_its_request_back(
+    running: Bastion,
+) -> None:
+    async with running.connect() as connection:
+        process = await connection.create_process("echo in", term_type="xterm")
+        await process.stderr.readuntil("gives up)? ")
+        process.stdin.write("x\r")
+        request = await running.pending()
+    async with asyncio.timeout(10):
+        while running.services.approvals.find(request) is not None:
+            await asyncio.sleep(0.01)
+    row = running.services.ledger.approval(request)
+    assert row is not None
+    assert row["state"] == "withdrawn"
