@@ -10,7 +10,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.styles import Style
 
-from bastion.editor.tokens import Kind, Reader
+from bastion.wire.shell_tokens import Kind, Reader
 
 MAX_COLOURED: Final = 16 * 1024
 """Characters. Longer text stays plain: colours must not cost the key echo its 5 ms."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bastion.editor.program_options import DIRECTORIES_ONLY, NAMES, OPTIONS, SUBCOMMANDS, WRAPPERS
-from bastion.editor.tokens import Frame, Reader
 from bastion.editor.values import CompletionKind
+from bastion.wire.shell_tokens import Frame, Reader
 
 _VARIABLE: Final = re.compile(r"\$(\{?)([A-Za-z_]\w*|)\Z")
 _BEFORE_VALUE: Final = re.compile(r"-{0,2}[A-Za-z_][\w.-]*\+?=")

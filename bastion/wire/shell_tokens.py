@@ -1,4 +1,4 @@
-"""A light reader of a command line that is still being typed: for colours and completion alone.
+"""A light reader of a command line that is still being typed: for colours and completion.
 
 It decides nothing: what a line does is read by `policy.shell`, strictly. This one never fails,
 takes unfinished text as it is, and is linear and quick, for it runs between two keys.

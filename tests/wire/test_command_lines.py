@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.editor.lines import CommandReader
-from bastion.editor.values import MAX_LINE
 from bastion.errors import ClientFault
-from bastion.policy.shell.reading import is_complete
+from bastion.wire.command_lines import MAX_COMMAND, CommandReader
 
 SCRIPT = """\
 echo one; echo two
@@ -53,13 +51,12 @@ COMMANDS = [
 
 def read(chunks, ended=True):
     """All commands, and the fault that ended it, if any."""
-    reader, commands = CommandReader(is_complete), []
+    reader, commands = CommandReader(), []
     try:
-        for chunk in chunks:
-            commands += reader.feed(chunk)
-        if ended:
-            commands += reader.end()
-            commands += reader.end()
+        for last, chunk in [*((False, each) for each in chunks), (ended, b"")]:
+            reader.feed(chunk)
+            while (command := reader.take(ended=last)) is not None:
+                commands.append(command)
     except ClientFault as fault:
         return commands, str(fault)
     return commands, ""
@@ -122,10 +119,10 @@ def test_a_long_here_document_is_one_command():
 @pytest.mark.parametrize(
     "data",
     [
-        b"x" * (MAX_LINE + 1),
-        b"cat <<EOF\n" + b"x\n" * MAX_LINE,
-        b"echo '" + b"x\n" * MAX_LINE,
-        b'"' + b"$(ls)\n" * MAX_LINE,
+        b"x" * (MAX_COMMAND + 1),
+        b"cat <<EOF\n" + b"x\n" * MAX_COMMAND,
+        b"echo '" + b"x\n" * MAX_COMMAND,
+        b'"' + b"$(ls)\n" * MAX_COMMAND,
     ],
 )
 def test_input_without_end_is_refused_and_nothing_of_it_is_run(data):
