@@ -14,7 +14,7 @@ STAMP := .installed-$(shell cat requirements-dev.txt pyproject.toml | cksum | tr
 # program:package. The demo needs the first two alone.
 DEMO_PROGRAMS := sshd:openssh-server ssh:openssh-client
 TEST_PROGRAMS := $(DEMO_PROGRAMS) rsync:rsync git:git tmux:tmux zsh:zsh \
-	node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver xauth:xauth
+	node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver xauth:xauth psql:postgresql-client initdb:postgresql
 
 .PHONY: demo test check fix serve bench corpora lock
 .DELETE_ON_ERROR:
@@ -92,9 +92,9 @@ install = { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	else echo "bastion: please install the system packages that are missing:" $(1) >&2; false; fi; }
 
 # $(call provide,PROGRAM:PACKAGE …): what is not here yet is installed. sshd lives where an
-# ordinary user's PATH does not look.
+# ordinary user's PATH does not look, and PostgreSQL's server programs where nobody's does.
 define provide
 	@missing=; for pair in $(1); do \
-	PATH="$$PATH:/usr/sbin:/sbin" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	PATH="$$PATH:/usr/sbin:/sbin:$$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n1)" command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	test -z "$$missing" || $(call install,$$missing)
 endef

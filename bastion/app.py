@@ -52,6 +52,7 @@ log = logging.getLogger("bastion")
 
 SYSTEMD_FIRST_SOCKET: Final = 3
 WATCH_AGAIN_SECONDS: Final = 2.0
+FINISH_SECONDS: Final = 10.0
 EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (named, not bound)
 
 
@@ -152,9 +153,17 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         stack.push_async_callback(listener.stop)
         watching = asyncio.get_running_loop().create_task(policy.watch())
         stack.callback(watching.cancel)
+        stack.push_async_callback(services.sql_reader.close)
+        stack.push_async_callback(_finish, services.tasks)
         services.audit.append("bastion-started", clock(), policy=str(config.policy))
         yield Running(services, sessions)
         services.audit.append("bastion-stopping", clock())
+
+
+async def _finish(tasks: set[asyncio.Task[None]]) -> None:
+    """What is still to be done at databases: a role to drop can wait, but not for ever."""
+    if tasks:
+        await asyncio.wait(tuple(tasks), timeout=FINISH_SECONDS)
 
 
 async def _services(

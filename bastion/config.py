@@ -6,6 +6,7 @@ Relative paths in the file are relative to the file. Secrets are never in it: on
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import AfterValidator, Field
 
 from bastion.errors import ConfigError, Fault, StoreError
-from bastion.model import Credential, Dialect, HostTrust, Target, TargetKind
+from bastion.model import Credential, Database, Dialect, HostTrust, Target, TargetKind, Tls
 from bastion.policy.document import Document, Section
 from bastion.policy.fields import Duration, OneOrMany, Size
 from bastion.policy.parse import parse_policy
@@ -137,6 +138,26 @@ class KeyCredential(Section):
     key: Reference
 
 
+class ClientCertificateCredential(Section):
+    """A certificate and its key for a database, by reference."""
+
+    client_certificate: Reference
+    key: Reference
+
+
+class TemporaryRole(Section):
+    """Who makes a role for each session of a database, and drops it at its end."""
+
+    user: Annotated[str, Field(min_length=1, max_length=63)]
+    password: Reference
+
+
+class TemporaryRoleCredential(Section):
+    """A role made for the session, a member of the login's role."""
+
+    temporary_role: TemporaryRole
+
+
 class TargetEntry(Section):
     """One target. Exactly one of host_key, host_ca, known_hosts, trust_on_first_use."""
 
@@ -148,8 +169,20 @@ class TargetEntry(Section):
     host_ca: OneOrMany[PublicKey] = ()
     known_hosts: str = ""
     trust_on_first_use: bool = False
-    credential: Literal["certificate"] | PasswordCredential | KeyCredential = "certificate"
+    credential: (
+        Literal["certificate"]
+        | PasswordCredential
+        | KeyCredential
+        | ClientCertificateCredential
+        | TemporaryRoleCredential
+    ) = "certificate"
     dialect: Dialect = Dialect.BASH
+    tls: Tls = Tls.VERIFY_FULL
+    tls_ca: str = ""
+    tls_name: str = ""
+    roles: dict[str, Annotated[str, Field(min_length=1, max_length=63)]] = Field(
+        default_factory=dict
+    )
 
 
 class OperatorEntry(Section):
@@ -303,6 +336,7 @@ def _target(
                 name,
             )
         )
+    faults += [document.fault(text, "targets", name, key) for key, text in _unfit(entry)]
     host, port = split_address(entry.address)
     if not host:
         text = "the address of a target needs a host"
@@ -312,6 +346,10 @@ def _target(
             credential = Credential("password", reference)
         case KeyCredential(key=reference):
             credential = Credential("key", reference)
+        case ClientCertificateCredential(client_certificate=certificate, key=reference):
+            credential = Credential("client-certificate", reference, certificate)
+        case TemporaryRoleCredential(temporary_role=made):
+            credential = Credential("temporary-role", made.password, user=made.user)
         case _:
             credential = Credential()
     return Target(
@@ -329,4 +367,32 @@ def _target(
         ),
         credential=credential,
         dialect=entry.dialect,
+        database=Database(
+            entry.tls, _file(base, entry.tls_ca), entry.tls_name, MappingProxyType(entry.roles)
+        ),
     )
+
+
+_KEYS_OF = {
+    TargetKind.SSH: {"host_key", "host_ca", "known_hosts", "trust_on_first_use", "dialect"},
+    TargetKind.POSTGRES: {"tls", "tls_ca", "tls_name", "roles"},
+}
+"""Keys that mean something for one kind of target alone."""
+
+
+def _unfit(entry: TargetEntry) -> Iterator[tuple[str, str]]:
+    """What of a target is for another kind: (key, what is wrong)."""
+    for kind, keys in _KEYS_OF.items():
+        if kind is not entry.kind:
+            for key in sorted(keys & entry.model_fields_set):
+                yield key, f"`{key}` is for targets of kind {kind.value}"
+    given = entry.credential
+    database = isinstance(given, ClientCertificateCredential | TemporaryRoleCredential)
+    if database and entry.kind is not TargetKind.POSTGRES:
+        yield "credential", "this credential is for targets of kind postgres"
+    fits = database or isinstance(given, PasswordCredential)
+    if entry.kind is TargetKind.POSTGRES and not fits:
+        yield (
+            "credential",
+            "a database needs `password`, `client_certificate` with `key`, or `temporary_role`",
+        )

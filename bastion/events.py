@@ -6,10 +6,11 @@ A gate is fed Events and returns Effects; it never waits, reads a clock, or does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bastion.model import FileRequest, Request
+from bastion.model import FileRequest, Request, SqlReading
 from bastion.policy.rules import Verdict
 
 
@@ -122,7 +123,42 @@ class Resolved:
     reason: str = ""
 
 
-Event = Opened | FromClient | ClientEof | Dialled | FromTarget | TargetEof | TargetExit | Resolved
+@dataclass(frozen=True, slots=True)
+class SqlRead:
+    """What a text of an earlier ReadSql does."""
+
+    at: float
+    number: int
+    reading: SqlReading
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The same identity asks, on a channel of its own, that what runs now be given up."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Some seconds went by: what is held shows a sign of life."""
+
+    at: float
+
+
+Event = (
+    Opened
+    | FromClient
+    | ClientEof
+    | Dialled
+    | FromTarget
+    | TargetEof
+    | TargetExit
+    | Resolved
+    | SqlRead
+    | Cancelled
+    | Beat
+)
 
 
 # --- effects: out of a gate -------------------------------------------------------------------
@@ -231,6 +267,38 @@ class Exit:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadSql:
+    """Have a text of SQL read, where a crash of the parser kills nothing; SqlRead answers."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTarget:
+    """Ask the database, on a connection of its own, to give up what runs (its own key)."""
+
+    pid: int
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOther:
+    """Somebody gave this key, to have what runs on another channel given up."""
+
+    pid: int
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event beside the cast alone: what happens too often for the audit (each statement)."""
+
+    kind: str
+    fields: Mapping[str, object]
+
+
 Effect = (
     Dial
     | ToTarget
@@ -245,4 +313,8 @@ Effect = (
     | Transcript
     | HoldClient
     | Exit
+    | ReadSql
+    | CancelTarget
+    | CancelOther
+    | Logged
 )

@@ -133,6 +133,33 @@ class Credential:
     """`certificate`, `password` or `key`."""
     reference: str = ""
     """`file:PATH`, `env:NAME`, `credential:NAME` (systemd), `command:WORDS`; none for the first."""
+    certificate: str = ""
+    """Reference of a client certificate (PEM), for kind `client-certificate`; then `reference` is
+    its key."""
+    user: str = ""
+    """Kind `temporary-role`: the database role that makes roles, whose password `reference` is."""
+
+
+class Tls(StrEnum):
+    """How the connection to a database is protected (libpq's words)."""
+
+    VERIFY_FULL = "verify-full"
+    """The certificate is signed by a trusted authority, and for this name."""
+    VERIFY_CA = "verify-ca"
+    DISABLE = "disable"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What a target of kind postgres has beside its address."""
+
+    tls: Tls = Tls.VERIFY_FULL
+    tls_ca: str = ""
+    """PEM file of the authorities; empty for the system's."""
+    tls_name: str = ""
+    """What its certificate is for, where that is not the address."""
+    roles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Login of the policy → role of the database; others are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +175,7 @@ class Target:
     trust: HostTrust = HostTrust()
     credential: Credential = Credential()
     dialect: Dialect = Dialect.BASH
+    database: Database = Database()
 
 
 # --- requests: what a client asks to do -------------------------------------------------------

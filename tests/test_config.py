@@ -10,7 +10,7 @@ import pytest
 
 from bastion.config import MAX_FILE, load_config, load_policy, split_address
 from bastion.errors import ConfigError, StoreError
-from bastion.model import Credential, Dialect, TargetKind
+from bastion.model import Credential, Database, Dialect, TargetKind, Tls
 
 KEY = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 
@@ -49,7 +49,14 @@ targets:
     credential: {{password: 'command:/usr/bin/pass web2'}}
   web3: {{address: 'web3:22', known_hosts: known, credential: certificate}}
   web4: {{address: 'web4:22', trust_on_first_use: true}}
-  db: {{address: 'db:5432', kind: postgres}}
+  db:
+    address: 'db:5432'
+    kind: postgres
+    tls: verify-ca
+    tls_ca: ca.pem
+    tls_name: db.internal
+    roles: {{ops: app_rw}}
+    credential: {{temporary_role: {{user: maker, password: "file:/etc/bastion/maker"}}}}
 operators:
   - {{unix_user: root, name: Root, roles: oncall, identity: alice}}
 limits:
@@ -101,7 +108,12 @@ def test_every_key_is_understood(config, tmp_path):
     assert read.targets["web3"].trust.known_hosts == str(tmp_path / "known")
     assert read.targets["web3"].credential == Credential()
     assert read.targets["web4"].trust.first_use
-    assert read.targets["db"].kind is TargetKind.POSTGRES
+    db = read.targets["db"]
+    assert db.kind is TargetKind.POSTGRES
+    assert db.database == Database(
+        Tls.VERIFY_CA, str(tmp_path / "ca.pem"), "db.internal", {"ops": "app_rw"}
+    )
+    assert db.credential == Credential("temporary-role", "file:/etc/bastion/maker", user="maker")
     assert read.operators[0].roles == ("oncall",)
     assert read.limits.free_space == 10**9
     assert (read.limits.handshake, read.limits.channels_per_session) == (10, 7)
@@ -208,3 +220,28 @@ def test_serve_check_tells_all_that_is_wrong_and_starts_nothing(tmp_path):
     ran = check(path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("{address: 'db:5432', kind: postgres}", "a database needs `password`"),
+        (
+            "{address: 'a:22', host_key: '" + KEY + "', tls: disable}",
+            "`tls` is for targets of kind",
+        ),
+        (
+            "{address: 'db:5432', kind: postgres, dialect: zsh, credential: {password: 'env:X'}}",
+            "`dialect` is for targets of kind ssh",
+        ),
+        (
+            "{address: 'a:22', host_key: '" + KEY + "', credential:"
+            " {client_certificate: 'env:X', key: 'env:Y'}}",
+            "this credential is for targets of kind postgres",
+        ),
+    ],
+)
+def test_what_is_for_another_kind_of_target_is_a_fault(config, target, said):
+    with pytest.raises(ConfigError) as caught:
+        config(f"state: s\npolicy: p\ntargets:\n  x1: {target}\n")
+    assert said in str(caught.value)

@@ -17,7 +17,6 @@ from bastion.events import (
     ClientEof,
     Decided,
     Dial,
-    Dialled,
     Effect,
     EndReason,
     EofToClient,
@@ -151,7 +150,7 @@ class RelayGate:
                     event.message,
                 )
                 return [exit_]
-            case Dialled() | Opened() | Resolved():
+            case _:
                 return []
 
     def _end(self, reason: EndReason, status: int) -> list[Effect]:

@@ -15,11 +15,12 @@ from typing import Final
 
 from bastion.errors import IdentityError
 from bastion.model import Claims, ClaimValue, Granted, Identity, Target
+from bastion.policy.actions import Action
 from bastion.policy.fields import describe_duration
 from bastion.policy.globs import matches_name
 from bastion.policy.masking import NO_TERMS, MaskTerms, join_masks
 from bastion.policy.rules import Grant, Policy, Role
-from bastion.policy.schema import NAME, ForwardPattern, ShellMode
+from bastion.policy.schema import NAME, DatabaseSection, ForwardPattern, ShellMode
 
 MAX_LIFETIME: Final = 24 * 3600.0
 """Seconds; the configuration sets a lower ceiling. No policy makes a certificate live longer."""
@@ -31,6 +32,18 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _CLAIMED_LOGIN: Final = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
 _NEVER_CLAIMED: Final = frozenset({"root", "toor", "admin", "daemon", "bin", "sys", "nobody"})
 """Accounts that a policy must name itself: a provider's claim may be the person's own choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseTerms:
+    """What a session of a database may do beside the rules. Masks of all grants count together."""
+
+    read_only: bool = False
+    mask: tuple[str, ...] = ()
+    """`table.column` globs."""
+    masked_elsewhere: Action = Action.DENY
+    parameters: bool = True
+    function_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ class Features:
     deadline: float | None = None
     """Seconds a session may last, from its beginning."""
     mask: MaskTerms = NO_TERMS
+    database: DatabaseTerms = DatabaseTerms()
 
     def environment_allowed(self, name: str) -> bool:
         """Whether a client may set this environment variable."""
@@ -201,6 +215,23 @@ def joined(grants: Sequence[Grant]) -> Features:
         ),
         deadline=min(deadlines, default=None),
         mask=join_masks(grant.mask for grant in grants),
+        database=_database([session.database for session in sessions]),
+    )
+
+
+def _database(sections: Sequence[DatabaseSection]) -> DatabaseTerms:
+    """Writing is a feature that any grant gives; masking is a rule, and all of them count."""
+    masking = [one for one in sections if one.mask]
+    return DatabaseTerms(
+        read_only=all(one.read_only for one in sections),
+        mask=tuple(dict.fromkeys(glob for one in masking for glob in one.mask)),
+        masked_elsewhere=max(
+            (one.masked_elsewhere for one in masking),
+            key=[Action.ALLOW, Action.APPROVE, Action.DENY].index,
+            default=Action.DENY,
+        ),
+        parameters=all(one.parameters for one in sections),
+        function_calls=any(one.function_calls for one in sections),
     )
 
 

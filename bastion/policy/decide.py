@@ -108,7 +108,7 @@ def _decide(
         case ForwardRequest():
             return _forward(grants, features, request)
         case QueryRequest():
-            return decide_query(grants, target, request)
+            return decide_query(grants, features.database, request)
         case DatabaseRequest():
             return decide_database(grants, target, request)
     assert_never(request)

@@ -17,29 +17,123 @@ from bastion.model import (
     DatabaseRequest,
     QueryRequest,
     SqlReading,
+    SqlUse,
     Target,
     TargetKind,
     visible,
 )
+from bastion.policy.access import DatabaseTerms
 from bastion.policy.actions import Action
-from bastion.policy.judgement import Terms, by_default, by_opaque, by_rule, deny, join_terms, judge
-from bastion.policy.match_sql import covers_statement, match_sql
-from bastion.policy.rules import Grant, Verdict
-from bastion.policy.show_sql import sql_lines
+from bastion.policy.judgement import (
+    Judgement,
+    Terms,
+    by_default,
+    by_opaque,
+    by_rule,
+    deny,
+    join_terms,
+    judge,
+)
+from bastion.policy.match_sql import covers_statement, match_sql, names_column
+from bastion.policy.rules import ApprovalTerms, Grant, Verdict
+from bastion.policy.show_sql import show_column, show_use, sql_lines
+from bastion.policy.sql.kinds import WRITING
 
 MAX_LINES: Final = 100
 
 
-def decide_query(grants: Sequence[Grant], target: Target, request: QueryRequest) -> Verdict:
+READ_ONLY_SETTINGS: Final = frozenset({"transaction_read_only", "default_transaction_read_only"})
+
+PINNED: Final = {
+    "standard_conforming_strings": {"on", "true", "yes", "1"},
+    "client_encoding": {"utf8", "utf-8", "unicode"},
+    "backslash_quote": {"safe_encoding", "off", "no", "false", "0"},
+}
+"""Settings under which the server reads a text as the gate does, and the values that keep it so."""
+
+
+def decide_query(
+    grants: Sequence[Grant], database: DatabaseTerms, request: QueryRequest
+) -> Verdict:
     """What the grants say about one text of SQL."""
-    verdict = _verdict(join_terms(grants, lambda _: True), request.reading)
+    terms = join_terms(grants, lambda _: True)
+    reading = request.reading
+    approvals = [grant.approval for grant in grants if grant.session.database.mask]
+    verdict = _built_in(database, reading) or _verdict(terms, approvals, database, reading)
     return replace(verdict, parse=sql_lines(request.reading, MAX_LINES))
 
 
-def _verdict(terms: Terms, reading: SqlReading) -> Verdict:
+def _built_in(database: DatabaseTerms, reading: SqlReading) -> Verdict | None:
+    """Denials that no rule can take back: the gate would not hold without them."""
+    for statement in reading.statements:
+        for use in statement.uses:
+            allowed = PINNED.get(use.setting)
+            if allowed is not None and use.kind == "set" and use.name.lower() not in allowed:
+                return deny(
+                    "pinned-setting",
+                    f"{use.setting} stays as it is: the gate reads SQL by it.",
+                    "Use UTF-8 and standard strings; E'…' still takes backslashes.",
+                )
+            if database.read_only and _writes(use):
+                return deny(
+                    "read-only", f"This session only reads, and this does: {show_use(use)}."
+                )
+    return None
+
+
+_STATISTICS: Final = frozenset(
+    {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
+)
+
+
+def _writes(use: SqlUse) -> bool:
+    """Whether something changes the database, or takes back that the session may not."""
+    if use.kind == "set" and use.setting in READ_ONLY_SETTINGS:
+        return use.name.lower() not in {"on", "true", "yes", "1"}
+    return use.kind in WRITING or (use.kind == "reset" and use.setting in READ_ONLY_SETTINGS)
+
+
+def _note_masked(
+    judgement: Judgement,
+    approvals: Sequence[ApprovalTerms | None],
+    database: DatabaseTerms,
+    reading: SqlReading,
+) -> None:
+    """A masked column may come out, masked; whatever else looks at it could tell what it holds."""
+    if not database.mask or database.masked_elsewhere is Action.ALLOW:
+        return
+    for statement in reading.statements:
+        for use in statement.uses:
+            if use.table.rpartition(".")[2] in _STATISTICS:
+                reason = f"{show_use(use)}: statistics hold values of masked columns."
+                verdict = Verdict(database.masked_elsewhere, "masked-column", reason)
+                judgement.note(verdict, approvals)
+        for column in statement.columns:
+            if not column.plain and names_column(database.mask, column):
+                shown = show_column(column)
+                reason = f"{shown} is masked here, and this uses it other than to show it."
+                judgement.note(
+                    Verdict(
+                        database.masked_elsewhere,
+                        "masked-column",
+                        reason,
+                        "Select it as a plain column, without a condition or expression on it.",
+                    ),
+                    approvals,
+                )
+                return
+
+
+def _verdict(
+    terms: Terms,
+    approvals: Sequence[ApprovalTerms | None],
+    database: DatabaseTerms,
+    reading: SqlReading,
+) -> Verdict:
     if reading.fault:
         return _unread(terms, reading)
     judgement = judge(terms, lambda rule: match_sql(rule, reading))
+    _note_masked(judgement, approvals, database, reading)
     judgement.unclear += dict.fromkeys(
         visible(reason, limit=300) for one in reading.statements for reason in one.opaque
     )

@@ -277,6 +277,15 @@ class _Reader:
                     "requests",
                     word,
                 )
+        database = grant.session.database
+        if database.mask and database.masked_elsewhere is Action.APPROVE:
+            self._fault(
+                "`masked_elsewhere: approve` needs to know who approves: give these requests an"
+                " `approval` with `approvers`",
+                *path,
+                "session",
+                "database",
+            )
         for index, rule in enumerate(grant.approve):
             if rule.approval is None:
                 self._fault(

@@ -299,6 +299,20 @@ class ShellMode(StrEnum):
     UNGATED = "ungated"
 
 
+class DatabaseSection(Section):
+    """What a session of a database may do beside the rules, and what of it is kept and shown."""
+
+    read_only: bool = False
+    mask: OneOrMany[ColumnGlob] = ()
+    """Columns whose values are not shown, as `table.column` or `schema.table.column`."""
+    masked_elsewhere: Action = Action.DENY
+    """What is done about a masked column that does not only come out as it is."""
+    parameters: bool = True
+    """Whether the values bound to statements are recorded."""
+    function_calls: bool = False
+    """Whether the protocol's FunctionCall is decided, instead of refused."""
+
+
 class SessionSection(Section):
     """What a session on these targets may use. What is not granted is refused."""
 
@@ -318,6 +332,7 @@ class SessionSection(Section):
     forwards: OneOrMany[ForwardPattern] = ()
     environment: tuple[Glob, ...] = DEFAULT_ENVIRONMENT
     deadline: Duration | None = None
+    database: DatabaseSection = DatabaseSection()
 
 
 RuleOrName = Annotated[

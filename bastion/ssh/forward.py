@@ -8,43 +8,32 @@ inherits the outer identity; so a client never gets a raw tunnel to a target's S
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import asyncssh
 
 from bastion.errors import BastionError, DialError
-from bastion.events import EndReason, Exit, Stream
+from bastion.events import EndReason
 from bastion.gate.relay import RelayGate
 from bastion.gate.words import refusal
 from bastion.model import ForwardKind, ForwardRequest, Request, Target, TargetKind, visible
+from bastion.policy.access import reachable
 from bastion.policy.rules import Action, Verdict
 from bastion.ssh import jump
 from bastion.ssh.ask import Asker
 from bastion.ssh.channel import open_record, permit
-from bastion.ssh.connection import BastionConnection
 from bastion.ssh.dialler import OPEN_SECONDS, Dialler
+from bastion.ssh.drive import Dialler as DiallerOf
 from bastion.ssh.drive import Drive
+from bastion.ssh.forward_side import ForwardSide, Origin, TcpForwardSide, UnixForwardSide
+from bastion.ssh.postgres import open_postgres
 from bastion.ssh.record import Record
-from bastion.ssh.services import Services
 from bastion.ssh.session import Place, Session, closed_to, deadline_of, masking_of
+from bastion.ssh.tcp import TcpDialler
 from bastion.target.channel import TargetForward, TargetUnixForward
 from bastion.target.dial import TargetConnection
 
 GRANTED = Verdict(Action.ALLOW, "granted", "decided when the channel was opened")
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who opens a forward, and through which target (None on a connection to the bastion)."""
-
-    services: Services
-    session: Session
-    connection: BastionConnection
-    place: Place | None
-    inner: Callable[[Target], asyncssh.SSHServer]
-    """Makes the server of an inner connection to a target."""
 
 
 def _no(text: str) -> asyncssh.ChannelOpenError:
@@ -67,6 +56,10 @@ async def open_direct(origin: Origin, request: ForwardRequest) -> object:
 
 
 async def _open_target(origin: Origin, target: Target, request: ForwardRequest) -> object:
+    if target.kind is TargetKind.POSTGRES:
+        return await _open_database(origin, target, request)
+    if target.kind is TargetKind.TCP:
+        return await _open_tcp(origin, target, request)
     if target.kind is not TargetKind.SSH:
         _note_refused(origin, request, f"targets of kind {target.kind.value} have no gate yet")
         raise _no(
@@ -89,6 +82,41 @@ async def _open_target(origin: Origin, target: Target, request: ForwardRequest) 
     return inner
 
 
+async def _open_database(origin: Origin, target: Target, request: ForwardRequest) -> object:
+    """A database: its protocol is spoken here, and every statement decided."""
+    if request.port not in {5432, target.port}:
+        _note_refused(origin, request, "a port of a database other than its own")
+        raise _no(
+            f"port {request.port} of {target.name} is not open; forward to {target.name}:5432"
+        )
+    _check_reach(origin, target, request)
+    try:
+        return await open_postgres(origin, target, request)
+    except BastionError as error:
+        raise _no(str(error)) from error
+
+
+def _check_reach(origin: Origin, target: Target, request: ForwardRequest) -> None:
+    reason = closed_to(origin.session, Place(target, ""))
+    if reason:
+        raise _no(reason)
+    if not jump.may_reach(origin.session, target):
+        _note_refused(origin, request, "no grant")
+        raise _no(f"your roles do not reach {target.name}; `ssh bastion` lists what they do")
+
+
+async def _open_tcp(origin: Origin, target: Target, request: ForwardRequest) -> object:
+    """A raw tunnel, where a grant forwards there: its bytes are counted, and nothing is gated."""
+    if request.port != target.port:
+        _note_refused(origin, request, "a port of a target other than its own")
+        raise _no(f"port {request.port} of {target.name} is not open; {target.port} is")
+    _check_reach(origin, target, request)
+    session = origin.session
+    access = reachable(session.services.policy(), session.identity, [target])[0]
+    place = Place(target, access.logins[0])
+    return await _open_decided(origin, place, request, TcpDialler(place.target))
+
+
 def _note_refused(origin: Origin, request: ForwardRequest, reason: str) -> None:
     origin.session.note(
         "forward-refused",
@@ -101,6 +129,12 @@ def _note_refused(origin: Origin, request: ForwardRequest, reason: str) -> None:
 
 async def _open_through(origin: Origin, place: Place, request: ForwardRequest) -> object:
     """A forward through a target, where the policy grants it."""
+    return await _open_decided(origin, place, request, Dialler(origin.session, place))
+
+
+async def _open_decided(
+    origin: Origin, place: Place, request: ForwardRequest, dialler: DiallerOf
+) -> object:
     session = origin.session
     closed = closed_to(session, place)
     if closed:
@@ -117,109 +151,10 @@ async def _open_through(origin: Origin, place: Place, request: ForwardRequest) -
         UnixForwardSide(origin) if request.kind is ForwardKind.DIRECT_STREAMLOCAL
         else TcpForwardSide(origin)
     )  # fmt: skip
-    side.drive = _drive(session, place, channel, side, Dialler(session, place), record)
+    side.drive = _drive(session, place, channel, side, dialler, record)
     session.drives.add(side.drive)
     side.request = request
     return side
-
-
-class ForwardSide:
-    """The client's side of a forwarded connection: asyncssh's callbacks and the drive's calls."""
-
-    def __init__(self, origin: Origin) -> None:
-        self._origin = origin
-        self._chan: asyncssh.SSHTCPChannel[bytes] | None = None
-        self._full = False
-        self._unwatch: Callable[[], None] = lambda: None
-        self.drive: Drive | None = None
-        self.request: ForwardRequest | None = None
-
-    def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
-        """The channel is open on the client's side."""
-        self._chan = chan
-
-    def session_started(self) -> None:
-        """Now dial."""
-        assert self.drive is not None
-        assert self.request is not None
-        self._unwatch = self._origin.connection.watch(lambda _stalled: self._report())
-        self.drive.start(self.request)
-
-    def data_received(self, data: bytes, datatype: int | None) -> None:
-        """Bytes of the client."""
-        if self.drive is not None:
-            self.drive.from_client(data)
-
-    def eof_received(self) -> bool:
-        """Half-closed."""
-        if self.drive is not None:
-            self.drive.client_eof()
-        return True
-
-    def pause_writing(self) -> None:
-        """The client does not read."""
-        self._full = True
-        self._report()
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        self._full = False
-        self._report()
-
-    def _report(self) -> None:
-        if self.drive is not None:
-            self.drive.client_stalled(self._full or self._origin.connection.stalled)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Closed."""
-        self._chan = None
-        self._unwatch()
-        if self.drive is not None:
-            self.drive.client_left()
-            self._origin.session.drives.discard(self.drive)
-
-    # the drive's ClientEnd
-
-    def show(self, data: bytes, stream: Stream) -> None:
-        """Bytes of the target; a forward has no stderr to speak on."""
-        if self._chan is not None and stream is Stream.STDOUT:
-            try:
-                self._chan.write(data)
-            except BrokenPipeError:
-                return
-
-    def phrase(self, text: str) -> bytes:
-        """For the recording alone."""
-        return f"bastion: {visible(text)}\n".encode()
-
-    def eof(self) -> None:
-        """No more bytes will come."""
-        if self._chan is not None:
-            self._chan.write_eof()
-
-    def exit(self, ended: Exit) -> None:
-        """Close; a forward has no status."""
-        if self._chan is not None:
-            if ended.reason is EndReason.FINISHED:
-                self._chan.close()
-            else:
-                self._chan.abort()
-
-    def hold(self, held: bool) -> None:
-        """Stop or go on reading from the client."""
-        if self._chan is not None:
-            if held:
-                self._chan.pause_reading()
-            else:
-                self._chan.resume_reading()
-
-
-class TcpForwardSide(ForwardSide, asyncssh.SSHTCPSession[bytes]):
-    """direct-tcpip and forwarded-tcpip."""
-
-
-class UnixForwardSide(ForwardSide, asyncssh.SSHUNIXSession[bytes]):  # type: ignore[misc]
-    """direct-streamlocal."""
 
 
 # --- ssh -R -----------------------------------------------------------------------------------
@@ -320,7 +255,7 @@ def _drive(
     place: Place,
     channel: str,
     side: ForwardSide,
-    dialler: Dialler | _AlreadyOpen,
+    dialler: DiallerOf,
     record: Record,
 ) -> Drive:
     return Drive(

@@ -6,7 +6,7 @@ written is RecordingFailed, and the drive ends the channel on it (invariant 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -153,6 +153,15 @@ class Record:
         )
         with _stores():
             self.ledger.file_done(self.session_id, self.channel_id, done, at)
+
+    def logged(self, at: float, kind: str, fields: Mapping[str, object]) -> None:
+        """An event beside the cast, and nowhere else: each statement of a database is one."""
+        self.recording.event(at, kind, {key: self._masked(one) for key, one in fields.items()})
+
+    def _masked(self, value: object) -> object:
+        if isinstance(value, list):
+            return [self._masked(one) for one in value]
+        return self.mask(value) if isinstance(value, str) else value
 
     def note(self, at: float, kind: str, **fields: object) -> None:
         """An event beside the cast, and the same in the audit."""

@@ -18,6 +18,7 @@ from bastion.policy.access import roles_of
 from bastion.ssh import forward
 from bastion.ssh.channel import ClientChannel
 from bastion.ssh.connection import BastionConnection, new_channel
+from bastion.ssh.forward_side import Origin
 from bastion.ssh.login_channel import LoginChannel
 from bastion.ssh.login_prompt import Challenge, LoginPrompt
 from bastion.ssh.menu import MenuChannel
@@ -352,7 +353,7 @@ class BastionServer(asyncssh.SSHServer):
         """Nor layer-2 tunnels."""
         return self.tun_requested(unit)
 
-    def _forward_from(self) -> forward.Origin:
+    def _forward_from(self) -> Origin:
         assert self._conn is not None
         if self._session is None or self._session.ended is not None:
             raise asyncssh.ChannelOpenError(
@@ -365,7 +366,7 @@ class BastionServer(asyncssh.SSHServer):
         def inner(target: Target) -> asyncssh.SSHServer:
             return BastionServer(self._services, self._sessions, inner=session, target=target)
 
-        return forward.Origin(self._services, session, self._conn, place, inner)
+        return Origin(self._services, session, self._conn, place, inner)
 
 
 def _why(error: Exception | None) -> str:

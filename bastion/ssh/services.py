@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from bastion.model import Target
 from bastion.policy.approvals import Operator
 from bastion.policy.rules import Policy
 from bastion.ssh.admission import Admission
+from bastion.ssh.cancels import Cancels
 from bastion.store.access import AccessGrants
 from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog
@@ -24,6 +26,7 @@ from bastion.store.first_use import FirstUse
 from bastion.store.ledger import Ledger
 from bastion.store.recordings import Recordings
 from bastion.tap.masks import Masks
+from bastion.target.sql_reader import SqlReader
 from bastion.wire import control as wire
 
 
@@ -102,4 +105,8 @@ class Services:
     max_lifetime: float
     x11_authority_path: str
     masks: Masks
+    sql_reader: SqlReader = field(default_factory=SqlReader)
+    cancels: Cancels = field(default_factory=Cancels)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """What is still to be done at databases: cancel requests, roles to drop."""
     limits: Limits = field(default_factory=Limits)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bastion.model import SqlColumn
-from bastion.policy.sql.tree import Tree, given, name_of, strings, table_name, unwrapped
+from bastion.policy.sql.tree import Tree, given, literal, name_of, strings, table_name, unwrapped
 
 
 @dataclass(slots=True)
@@ -17,6 +17,8 @@ class Scope:
     ctes: frozenset[str] = frozenset()
     tables: dict[str, str] = field(default_factory=dict)
     """Alias (or name) → table; "" for a subquery, a function, a common table expression."""
+    condition: Tree = None
+    """The WHERE of the query."""
     functions: frozenset[str] = frozenset()
     """Aliases of functions in FROM: `f.name` may call `name` on what they give."""
 
@@ -52,6 +54,17 @@ class Scope:
                 self.tables[node.alias.aliasname] = ""
                 if name_of(node) == "RangeFunction":
                     self.functions |= {node.alias.aliasname}
+
+    def constant(self, node: Tree) -> str | None:
+        """The text that a column surely has: `SELECT f(name) … WHERE name = 'x'` (pg_dump)."""
+        where = self.condition
+        if where is None or name_of(where) != "A_Expr" or strings(where.name) != ("=",):
+            return None
+        column, value = given(where, "lexpr"), given(where, "rexpr")
+        if name_of(node) != "ColumnRef" or column is None or name_of(column) != "ColumnRef":
+            return None
+        same = strings(node.fields) == strings(column.fields) and bool(strings(node.fields))
+        return literal(value) if same else None
 
     def is_function(self, alias: str) -> bool:
         """Whether an alias stands for a function's result."""

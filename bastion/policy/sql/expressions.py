@@ -122,6 +122,8 @@ class Expressions(ABC):
         bare = name.rpartition(".")[2]
         arguments = [unwrapped(one) for one in node.args]
         first = literal(arguments[0]) if arguments else None
+        if bare == "set_config" and arguments and first is None:
+            first = scope.constant(arguments[0])
         if bare == "set_config":
             self._configures(first, literal(arguments[1]) if len(arguments) > 1 else None)
         elif bare in bodies.QUERY_FUNCTIONS:

@@ -145,6 +145,7 @@ class Walk(Expressions):
             self.others(node, inner, ("limit_offset", "limit_count"))
             return
         inner.add(map(unwrapped, node.from_clause))
+        inner.condition = given(node, "where_clause")
         before = len(self._uses)
         self._from(node.from_clause, inner, "select")
         if len(self._uses) == before:

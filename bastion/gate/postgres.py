@@ -1,0 +1,217 @@
+"""The gate of a PostgreSQL session: no statement reaches the server before its verdict.
+
+    DOOR --startup--> DIALLING --first ReadyForQuery--> OPEN --Terminate, fault--> ENDED
+
+Client messages are taken in order. One that needs a reading of its SQL, or people, holds all that
+follow it. A prepared statement that is denied is refused where it is prepared; every run of one is
+decided anew where it is executed.
+
+A refused message is not answered here: in its place the server gets one that it must reject, with
+a nonce in it, and the error that comes back is rewritten. So the transaction really is aborted,
+and order, Sync and ReadyForQuery are the server's own (ARCHITECTURE.md says what else was tried).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Protocol
+
+from bastion.events import (
+    Beat,
+    Cancelled,
+    CancelOther,
+    ClientEof,
+    Decided,
+    Dial,
+    Effect,
+    EndReason,
+    Event,
+    Exit,
+    FromClient,
+    FromTarget,
+    Opened,
+    Resolved,
+    SqlRead,
+    TargetEof,
+    ToClient,
+    Transcript,
+    Withdraw,
+)
+from bastion.gate import postgres_startup
+from bastion.gate.gate import Decide
+from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres_messages import Messages
+from bastion.gate.words import refusal
+from bastion.model import (
+    EXIT_REFUSED,
+    DatabaseRequest,
+)
+from bastion.policy.access import DatabaseTerms
+from bastion.policy.rules import Action, Verdict
+from bastion.wire import postgres as wire
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Somebody may begin a session here, as this login, under these terms."""
+
+    login: str
+    decide: Decide
+    terms: DatabaseTerms
+
+
+class Admit(Protocol):
+    """Says who a client that calls itself `user` is on the target; a Verdict refuses."""
+
+    def __call__(self, user: str, database: str) -> Admitted | Verdict: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What the client gets for its cancel requests; random, and given by the IO shell."""
+
+    pid: int
+    secret: bytes
+    """32 bytes; protocol 3.0 shows the first four."""
+
+
+class _Phase(Enum):
+    DOOR = auto()
+    DIALLING = auto()
+    OPEN = auto()
+    ENDED = auto()
+
+
+class PostgresGate(Messages):
+    """One connection of a PostgreSQL client."""
+
+    def __init__(self, admit: Admit, key: Key, nonce: str) -> None:
+        super().__init__(nonce)
+        self._admit = admit
+        self._key = key
+        self._phase = _Phase.DOOR
+        self._door = postgres_startup.Door()
+        self.login = ""
+        self.version = 0
+
+    @property
+    def key(self) -> tuple[int, bytes]:
+        """Process id and secret as this client knows them."""
+        size = 4 if self.version < 2 else len(self._key.secret)
+        return self._key.pid, self._key.secret[:size]
+
+    @property
+    def terms(self) -> DatabaseTerms:
+        """Under which the client was admitted."""
+        return self._terms
+
+    def mask(self, masks: Masks) -> None:
+        """The masked columns of this database, before the server's first bytes are fed."""
+        self.masks = masks
+        self.server.masks = masks
+
+    def feed(self, event: Event) -> list[Effect]:
+        """Give what is to be done about `event`; after an Exit, nothing."""
+        if self._phase is _Phase.ENDED:
+            return []
+        match event:
+            case FromClient(at=at, data=data):
+                self._from_client(at, data)
+            case FromTarget(at=at, data=data):
+                self._from_target(at, data)
+            case SqlRead(reading=reading, number=number, at=at):
+                self._read(at, number, reading)
+            case Resolved():
+                self._resolved(event)
+            case Cancelled(at=at):
+                self._cancelled(at)
+            case Beat():
+                self._beat()
+            case ClientEof():
+                self._leave(EndReason.CLIENT_LEFT)
+            case TargetEof():
+                self._leave(EndReason.TARGET_LEFT)
+            case Opened() | _:
+                pass
+        return self._flush()
+
+    def _flush(self) -> list[Effect]:
+        self._send_collected()
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _leave(self, reason: EndReason) -> None:
+        if self.holding:
+            self._emit(Withdraw(self._asked))
+        self._phase = _Phase.ENDED
+        status = 0 if reason is EndReason.FINISHED else EXIT_REFUSED
+        self._emit(Exit(reason, status))
+
+    # --- the door ---------------------------------------------------------------------------------
+
+    def _from_client(self, at: float, data: bytes) -> None:
+        if self._phase is _Phase.DOOR:
+            answer, found, data = self._door.feed(data)
+            if answer:
+                self._emit(ToClient(answer))
+            match found:
+                case None:
+                    return
+                case wire.CancelRequest(pid=pid, key=key):
+                    self._emit(CancelOther(pid, key))
+                    self._leave(EndReason.FINISHED)  # nothing is ever answered to it
+                    return
+                case postgres_startup.Refused(code=code, message=message, hint=hint):
+                    self._turn_away(code, message, hint)
+                    return
+                case postgres_startup.Wanted():
+                    self._begin(found)
+        if self._phase is not _Phase.ENDED:
+            self._enqueue(at, data)
+
+    def _turn_away(self, code: str, message: str, hint: str = "") -> None:
+        self._emit(Transcript(f"refused: {message}"))
+        self._emit(ToClient(wire.error(code, f"bastion: {message}", hint=hint, fatal=True)))
+        self._leave(EndReason.DENIED)
+
+    def _begin(self, wanted: postgres_startup.Wanted) -> None:
+        self.version = min(wanted.minor, wire.NEWEST_MINOR)
+        admitted = self._admit(wanted.user, wanted.database)
+        request = DatabaseRequest(wanted.database, wanted.settings)
+        verdict = admitted if isinstance(admitted, Verdict) else admitted.decide(request)
+        self._emit(Decided(request, verdict))
+        if isinstance(admitted, Verdict) or verdict.action is not Action.ALLOW:
+            self._turn_away("42501" if not isinstance(admitted, Verdict) else "28000",
+                            refusal(verdict), verdict.hint)  # fmt: skip
+            return
+        self.login, self._decide = admitted.login, admitted.decide
+        self._terms, self._database = admitted.terms, wanted.database
+        self.server.key = self.key
+        if wanted.minor > wire.NEWEST_MINOR or wanted.unknown:
+            self._emit(ToClient(wire.negotiate(wanted.unknown)))
+        self._phase = _Phase.DIALLING
+        self._emit(Dial(self._fixed(request)))
+
+    def _fixed(self, request: DatabaseRequest) -> DatabaseRequest:
+        """With what the gate relies on set from the start."""
+        fixed = list(postgres_startup.PINNED_AT_START)
+        if self._terms.read_only:
+            fixed.append(("default_transaction_read_only", "on"))
+        names = {name for name, _ in fixed}
+        kept = [pair for pair in request.settings if pair[0] not in names]
+        return replace(request, settings=(*kept, *fixed))
+
+    # --- the server ---------------------------------------------------------------------------
+
+    def _from_target(self, at: float, data: bytes) -> None:
+        for effect in self.server.feed(at, data):
+            self._emit(effect)
+        if self._phase is _Phase.DIALLING and self.server.ready:
+            self._phase = _Phase.OPEN
+            self._open = True
+        if self._waiting is not None and self._waiting.quiet is not None and self.flight.quiet:
+            go_on = self._waiting.quiet
+            self._waiting = None
+            go_on()
+        self._work(at)

@@ -1,0 +1,248 @@
+"""What was sent to the server and is not answered yet, and what names of the session stand for.
+
+PostgreSQL answers in order, so the answers are told apart by what was sent. After an error in the
+extended protocol it discards everything until the next Sync (simple queries too).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from bastion.errors import ClientFault
+from bastion.model import SqlReading
+from bastion.wire.postgres import Column
+
+MAX_NAMED_BYTES = 32 * 1024 * 1024
+"""Bytes of prepared statements that are remembered: a client could prepare for ever."""
+
+
+class Kind(Enum):
+    """What was sent."""
+
+    QUERY = auto()
+    PARSE = auto()
+    BIND = auto()
+    DESCRIBE = auto()
+    EXECUTE = auto()
+    CLOSE = auto()
+    SYNC = auto()
+    FUNCTION = auto()
+    COPY_END = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """A prepared statement."""
+
+    name: str
+    sql: str
+    reading: SqlReading
+    columns: tuple[Column, ...] | None = None
+    """Of its rows, once the server has described them; () where it has none."""
+
+
+@dataclass(slots=True, eq=False)
+class Portal:
+    """A bound statement. `statements`: what it may be of, where an earlier Parse is unanswered."""
+
+    name: str
+    statements: tuple[Prepared, ...]
+    parameters: tuple[str | None, ...] = ()
+    formats: tuple[int, ...] = ()
+    columns: tuple[Column, ...] | None = None
+    allowed: bool = False
+    """It was decided and has begun: the rest of its rows needs no new verdict."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One statement text that runs, for the record."""
+
+    number: int
+    sql: str
+    reading: SqlReading
+    started_at: float
+    rows: int = 0
+    size: int = 0
+    columns: tuple[Column, ...] | None = None
+    formats: tuple[int, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Sent:
+    """One message that the server has to answer."""
+
+    kind: Kind
+    run: Run | None = None
+    prepared: Prepared | None = None
+    portal: Portal | None = None
+    target: str = ""
+    """Of Close: `S` or `P` and the name."""
+    own: bool = False
+    """The bastion's own message: its answer is not the client's."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """Everything of one connection that is under way."""
+
+    sent: deque[Sent] = field(default_factory=deque)
+    statements: dict[str, list[Prepared]] = field(default_factory=dict)
+    portals: dict[str, list[Portal]] = field(default_factory=dict)
+    status: str = "I"
+    """The transaction, as the last ReadyForQuery said: idle, in one, failed."""
+    skipping: bool = False
+    """The server discards all until Sync."""
+    copying: bool = False
+    """The server takes CopyData."""
+    batch_runs: bool = False
+    """Something was run since the last Sync that was sent."""
+    _bytes: int = 0
+
+    def send(self, one: Sent) -> None:
+        """Note what goes to the server."""
+        if one.kind is Kind.SYNC:
+            self.batch_runs = False
+            if self.copying:
+                return  # ignored by the server while it takes CopyData
+        elif one.kind is Kind.EXECUTE:
+            self.batch_runs = True
+        self.sent.append(one)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is under way that could still change a setting."""
+        return not any(one.run is not None for one in self.sent)
+
+    def head(self) -> Sent | None:
+        """What the next answer is for."""
+        while self.sent and self.sent[0].kind is Kind.COPY_END:
+            self.sent.popleft()  # CopyDone outside of a copy is ignored by the server
+        return self.sent[0] if self.sent else None
+
+    def take(self, *kinds: Kind) -> Sent | None:
+        """The head, taken away, if it is one of these."""
+        head = self.head()
+        if head is None or head.kind not in kinds:
+            return None
+        return self.sent.popleft()
+
+    # --- names ----------------------------------------------------------------------------------
+
+    def prepare(self, prepared: Prepared) -> None:
+        """A statement of this name may exist from here on."""
+        self._bytes += len(prepared.sql) + 200
+        if self._bytes > MAX_NAMED_BYTES:
+            raise ClientFault("too many prepared statements; close some of them.")
+        self.statements.setdefault(prepared.name, []).append(prepared)
+
+    def prepared(self, one: Prepared) -> None:
+        """The server has it: whatever had the name before is gone."""
+        before = self.statements.get(one.name, [])
+        if one in before:
+            kept = before[before.index(one) :]
+            self._forget(before[: before.index(one)])
+            self.statements[one.name] = kept
+
+    def unprepared(self, one: Prepared) -> None:
+        """The server refused it."""
+        before = self.statements.get(one.name, [])
+        if one in before:
+            before.remove(one)
+            self._forget([one])
+        if not before:
+            self.statements.pop(one.name, None)
+
+    def close(self, name: str) -> None:
+        """A statement was closed; what was sent after that and is not answered yet stays."""
+        pending = {id(one.prepared) for one in self.sent if one.prepared is not None}
+        before = self.statements.pop(name, [])
+        kept = [one for one in before if id(one) in pending]
+        self._forget([one for one in before if id(one) not in pending])
+        if kept:
+            self.statements[name] = kept
+
+    def close_all(self) -> None:
+        """DEALLOCATE ALL, DISCARD ALL."""
+        for name in tuple(self.statements):
+            self.close(name)
+
+    def _forget(self, gone: list[Prepared]) -> None:
+        self._bytes -= sum(len(one.sql) + 200 for one in gone)
+
+    def bind(self, portal: Portal) -> None:
+        """A portal of this name may exist from here on."""
+        known = self.portals.setdefault(portal.name, [])
+        known.append(portal)
+        if len(self.portals) > 10_000 or len(known) > 10_000:
+            raise ClientFault("too many open portals; close some of them.")
+
+    def bound(self, portal: Portal) -> None:
+        """The server has it."""
+        known = self.portals.get(portal.name, [])
+        if portal in known:
+            self.portals[portal.name] = known[known.index(portal) :]
+
+    # --- errors, copies, ends ---------------------------------------------------------------------
+
+    def fail(self) -> list[Sent]:
+        """An error was answered; give what the server discards because of it."""
+        head = self.head()
+        if head is None:
+            return []
+        if head.kind is Kind.SYNC:  # an error at commit
+            return []
+        if head.kind in {Kind.QUERY, Kind.FUNCTION}:
+            return [head]  # its ReadyForQuery is still to come
+        self.skipping = True
+        self.copying = False
+        dropped: list[Sent] = []
+        while self.sent and self.sent[0].kind is not Kind.SYNC:
+            dropped.append(self.sent.popleft())
+        if self.sent:
+            self.skipping = False
+        for one in dropped:
+            self._undo(one)
+        return dropped
+
+    def _undo(self, one: Sent) -> None:
+        if one.kind is Kind.PARSE and one.prepared is not None:
+            self.unprepared(one.prepared)
+        if one.kind is Kind.BIND and one.portal is not None:
+            known = self.portals.get(one.portal.name, [])
+            if one.portal in known:
+                known.remove(one.portal)
+
+    def begin_copy(self) -> None:
+        """CopyInResponse: every Sync that is on its way is ignored, up to the copy's end."""
+        kept: deque[Sent] = deque()
+        ended = False
+        for index, one in enumerate(self.sent):
+            if not ended and one.kind is Kind.COPY_END:
+                ended = True
+            elif index == 0 or ended or one.kind is not Kind.SYNC:
+                kept.append(one)
+        self.sent = kept
+        self.copying = not ended
+
+    def end_copy(self) -> None:
+        """The client sent CopyDone or CopyFail."""
+        if self.copying:
+            self.copying = False
+        else:
+            self.sent.append(Sent(Kind.COPY_END))
+
+    def ready(self, status: str) -> Sent | None:
+        """ReadyForQuery."""
+        self.status = status
+        self.copying = False
+        if status == "I":  # portals die with their transaction; those that are on their way do not
+            pending = {id(one.portal) for one in self.sent if one.kind is Kind.BIND}
+            self.portals = {
+                name: kept
+                for name, known in self.portals.items()
+                if (kept := [one for one in known if id(one) in pending])
+            }
+        return self.take(Kind.SYNC, Kind.QUERY, Kind.FUNCTION)

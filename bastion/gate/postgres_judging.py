@@ -1,0 +1,297 @@
+"""How one message of a database client is read, decided, held, refused, and run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from bastion.events import (
+    Ask,
+    Decided,
+    Effect,
+    Logged,
+    Outcome,
+    ReadSql,
+    Resolved,
+    ToClient,
+    ToTarget,
+    Transcript,
+    Withdraw,
+)
+from bastion.gate.gate import Decide
+from bastion.gate.postgres_flight import Flight, Run
+from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres_server import Refusal, Server
+from bastion.gate.words import refusal, unresolved
+from bastion.model import (
+    QueryRequest,
+    Request,
+    SqlReading,
+    SqlStatement,
+    SqlUse,
+    visible,
+)
+from bastion.policy.access import DatabaseTerms
+from bastion.policy.match_sql import names_column
+from bastion.policy.rules import Action, Verdict
+from bastion.policy.show_sql import show_column
+from bastion.wire import postgres as wire
+
+MAX_RECORDED: Final = 200_000
+"""Characters of a statement that are recorded."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What the client's next message waits for."""
+
+    resume: Callable[[SqlReading], None] | None = None
+    """It waits for a reading."""
+    request: QueryRequest | None = None
+    verdict: Verdict | None = None
+    run: Callable[[QueryRequest, Verdict], None] | None = None
+    """It waits for people."""
+    quiet: Callable[[], None] | None = None
+    """It waits until nothing is under way."""
+    in_batch: bool = False
+    number: int = 0
+
+
+class Judging(ABC):
+    """The verdicts of one session, and what they have done."""
+
+    def __init__(self, nonce: str) -> None:
+        self._nonce = nonce
+        self._waiting: Waiting | None = None
+        self._number = 0
+        self._asked = 0
+        self._decide: Decide | None = None
+        self._terms = DatabaseTerms()
+        self._database = ""
+        self._effects: list[Effect] = []
+        self._to_target: list[bytes] = []
+        self._refuse_held: Callable[[Refusal], None] = lambda _told: None
+        self.flight = Flight()
+        self.masks = Masks()
+        self.server = Server(self.flight, self.masks, (0, b""), self._batch_failed)
+
+    @property
+    def holding(self) -> bool:
+        """Whether people are asked about something of this session now."""
+        return self._waiting is not None and self._waiting.request is not None
+
+    def _emit(self, effect: Effect) -> None:
+        self._send_collected()
+        self._effects.append(effect)
+
+    def _send_collected(self) -> None:
+        if self._to_target:
+            self._effects.append(ToTarget(b"".join(self._to_target)))
+            self._to_target = []
+
+    @abstractmethod
+    def _work(self, at: float) -> None:
+        """Take messages until one has to wait."""
+
+    # --- readings and verdicts ----------------------------------------------------------------
+
+    def _with_reading(self, sql: str, go_on: Callable[[SqlReading], None], at: float) -> None:
+        """Have a text read; where backslashes count, once settings are surely what they were."""
+        self._number += 1
+
+        def ask() -> None:
+            self._waiting = Waiting(resume=go_on, number=self._number)
+            self._emit(ReadSql(self._number, sql))
+
+        if "\\" in sql and not self.flight.quiet and not self.flight.batch_runs:
+            self._waiting = Waiting(quiet=ask)
+        else:
+            ask()
+
+    def _unsure(self, sql: str, reading: SqlReading) -> SqlReading:
+        """A backslash after something ran in the same batch: a setting may have changed unseen."""
+        if "\\" not in sql or not self.flight.batch_runs or not reading.statements:
+            return reading
+        reason = "it has a backslash, and follows another statement without a Sync between"
+        first, *others = reading.statements
+        return SqlReading((replace(first, opaque=(*first.opaque, reason)), *others))
+
+    def _read(self, at: float, number: int, reading: SqlReading) -> None:
+        waiting = self._waiting
+        if waiting is None or waiting.resume is None or waiting.number != number:
+            return
+        self._waiting = None
+        if not self.flight.skipping:
+            waiting.resume(reading)
+        self._work(at)
+
+    def _resolve_names(self, reading: SqlReading) -> SqlReading:
+        """EXECUTE of a statement whose text was seen here stands for that text."""
+        if not any(use.kind == "execute" for one in reading.statements for use in one.uses):
+            return reading
+        return SqlReading(tuple(self._resolve_statement(one) for one in reading.statements))
+
+    def _resolve_statement(self, statement: SqlStatement) -> SqlStatement:
+        uses: list[SqlUse] = []
+        columns, opaque = list(statement.columns), list(statement.opaque)
+        for use in statement.uses:
+            known = self.flight.statements.get(use.name, []) if use.kind == "execute" else []
+            if not known:
+                uses.append(use)
+            for prepared in known:
+                for inner in prepared.reading.statements:
+                    uses += inner.uses
+                    columns += inner.columns
+                    opaque += inner.opaque
+        return replace(statement, uses=tuple(uses), columns=tuple(columns), opaque=tuple(opaque))
+
+    def _request(
+        self, sql: str, reading: SqlReading, parameters: tuple[str | None, ...]
+    ) -> QueryRequest:
+        return QueryRequest(sql, reading, parameters, self._database)
+
+    def _verdict(self, request: Request) -> Verdict:
+        assert self._decide is not None
+        verdict = self._decide(request)
+        if verdict.action is Action.DENY or not isinstance(request, QueryRequest):
+            return verdict
+        return self._masked(request) or verdict
+
+    def _masked(self, request: QueryRequest) -> Verdict | None:
+        """What a policy cannot know of: views, partitions, functions that read by themselves."""
+        if not self.masks.active or self._terms.masked_elsewhere is Action.ALLOW:
+            return None
+        for statement in request.reading.statements:
+            for column in statement.columns:
+                if not column.plain and names_column(self.masks.names, column):
+                    return _hides(f"{show_column(column)} shows what is masked")
+            for use in statement.uses:
+                if use.function.rpartition(".")[2] in self.masks.functions:
+                    return _hides(f"{use.function} may read what is masked")
+        return None
+
+    def _judge(
+        self,
+        sql: str,
+        reading: SqlReading,
+        parameters: tuple[str | None, ...],
+        decided: Callable[[QueryRequest, Verdict], None],
+        refused: Callable[[Refusal], None],
+    ) -> None:
+        reading = self._resolve_names(self._unsure(sql, reading))
+        request = self._request(sql, reading, parameters)
+        verdict = self._verdict(request)
+        if verdict.action is Action.ALLOW:
+            if verdict.opaque:
+                self._emit(Decided(request, verdict))
+            decided(request, verdict)
+            return
+        self._emit(Decided(request, verdict))
+        if verdict.action is Action.DENY:
+            refused(denied(verdict))
+            return
+        if self.flight.status != "I" or self.flight.sent:
+            facts = (*verdict.parse, "an open transaction waits with it, and keeps its locks")
+            verdict = replace(verdict, parse=facts)
+        self._asked += 1
+        self._waiting = Waiting(
+            request=request,
+            verdict=verdict,
+            run=decided,
+            number=self._asked,
+            in_batch=bool(self.flight.sent),
+        )
+        self._refuse_held = refused
+        self._emit(Ask(self._asked, request, verdict))
+
+    def _resolved(self, resolved: Resolved) -> None:
+        waiting = self._waiting
+        if waiting is None or waiting.request is None or resolved.ask != waiting.number:
+            return
+        assert waiting.verdict is not None
+        assert waiting.run is not None
+        self._waiting = None
+        if resolved.outcome is not Outcome.GRANTED:
+            self._refuse_held(
+                Refusal("42501", f"bastion: {unresolved(resolved, waiting.verdict)}",
+                        f"Rule {waiting.verdict.rule}.", waiting.verdict.hint)
+            )  # fmt: skip
+        else:
+            now = self._verdict(waiting.request)
+            if now.action is Action.DENY:  # the policy changed meanwhile
+                self._emit(Decided(waiting.request, now))
+                self._refuse_held(denied(now))
+            else:
+                waiting.run(waiting.request, waiting.verdict)
+        self._work(resolved.at)
+
+    def _cancelled(self, at: float) -> None:
+        if not self.holding:
+            for effect in self.server.cancel():
+                self._emit(effect)
+            return
+        assert self._waiting is not None
+        self._waiting = None
+        self._emit(Withdraw(self._asked))
+        self._refuse_held(Refusal("57014", "canceling statement due to user request",
+                                  "It was held for approval; nothing was run."))  # fmt: skip
+        self._work(at)
+
+    def _batch_failed(self) -> None:
+        """An earlier message of the batch failed: what is held behind it will not run."""
+        if self.holding and self._waiting is not None and self._waiting.in_batch:
+            self._waiting = None
+            self._emit(Withdraw(self._asked))
+
+    def _beat(self) -> None:
+        """A repeated ParameterStatus keeps a client's socket time-out from ending a hold."""
+        if self.holding and self.server.ready and not self.server.inside:
+            zone = self.server.settings.get("TimeZone")
+            if zone is not None:
+                self._emit(ToClient(wire.setting("TimeZone", zone)))
+
+    def _poison(self, told: Refusal) -> str:
+        """A name that the server cannot know, by which its error is known again."""
+        self._number += 1
+        name = f"bastion_refused_{self._nonce}_{self._number}_"
+        self.server.refusals[name] = told
+        return name
+
+    def _run(self, at: float, request: QueryRequest, verdict: Verdict) -> Run:
+        self._number += 1
+        sql = request.sql
+        shown = (
+            sql if len(sql) <= MAX_RECORDED else f"{sql[:MAX_RECORDED]}… ({len(sql)} characters)"
+        )
+        fields: dict[str, object] = {
+            "number": self._number,
+            "sql": shown,
+            "parameters": list(request.parameters),
+            "action": verdict.action.value,
+            "rule": verdict.rule,
+            "transaction": self.flight.status,
+        }
+        self._emit(Logged("query", fields))
+        self._emit(Transcript(f"#{self._number} {visible(' '.join(sql.split()), limit=2000)}"))
+        return Run(self._number, sql, request.reading, at)
+
+
+def _hides(what: str) -> Verdict:
+    return Verdict(
+        Action.DENY,
+        "masked-column",
+        f"{visible(what)}, and this uses it other than to show it.",
+        "Select plain columns of the table itself.",
+    )
+
+
+def denied(verdict: Verdict) -> Refusal:
+    syntax = verdict.rule == "syntax"
+    return Refusal(
+        "42601" if syntax else "42501",
+        f"bastion: {visible(verdict.reason)}" if syntax else f"bastion: {refusal(verdict)}",
+        f"Rule {verdict.rule}.",
+        visible(verdict.hint),
+    )

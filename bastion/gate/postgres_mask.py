@@ -1,0 +1,76 @@
+"""Which cells of a result are not shown, and what stands in their place.
+
+By where a column comes from (the table's OID and the column's number, as RowDescription says), so
+that an alias does not evade it; and by what is in a cell, where a CellMasker is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from bastion.wire.postgres import Column
+
+MASKED: Final = b"[masked]"
+TEXT_TYPES: Final = frozenset({25, 1042, 1043, 18, 19, 114, 705})
+"""text, char(n), varchar, "char", name, json, unknown: a sentence is a value of these."""
+_JSON: Final = 114
+_SHORT: Final = frozenset({18})
+
+
+class CellMasker(Protocol):
+    """Masks secrets in a text, whole."""
+
+    def __call__(self, text: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The columns of one database that are masked: table OID → column numbers (0: all)."""
+
+    columns: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    active: bool = False
+    """Something is to be masked at all."""
+    names: tuple[str, ...] = ()
+    """The same columns as `schema.table.column`, views and partitions among them."""
+    functions: frozenset[str] = frozenset()
+    """Functions with a body of their own, which may read what is masked."""
+    cells: CellMasker | None = None
+
+    def hidden(self, columns: Sequence[Column]) -> tuple[int, ...]:
+        """The positions in a row that are hidden."""
+        return tuple(
+            index
+            for index, column in enumerate(columns)
+            if (numbers := self.columns.get(column.table)) is not None
+            and (column.number in numbers or 0 in numbers or column.number == 0)
+        )
+
+
+def masked_row(
+    values: list[bytes | None],
+    columns: Sequence[Column],
+    formats: Sequence[int],
+    hidden: Sequence[int],
+) -> list[bytes | None]:
+    """The row with hidden cells replaced: a text where that is a value of the type, else NULL."""
+    for index in hidden:
+        if index < len(values) and values[index] is not None:
+            values[index] = _instead(columns[index], format_of(formats, index))
+    return values
+
+
+def format_of(formats: Sequence[int], index: int) -> int:
+    """The format of a column: none given means text, one means all."""
+    if not formats:
+        return 0
+    return formats[0] if len(formats) == 1 else formats[index] if index < len(formats) else 1
+
+
+def _instead(column: Column, form: int) -> bytes | None:
+    if column.type == _JSON:
+        return b'"[masked]"'
+    if column.type in _SHORT or column.type not in TEXT_TYPES:
+        return None  # of a number or a date, whatever the format, only NULL is surely a value
+    return MASKED  # text and binary are the same for these types

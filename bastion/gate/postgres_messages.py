@@ -1,0 +1,284 @@
+"""The messages of a database client, one by one, in the order they came."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import deque
+from dataclasses import replace
+from typing import Final
+
+from bastion.errors import ClientFault
+from bastion.events import (
+    Decided,
+    EndReason,
+    HoldClient,
+)
+from bastion.gate import postgres_values
+from bastion.gate.postgres_flight import Kind, Portal, Prepared, Sent
+from bastion.gate.postgres_judging import Judging, denied
+from bastion.gate.postgres_server import Refusal
+from bastion.model import (
+    QueryRequest,
+    SqlReading,
+    SqlStatement,
+    SqlUse,
+)
+from bastion.policy.rules import Action, Verdict
+from bastion.wire import postgres as wire
+from bastion.wire.postgres import Message
+
+HELD_LIMIT: Final = 1024 * 1024
+"""Bytes of a client that wait for a verdict; beyond it the client is not read."""
+
+_COPY: Final = frozenset(b"dcf")
+
+
+class Messages(Judging):
+    """Takes the client's messages; one that has to wait holds all that follow."""
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__(nonce)
+        self._frames = wire.Frames(b"d")
+        self._queue: deque[Message] = deque()
+        self._queued = 0
+        self._held = False
+        self._open = False
+
+    @abstractmethod
+    def _leave(self, reason: EndReason) -> None:
+        """End the session."""
+
+    # --- the client's messages ----------------------------------------------------------------
+
+    def _enqueue(self, at: float, data: bytes) -> None:
+        for message in self._frames.feed(data):
+            self._queue.append(message)
+            self._queued += len(message.raw)
+            if message.kind == ord("X") and self._waiting is not None:
+                self._leave(EndReason.CLIENT_LEFT)  # held, and the client is gone: withdrawn
+                return
+        self._work(at)
+
+    def _work(self, at: float) -> None:
+        """Take messages until one has to wait."""
+        while self._queue and self._waiting is None and self._open:
+            message = self._queue.popleft()
+            self._queued -= len(message.raw)
+            self._take(at, message)
+        held = self._queued > HELD_LIMIT
+        if held != self._held:
+            self._held = held
+            self._emit(HoldClient(held))
+
+    def _take(self, at: float, message: Message) -> None:
+        kind = chr(message.kind)
+        if self.flight.skipping and kind not in "SXdcf":
+            return  # the server would discard it
+        match kind:
+            case "Q" | "P" | "B" | "E" | "F":
+                self._statement(at, kind, message)
+            case "D" | "C":
+                self._describe_or_close(kind, message)
+            case "S":
+                self.flight.skipping = False
+                self._forward(Sent(Kind.SYNC), message.raw)
+            case "H":
+                self._to_target.append(message.raw)
+            case "d" | "c" | "f":
+                self._copy(kind, message)
+            case "X":
+                self._to_target.append(message.raw)
+                self._leave(EndReason.FINISHED)
+            case _:
+                raise ClientFault(f"a message of type {kind!r}, which the bastion does not know.")
+
+    def _statement(self, at: float, kind: str, message: Message) -> None:
+        match kind:
+            case "Q":
+                self._query(at, message)
+            case "P":
+                self._parse(at, message)
+            case "B":
+                self._bind(message)
+            case "E":
+                self._execute(at, message)
+            case _:
+                self._function(at, message)
+
+    def _copy(self, kind: str, message: Message) -> None:
+        if kind != "d":
+            self.flight.end_copy()
+        self._to_target.append(message.raw)
+
+    def _forward(self, sent: Sent, raw: bytes) -> None:
+        """Send a decided message, unless the server meanwhile discards all until Sync."""
+        if self.flight.skipping and sent.kind is not Kind.SYNC:
+            return
+        self.flight.send(sent)
+        self._to_target.append(raw)
+
+    def _query(self, at: float, message: Message) -> None:
+        raw = message.raw
+
+        def decided(request: QueryRequest, verdict: Verdict) -> None:
+            run = self._run(at, request, verdict)
+            self._forward(Sent(Kind.QUERY, run, prepared=self._sql_prepared(request)), raw)
+
+        def refused(told: Refusal) -> None:
+            self._forward(Sent(Kind.QUERY), wire.query(self._poison(told)))
+
+        sql = _text(wire.decode_query(message.body))
+        if sql is None:
+            refused(_UNDECODABLE)
+            return
+        self._with_reading(sql, lambda reading: self._judge(sql, reading, (), decided, refused), at)
+
+    def _sql_prepared(self, request: QueryRequest) -> Prepared | None:
+        """The statement that a PREPARE of SQL makes; a text with several is not followed."""
+        statements = request.reading.statements
+        if len(statements) != 1 or not statements[0].uses:
+            return None
+        first = statements[0].uses[0]
+        if first.kind != "prepare":
+            return None
+        kept = replace(statements[0], uses=statements[0].uses[1:])
+        prepared = Prepared(first.name, request.sql, SqlReading((kept,)))
+        self.flight.prepare(prepared)
+        return prepared
+
+    def _parse(self, at: float, message: Message) -> None:
+        parsed = wire.decode_parse(message.body)
+        raw = message.raw
+        sql = _text(parsed.sql)
+
+        def read(reading: SqlReading) -> None:
+            reading = self._resolve_names(self._unsure(sql or "", reading))
+            request = self._request(sql or "", reading, ())
+            verdict = self._verdict(request)
+            prepared = Prepared(parsed.name, sql or "", reading)
+            if verdict.action is Action.DENY:
+                self._emit(Decided(request, verdict))
+                refused(denied(verdict))
+                return
+            self.flight.prepare(prepared)
+            self._forward(Sent(Kind.PARSE, prepared=prepared), raw)
+
+        def refused(told: Refusal) -> None:
+            self._forward(Sent(Kind.PARSE), wire.parse(parsed.name, self._poison(told)))
+
+        if sql is None:
+            refused(_UNDECODABLE)
+        else:
+            self._with_reading(sql, read, at)
+
+    def _bind(self, message: Message) -> None:
+        bound = wire.decode_bind(message.body)
+        statements = tuple(self.flight.statements.get(bound.statement, ()))
+        values = postgres_values.shown_values(bound) if self._terms.parameters else ()
+        portal = Portal(bound.portal, statements, values, bound.formats)
+        if not statements:
+            unknown = SqlUse("execute", name=bound.statement)
+            reading = SqlReading((SqlStatement((unknown,)),))
+            portal.statements = (Prepared(bound.statement, f"EXECUTE {bound.statement}", reading),)
+        self.flight.bind(portal)
+        self._forward(Sent(Kind.BIND, portal=portal), message.raw)
+
+    def _describe_or_close(self, kind: str, message: Message) -> None:
+        if kind == "C":
+            what, name = wire.decode_named(message.body, "Close")
+            self._forward(Sent(Kind.CLOSE, target=what + name), message.raw)
+            return
+        what, name = wire.decode_named(message.body, "Describe")
+        sent = Sent(Kind.DESCRIBE)
+        if what == "S":
+            known = self.flight.statements.get(name, [])
+            sent.prepared = known[-1] if known else None
+        else:
+            portals = self.flight.portals.get(name, [])
+            sent.portal = portals[-1] if portals else None
+        self._forward(sent, message.raw)
+
+    def _execute(self, at: float, message: Message) -> None:
+        name, _ = wire.decode_execute(message.body)
+        portals = self.flight.portals.get(name, [])
+        raw = message.raw
+        if not portals:  # a cursor of SQL's DECLARE, decided there; or nothing at all
+            portals = [Portal(name, (_cursor(name),))]
+        portal = portals[-1]
+
+        def decided(request: QueryRequest, verdict: Verdict) -> None:
+            run = self._run(at, request, verdict)
+            run.formats = portal.formats
+            run.columns = _columns(portal)
+            portal.allowed = True
+            if self.masks.active and run.columns is None:
+                own = Sent(Kind.DESCRIBE, portal=portal, own=True)
+                self._forward(own, wire.describe_portal(name))
+            prepared = self._sql_prepared(request)
+            self._forward(Sent(Kind.EXECUTE, run, prepared, portal), raw)
+
+        def refused(told: Refusal) -> None:
+            self._forward(Sent(Kind.EXECUTE, portal=portal), wire.execute(self._poison(told)))
+
+        every = tuple(
+            statement
+            for one in portals
+            for prepared in one.statements
+            for statement in prepared.reading.statements
+        )
+        reading = self._resolve_names(SqlReading(every))
+        sql = portal.statements[-1].sql
+        if portal.allowed and len(portals) == 1:
+            request = self._request(sql, reading, portal.parameters)
+            decided(request, _GOES_ON)
+            return
+        self._judge(sql, reading, portal.parameters, decided, refused)
+
+    def _function(self, at: float, message: Message) -> None:
+        oid, values = wire.decode_function(message.body)
+        raw = message.raw
+        reading = postgres_values.called(oid)
+        name = postgres_values.LARGE_OBJECTS.get(oid, str(oid))
+
+        def decided(request: QueryRequest, verdict: Verdict) -> None:
+            run = self._run(at, request, verdict)
+            self._forward(Sent(Kind.FUNCTION, run), raw)
+
+        def refused(told: Refusal) -> None:
+            self._forward(Sent(Kind.QUERY), wire.query(self._poison(told)))
+
+        if not self._terms.function_calls:
+            request = self._request(f"FunctionCall {name}", reading, ())
+            self._emit(Decided(request, _NO_CALLS))
+            refused(denied(_NO_CALLS))
+            return
+        shown = tuple(None if one is None else f"{len(one)} bytes" for one in values)
+        self._judge(f"FunctionCall {name}", reading, shown, decided, refused)
+
+
+_GOES_ON: Final = Verdict(Action.ALLOW, "goes-on", "More rows of a statement that was decided.")
+_NO_CALLS: Final = Verdict(
+    Action.DENY,
+    "no-function-calls",
+    "Functions are not called by their number here.",
+    "Call it in a SELECT, where it is decided like any other.",
+)
+_UNDECODABLE: Final = Refusal("42501", "bastion: this SQL is not UTF-8, so nothing was run.")
+
+
+def _text(raw: bytes) -> str | None:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _columns(portal: Portal) -> tuple[wire.Column, ...] | None:
+    if portal.columns is not None:
+        return portal.columns
+    return portal.statements[0].columns if len(portal.statements) == 1 else None
+
+
+def _cursor(name: str) -> Prepared:
+    use = SqlUse("cursor", name=name)
+    return Prepared("", f"FETCH ALL FROM {name}", SqlReading((SqlStatement((use,)),)))

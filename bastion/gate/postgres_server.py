@@ -1,0 +1,285 @@
+"""The server's side of a PostgreSQL session: what it answers, for the client and for the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from bastion.errors import TargetFault
+from bastion.events import CancelTarget, Effect, Logged, ToClient, Transcript
+from bastion.gate.postgres_flight import Flight, Kind, Run, Sent
+from bastion.gate.postgres_mask import Masks, masked_row
+from bastion.policy.decide_sql import PINNED
+from bastion.wire import postgres as wire
+from bastion.wire.postgres import Message
+
+STREAMED: Final = b"Dd"
+ROW, COPY_DATA = ord("D"), ord("d")
+_ASYNCHRONOUS: Final = frozenset(b"NAS")
+_VALUE_CLASSES: Final = ("22", "23", "P0", "XX")
+"""SQLSTATE classes whose messages may hold values of rows."""
+_WITHHELD: Final = "withheld by the bastion: masked values could stand in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a client is told instead of the error that a refused message raises at the server."""
+
+    code: str
+    message: str
+    detail: str = ""
+    hint: str = ""
+
+
+@dataclass(slots=True)
+class Server:
+    """Takes the server's bytes; gives what goes to the client and what is recorded."""
+
+    flight: Flight
+    masks: Masks
+    key: tuple[int, bytes]
+    """The process id and secret that the client gets for its cancel requests."""
+    batch_failed: Callable[[], None]
+    """Called where the server begins to discard what follows."""
+    settings: dict[str, str] = field(default_factory=dict)
+    ready: bool = False
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    _frames: wire.Frames = field(default_factory=lambda: wire.Frames(STREAMED))
+    _own_key: tuple[int, bytes] | None = None
+    _out: list[bytes] = field(default_factory=list)
+    _effects: list[Effect] = field(default_factory=list)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the client has got a message in part: nothing may be put between."""
+        return self._frames.inside
+
+    def feed(self, at: float, data: bytes) -> list[Effect]:
+        """Bytes of the server."""
+        for message in self._frames.feed(data):
+            if message.kind == ROW or message.kind == COPY_DATA:
+                self._data(message)
+            else:
+                self._message(at, message)
+        return self.flush()
+
+    def flush(self) -> list[Effect]:
+        """What is recorded comes first, then what the client gets."""
+        effects, self._effects = self._effects, []
+        if self._out:
+            effects.append(ToClient(b"".join(self._out)))
+            self._out = []
+        return effects
+
+    def cancel(self) -> list[Effect]:
+        """Have the server give up what runs."""
+        return [CancelTarget(*self._own_key)] if self._own_key is not None else []
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def _data(self, message: Message) -> None:
+        head = self.flight.head()
+        run = head.run if head is not None else None
+        if run is None:
+            raise TargetFault("the database sent rows that nobody asked for.")
+        if message.kind == ROW:
+            run.rows += message.first
+        run.size += len(message.raw)
+        if not self.masks.active:
+            self._out.append(message.raw)
+        elif message.kind == ROW:
+            self._masked(message, run)
+        else:
+            self._out.append(message.raw)  # which columns those are was decided with the statement
+
+    def _masked(self, message: Message, run: Run) -> None:
+        if run.columns is None:
+            raise TargetFault("the database sent rows that it did not describe; they are masked.")
+        hidden = self.masks.hidden(run.columns)
+        if not hidden:
+            self._out.append(message.raw)
+        elif not (message.first and message.last):
+            raise TargetFault("a row that is masked is too long.")
+        else:
+            values = wire.decode_row(message.body)
+            if len(values) != len(run.columns):
+                raise TargetFault("the database sent a row of another shape than it described.")
+            self._out.append(wire.encode_row(masked_row(values, run.columns, run.formats, hidden)))
+
+    # --- messages -------------------------------------------------------------------------------
+
+    def _message(self, at: float, message: Message) -> None:
+        kind = chr(message.kind)
+        match kind:
+            case "C" | "I" | "s":
+                self._completed(at, kind, message)
+            case "T" | "n" | "t":
+                self._described(kind, message)
+            case "1" | "2" | "3":
+                self._named(kind, message)
+            case "E":
+                self._error(at, message)
+            case "Z":
+                self._ready(at, message)
+            case "N" | "A" | "S":
+                self._asynchronous(kind, message)
+            case "G":
+                self.flight.begin_copy()
+                self._out.append(message.raw)
+            case "H" | "c" | "V":
+                self._out.append(message.raw)
+            case "K" if not self.ready:
+                self._took_key(message)
+            case _:
+                raise TargetFault(f"the database sent a message of type {kind!r}, unknown here.")
+
+    def _took_key(self, message: Message) -> None:
+        reader = wire.Reader(message.body, "BackendKeyData")
+        pid = reader.int32()
+        self._own_key = (pid, reader.take(reader.left))
+        self._out.append(wire.backend_key(*self.key))
+
+    def _named(self, kind: str, message: Message) -> None:
+        wanted = {"1": Kind.PARSE, "2": Kind.BIND, "3": Kind.CLOSE}[kind]
+        sent = self.flight.take(wanted)
+        if sent is None:
+            raise TargetFault("the database answered what nobody asked.")
+        if sent.prepared is not None:
+            self.flight.prepared(sent.prepared)
+        elif sent.portal is not None:
+            self.flight.bound(sent.portal)
+        elif sent.target[:1] == "S":
+            self.flight.close(sent.target[1:])
+        self._out.append(message.raw)
+
+    def _described(self, kind: str, message: Message) -> None:
+        head = self.flight.head()
+        own = head is not None and head.own
+        if not own:
+            self._out.append(message.raw)
+        if kind == "t" or head is None:
+            return
+        columns = wire.decode_columns(message.body) if kind == "T" else ()
+        if head.kind is Kind.DESCRIBE:
+            self.flight.sent.popleft()
+            if head.prepared is not None:
+                head.prepared.columns = columns
+            if head.portal is not None:
+                head.portal.columns = columns
+                for one in self.flight.sent:
+                    if one.portal is head.portal and one.run is not None:
+                        one.run.columns = columns
+        elif head.run is not None:
+            head.run.columns = columns
+            head.run.formats = tuple(column.format for column in columns)
+
+    def _completed(self, at: float, kind: str, message: Message) -> None:
+        head = self.flight.head()
+        if head is None or head.kind not in {Kind.QUERY, Kind.EXECUTE}:
+            raise TargetFault("the database completed what nobody asked.")
+        self._out.append(message.raw)
+        tag = message.body[:-1].decode("utf-8", "replace") if kind == "C" else ""
+        if head.kind is Kind.EXECUTE:
+            self.flight.sent.popleft()
+            if head.prepared is not None:  # EXECUTE of a PREPARE: the statement's own name
+                self.flight.prepared(head.prepared)
+        self._done(at, head, tag or {"s": "suspended", "I": "empty"}.get(kind, ""), "00000")
+        self._forget_names(head, tag)
+
+    def _forget_names(self, sent: Sent, tag: str) -> None:
+        if tag == "DISCARD ALL":
+            self.flight.close_all()
+        if not tag.startswith("DEALLOCATE") or sent.run is None:
+            return
+        for statement in sent.run.reading.statements:
+            for use in statement.uses:
+                if use.kind == "deallocate" and use.name:
+                    self.flight.close(use.name)
+                elif use.kind == "deallocate":
+                    self.flight.close_all()
+
+    def _done(self, at: float, sent: Sent, tag: str, code: str, said: str = "") -> None:
+        run = sent.run
+        if run is None:
+            return
+        rows = wire.row_count(tag)
+        rows = run.rows if rows is None else rows
+        seconds = round(max(0.0, at - run.started_at), 6)
+        fields: dict[str, object] = {
+            "number": run.number, "tag": tag, "rows": rows, "bytes": run.size,
+            "seconds": seconds, "sqlstate": code,
+        }  # fmt: skip
+        self._effects.append(Logged("query-done", fields))
+        ended = f"{tag}, {rows} rows" if code == "00000" else f"ERROR {code}: {said}"
+        self._effects.append(Transcript(f"  #{run.number} {ended}, {seconds * 1000:.1f} ms"))
+        run.rows = run.size = 0
+
+    def _error(self, at: float, message: Message) -> None:
+        fields = wire.decode_fields(message.body)
+        refusal = self._refusal(fields)
+        if refusal is not None:
+            self._out.append(
+                wire.error(refusal.code, refusal.message, detail=refusal.detail, hint=refusal.hint)
+            )
+            fields = {"C": refusal.code, "M": refusal.message}
+        elif self.masks.active:
+            fields = _scrubbed(fields)
+            self._out.append(wire.encode_fields(b"E", fields))
+        else:
+            self._out.append(message.raw)
+        skipped_before = self.flight.skipping
+        dropped = self.flight.fail()
+        failed = next((one for one in dropped if one.run is not None), None)
+        if failed is not None:  # planning may fail at Bind, before the Execute
+            self._done(at, failed, "", fields.get("C", ""), fields.get("M", "")[:200])
+        if self.flight.skipping and not skipped_before:
+            self.batch_failed()
+
+    def _refusal(self, fields: dict[str, str]) -> Refusal | None:
+        said = fields.get("M", "")
+        found = next((nonce for nonce in self.refusals if nonce in said), None)
+        return self.refusals.pop(found) if found is not None else None
+
+    def _ready(self, at: float, message: Message) -> None:
+        status = message.body.decode("latin-1")
+        if status not in {"I", "T", "E"}:
+            raise TargetFault("the database is ready in a way that is unknown here.")
+        first, self.ready = not self.ready, True
+        if first:
+            self._out.insert(0, wire.encode(b"R", b"\0\0\0\0"))
+        else:
+            sent = self.flight.ready(status)
+            if sent is not None and sent.prepared is not None:  # PREPARE in a simple query
+                self.flight.prepared(sent.prepared)
+        self._out.append(message.raw)
+
+    def _asynchronous(self, kind: str, message: Message) -> None:
+        if kind == "S":
+            name, value = wire.decode_setting(message.body)
+            allowed = PINNED.get(name)
+            if allowed is not None and value.lower() not in allowed:
+                raise TargetFault(
+                    f"{name} became {value[:40]}, by which SQL would be read in another way than"
+                    " the gate reads it."
+                )
+            self.settings[name] = value
+            self._out.append(message.raw)
+        elif not self.masks.active:
+            self._out.append(message.raw)
+        elif kind == "A":
+            reader = wire.Reader(message.body, "NotificationResponse")
+            head = reader.take(4) + reader.text() + b"\0"
+            self._out.append(wire.encode(b"A", head + b"\0"))
+        else:
+            fields = wire.decode_fields(message.body)
+            self._out.append(wire.encode_fields(b"N", _scrubbed(fields)))
+
+
+def _scrubbed(fields: dict[str, str]) -> dict[str, str]:
+    """An error or notice without what may hold a value of a row."""
+    code = fields.get("C", "")
+    kept = {key: value for key, value in fields.items() if key in "SVCMPpFLRstcdn"}
+    if code[:2] in _VALUE_CLASSES or fields.get("V") not in {"ERROR", "FATAL", "PANIC"}:
+        kept["M"] = f"({_WITHHELD})"
+    return kept

@@ -1,0 +1,57 @@
+"""Bound values as text for people, and the functions that clients call by number."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from bastion.model import SqlReading, SqlStatement, SqlUse
+from bastion.wire.postgres import Bind
+
+MAX_VALUE: Final = 2000
+"""Characters of one value that are kept: an uploaded file is not for the record."""
+MAX_VALUES: Final = 1000
+
+LARGE_OBJECTS: Final = {
+    952: "lo_open", 953: "lo_close", 954: "loread", 955: "lowrite", 956: "lo_lseek",
+    957: "lo_creat", 958: "lo_tell", 964: "lo_unlink", 715: "lo_create", 1004: "lo_truncate",
+    3170: "lo_lseek64", 3171: "lo_tell64", 3172: "lo_truncate64", 764: "lo_import",
+    767: "lo_import", 765: "lo_export",
+}  # fmt: skip
+"""What psql's \\lo_… and JDBC's LargeObject call; these numbers are fixed in pg_proc.dat."""
+
+
+def shown_values(bound: Bind) -> tuple[str | None, ...]:
+    """The values as text; binary ones as a number where that is likely, else in hexadecimal."""
+    pairs = zip(bound.values[:MAX_VALUES], bound.binary, strict=False)
+    shown = tuple(None if value is None else _shown(value, binary) for value, binary in pairs)
+    more = len(bound.values) - MAX_VALUES
+    return (*shown, f"… and {more} more values") if more > 0 else shown
+
+
+def _shown(value: bytes, binary: bool) -> str:
+    text = _binary(value) if binary else value[: MAX_VALUE * 4].decode("utf-8", "replace")
+    if len(text) > MAX_VALUE:
+        return f"{text[:MAX_VALUE]}… ({len(value)} bytes)"
+    return text
+
+
+def _binary(value: bytes) -> str:
+    """The type of a binary value is the server's to know; drivers send mostly integers and text."""
+    if len(value) in {2, 4, 8}:
+        number = struct.unpack({2: ">h", 4: ">i", 8: ">q"}[len(value)], value)[0]
+        if not value.isascii() or not value.decode().isprintable():
+            return str(number)
+    try:
+        text = value[:MAX_VALUE].decode()
+    except UnicodeDecodeError:
+        return "\\x" + value[: MAX_VALUE // 2].hex()
+    return text if text.isprintable() else "\\x" + value[: MAX_VALUE // 2].hex()
+
+
+def called(oid: int) -> SqlReading:
+    """What a FunctionCall does."""
+    name = LARGE_OBJECTS.get(oid, "")
+    uses = (SqlUse("call", function=name), SqlUse("function", function=name))
+    opaque = () if name else (f"function {oid} is called by its number",)
+    return SqlReading((SqlStatement(uses, (), opaque, f"function {oid}"),))

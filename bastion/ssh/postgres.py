@@ -1,0 +1,268 @@
+"""A forward to a PostgreSQL target: the bastion speaks its protocol on both sides.
+
+Who somebody is is the SSH session's to say. The user that the client names is a hint: a login that
+the policy grants, or the role behind one; where there is only one, it is that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from bastion.events import (
+    Ask,
+    Beat,
+    Cancelled,
+    CancelOther,
+    CancelTarget,
+    Effect,
+    EndReason,
+    Exit,
+    Logged,
+    ReadSql,
+    SqlRead,
+    Stream,
+)
+from bastion.gate.postgres import Admitted, PostgresGate
+from bastion.model import (
+    ForwardRequest,
+    QueryRequest,
+    Request,
+    Target,
+    visible,
+)
+from bastion.policy.access import grant_for, reachable
+from bastion.policy.rules import Action, Policy, Verdict
+from bastion.ssh.ask import Asker
+from bastion.ssh.cancels import Cancellable
+from bastion.ssh.channel import open_record
+from bastion.ssh.drive import Drive
+from bastion.ssh.forward_side import Origin, TcpForwardSide
+from bastion.ssh.postgres_dialler import PostgresDialler
+from bastion.ssh.session import Place, Session, closed_to, deadline_of
+from bastion.wire import postgres as wire
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS: Final = 5.0
+"""How often a held session shows a sign of life: socket time-outs begin at some seconds."""
+CACHED_VERDICTS: Final = 1000
+CACHED_TEXT: Final = 8192
+
+
+class PostgresSide(TcpForwardSide):
+    """The client's side of the forward: what the bastion says, it says in the protocol."""
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin)
+        self._sentence = ""
+        self.at_close: Callable[[], None] = lambda: None
+        self.gate: PostgresGate | None = None
+
+    def show(self, data: bytes, stream: Stream) -> None:
+        """Bytes of the session; a sentence of the bastion waits whether an end follows at once."""
+        if stream is Stream.STDOUT:
+            super().show(data, stream)
+            return
+        self._say_notice()
+        self._sentence = data.decode("utf-8", "replace").strip()
+        asyncio.get_running_loop().call_soon(self._say_notice)
+
+    def _say_notice(self) -> None:
+        sentence, self._sentence = self._sentence, ""
+        if sentence and not self._inside():
+            super().show(wire.notice(sentence), Stream.STDOUT)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Closed."""
+        super().connection_lost(exc)
+        self.at_close()
+
+    def _inside(self) -> bool:
+        """Whether the client has got a message in part: nothing may be put between."""
+        return self.gate is not None and self.gate.server.inside
+
+    def exit(self, ended: Exit) -> None:
+        """Close; why is a FATAL error, as the server itself would say it."""
+        sentence, self._sentence = self._sentence, ""
+        if sentence and not self._inside():
+            code = _CODES.get(ended.reason, "57P01")
+            super().show(wire.error(code, sentence, fatal=True), Stream.STDOUT)
+        # What was written last is the reason, so it must arrive.
+        super().exit(Exit(EndReason.FINISHED) if self._chan is not None else ended)
+
+
+_CODES: Final = {
+    EndReason.DIAL_FAILED: "08001",
+    EndReason.PROTOCOL_FAULT: "08P01",
+    EndReason.TARGET_LEFT: "08006",
+    EndReason.RECORDING_FAILED: "58030",
+    EndReason.INTERNAL: "XX000",
+}
+"""SQLSTATEs of ends; 57P01 (admin_shutdown) otherwise."""
+
+
+class PostgresDrive(Drive):
+    """The drive, with what only a database needs done."""
+
+    session: Session
+    place: Place
+    postgres: PostgresGate
+    dialler: PostgresDialler
+
+    def _perform_decision(self, effect: Effect) -> None:
+        match effect:
+            case ReadSql(number=number, text=text):
+                clock = self._clock
+                self.session.services.sql_reader.read(
+                    text, lambda reading: self.feed(SqlRead(clock(), number, reading))
+                )
+            case Logged(kind=kind, fields=fields):
+                self._record.logged(self._clock(), kind, fields)
+            case CancelTarget(pid=pid, key=key):
+                self.dialler.cancel(pid, key)
+            case CancelOther(pid=pid, key=key):
+                self._cancel_other(pid, key)
+            case Ask():
+                super()._perform_decision(effect)
+                self._beat_later()
+            case _:
+                super()._perform_decision(effect)
+
+    def _cancel_other(self, pid: int, key: bytes) -> None:
+        services = self.session.services
+        identity, target = self.session.identity.id, self.place.target.name
+        done = services.cancels.cancel(identity, target, pid, key)
+        self._note("cancel-request", found=done)
+
+    def _beat_later(self) -> None:
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        if self.ended is None and self.postgres.holding:
+            self.feed(Beat(self._clock()))
+            self._beat_later()
+
+
+@dataclass(slots=True)
+class Entrance:
+    """Admits a client of one channel (the gate's `Admit`)."""
+
+    session: Session
+    target: Target
+    admitted: Callable[[Place], None]
+
+    def __call__(self, user: str, database: str) -> Admitted | Verdict:
+        """Who this is on the target, by the policy in force now."""
+        login = self._login(user)
+        if isinstance(login, Verdict):
+            return login
+        place = Place(self.target, login)
+        reason = closed_to(self.session, place)
+        if reason:
+            return Verdict(Action.DENY, "closed", reason)
+        policy = self.session.services.policy()
+        features = grant_for(policy, self.session.identity, self.target, login)
+        if features is None:
+            return Verdict(Action.DENY, "no-grant", "No grant lets you reach this database.")
+        self.admitted(place)
+        return Admitted(login, CachedVerdicts(self.session, place), features.database)
+
+    def _login(self, user: str) -> str | Verdict:
+        policy, identity = self.session.services.policy(), self.session.identity
+        found = reachable(policy, identity, [self.target])
+        logins = found[0].logins if found else ()
+        by_role = {self.target.database.roles.get(one, one): one for one in logins}
+        if user in logins:
+            return user
+        if user in by_role:
+            return by_role[user]
+        if len(logins) == 1:
+            return logins[0]
+        if not logins:
+            return Verdict(Action.DENY, "no-grant", f"No grant lets you reach {self.target.name}.")
+        return Verdict(
+            Action.DENY,
+            "no-login",
+            f"You are not {visible(user, limit=60)} on {self.target.name}.",
+            f"Connect as one of: {', '.join(logins)} (psql -U, or user= in the connection string).",
+        )
+
+
+@dataclass(slots=True)
+class CachedVerdicts:
+    """Verdicts for SQL of one session, remembered while the policy stays the same."""
+
+    session: Session
+    place: Place
+    _policy: Policy | None = None
+    _known: OrderedDict[str, tuple[QueryRequest, Verdict]] = field(default_factory=OrderedDict)
+
+    def __call__(self, request: Request) -> Verdict:
+        """Decide; the same text that does the same gets the same verdict."""
+        policy = self.session.services.policy()
+        if policy is not self._policy:
+            self._policy = policy
+            self._known.clear()
+        if not isinstance(request, QueryRequest) or len(request.sql) > CACHED_TEXT:
+            return self.session.verdict(self.place, request)
+        known = self._known.get(request.sql)
+        if known is not None and known[0].reading == request.reading:
+            return known[1]
+        verdict = self.session.verdict(self.place, request)
+        self._known[request.sql] = request, verdict
+        if len(self._known) > CACHED_VERDICTS:
+            self._known.popitem(last=False)
+        return verdict
+
+
+async def open_postgres(origin: Origin, target: Target, request: ForwardRequest) -> object:
+    """Terminate a forward to a PostgreSQL target; a BastionError says why not."""
+    session, services = origin.session, origin.services
+    place = Place(target, "")
+    channel = session.next_channel()
+    record = open_record(session, place, channel, request, text=False)
+    side = PostgresSide(origin)
+    key = services.cancels.new_key()
+    asker = Asker(session, place, channel)
+
+    def admitted(known: Place) -> None:
+        asker.place = dialler.place = drive.place = known
+        drive.login = known.login
+        drive.deadline = deadline_of(session, known)
+
+    gate = PostgresGate(Entrance(session, target, admitted), key, secrets.token_hex(8))
+    dialler = PostgresDialler(session, place, gate)
+    drive = PostgresDrive(
+        gate=gate,
+        client=side,
+        dialler=dialler,
+        asker=asker,
+        record=record,
+        masking=services.masks.everywhere,
+        clock=services.clock,
+        target_name=target.name,
+    )
+    drive.session, drive.place, drive.postgres, drive.dialler = session, place, gate, dialler
+    side.gate = gate
+    side.drive = drive
+    side.request = request
+
+    def cancel() -> None:
+        drive.feed(Cancelled(services.clock()))
+
+    def over() -> None:
+        services.cancels.remove(key.pid)
+        dialler.ended()
+
+    services.cancels.add(
+        key.pid, Cancellable(session.identity.id, target.name, lambda: gate.key, cancel)
+    )
+    side.at_close = over
+    session.drives.add(drive)
+    return side

@@ -1,0 +1,132 @@
+"""Open the database's side of a forward, with a credential that the client never sees."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Final
+
+from bastion.errors import BastionError, DialError, SecretUnavailable
+from bastion.gate.postgres import PostgresGate
+from bastion.gate.postgres_mask import Masks
+from bastion.model import DatabaseRequest, Request, Secret
+from bastion.secrets.held import held
+from bastion.ssh.drive import Drive
+from bastion.ssh.session import Place, Session
+from bastion.target.postgres import Proof, Ready, cancel, dial_postgres
+from bastion.target.postgres_catalog import masked_columns
+from bastion.target.postgres_role import SessionRole, make_role
+
+log = logging.getLogger(__name__)
+
+CATALOG_SECONDS: Final = 30.0
+ROLE_SECONDS: Final = 8 * 3600.0
+"""The longest life of a role that is made for a session without an end of its own."""
+
+
+class PostgresDialler:
+    """Dials for one channel (the drive's `Dialler`)."""
+
+    def __init__(self, session: Session, place: Place, gate: PostgresGate) -> None:
+        self._session = session
+        self._gate = gate
+        self._role: SessionRole | None = None
+        self.place = place
+
+    async def dial(self, request: Request, drive: Drive) -> None:
+        """Log in, look up what is masked, and attach; what the server said goes to the drive."""
+        assert isinstance(request, DatabaseRequest)
+        target = self.place.target
+        try:
+            async with AsyncExitStack() as stack:
+                proof = await self._proof(stack, request.database)
+                ready = await dial_postgres(target, proof, request.database, request.settings)
+        except SecretUnavailable as error:
+            raise DialError(f"target {target.name} cannot be dialled: {error}") from error
+        try:
+            await self._look_up_masks(ready)
+        except BaseException:
+            ready.link.close()
+            raise
+        left = ready.link.attach(drive)
+        self._session.note("target-dialled", target=target.name, login=self.place.login)
+        drive.attach(ready.link)
+        drive.from_target(ready.greeting + left)
+        ready.link.attached()
+
+    async def _look_up_masks(self, ready: Ready) -> None:
+        globs = self._gate.terms.mask
+        if not globs:
+            return
+        try:
+            async with asyncio.timeout(CATALOG_SECONDS):
+                found = await masked_columns(ready.link, globs)
+        except TimeoutError:
+            raise DialError("what is masked could not be looked up in time.") from None
+        self._gate.mask(
+            Masks(found.numbers, active=True, names=found.names, functions=found.functions)
+        )
+
+    async def _proof(self, stack: AsyncExitStack, database: str) -> Proof:
+        target, login = self.place.target, self.place.login
+        credential = target.credential
+        role = target.database.roles.get(login, login)
+        reference = credential.reference.replace("{login}", login)
+        secret = await stack.enter_async_context(held(reference))
+        if credential.kind == "password":
+            return Proof(role, password=secret)
+        if credential.kind == "client-certificate":
+            named = credential.certificate.replace("{login}", login)
+            certificate = await stack.enter_async_context(held(named))
+            return Proof(role, certificate=certificate, key=secret)
+        if credential.kind != "temporary-role":
+            raise DialError(f"target {target.name} has no credential for a database.")
+        return await self._made(credential.user, secret, role, database)
+
+    async def _made(self, user: str, secret: Secret, role: str, database: str) -> Proof:
+        session = self._session
+        ends = [session.services.clock() + ROLE_SECONDS, session.identity.expires_at]
+        maker = Proof(user, password=secret)
+        made = await make_role(
+            self.place.target, maker, database, role, session.id, min(one for one in ends if one)
+        )
+        self._role = made
+        session.note("role-made", target=self.place.target.name, role=made.name, member_of=role)
+        return Proof(made.name, password=made.password)
+
+    # --- afterwards -----------------------------------------------------------------------------
+
+    def cancel(self, pid: int, key: bytes) -> None:
+        """Have the server give up what runs."""
+        self._later(self._cancel(pid, key))
+
+    async def _cancel(self, pid: int, key: bytes) -> None:
+        try:
+            await cancel(self.place.target, pid, key)
+        except (BastionError, OSError, TimeoutError) as error:
+            self._session.note("cancel-failed", target=self.place.target.name, reason=str(error))
+
+    def ended(self) -> None:
+        """The channel is over: a role that was made for it is dropped."""
+        role, self._role = self._role, None
+        if role is not None:
+            self._later(self._drop(role))
+
+    async def _drop(self, role: SessionRole) -> None:
+        target = self.place.target.name
+        try:
+            async with held(self.place.target.credential.reference) as secret:
+                role.maker = Proof(role.maker.role, password=secret)
+                await role.drop()
+            self._session.note("role-dropped", target=target, role=role.name)
+        except BastionError as error:
+            log.warning("role %s stays until the next session: %s", role.name, error)
+            self._session.note("role-left", target=target, role=role.name, reason=str(error))
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks = self._session.services.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)

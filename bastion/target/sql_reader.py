@@ -1,0 +1,135 @@
+"""Has SQL read in worker processes: what crashes or stalls the parser is unreadable, no more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from bastion.model import SqlReading
+from bastion.policy.sql.reading import unreadable
+
+log = logging.getLogger(__name__)
+
+WORKERS: Final = 2
+"""So that one slow text does not keep everybody else's waiting."""
+SECONDS: Final = 3.0
+"""How long one text may take; then its worker is killed."""
+START_SECONDS: Final = 30.0
+"""How long a worker may take to answer for the first time, on a busy machine."""
+MAX_ANSWER: Final = 64 * 1024 * 1024
+MAX_WAITING: Final = 2000
+"""Texts that wait for a worker, of everybody together."""
+CACHED_TEXTS: Final = 4000
+CACHED_BYTES: Final = 16 * 1024 * 1024
+CACHED_TEXT: Final = 32 * 1024
+"""Longer texts are seldom sent twice."""
+
+Done = Callable[[SqlReading], None]
+
+
+class SqlReader:
+    """Reads SQL, with a memory for what was read lately."""
+
+    def __init__(self, command: tuple[str, ...] = ()) -> None:
+        self._command = command or (sys.executable, "-m", "bastion.target.sql_worker")
+        self._waiting: asyncio.Queue[tuple[str, Done]] = asyncio.Queue(MAX_WAITING)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._cache: OrderedDict[str, SqlReading] = OrderedDict()
+        self._cached_bytes = 0
+        self._decoder = msgspec.msgpack.Decoder(SqlReading)
+
+    def read(self, text: str, done: Done) -> None:
+        """Call `done` with the reading: at once where it is known, else later."""
+        known = self._cache.get(text)
+        if known is not None:
+            self._cache.move_to_end(text)
+            done(known)
+            return
+        fault = unreadable(text)
+        if fault or self._waiting.full():
+            done(SqlReading(fault=fault or "too much SQL waits to be read; try again"))
+            return
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(self._work()) for _ in range(WORKERS)]
+        self._waiting.put_nowait((text, done))
+
+    async def close(self) -> None:
+        """End the workers."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """One worker's life, and its successors'."""
+        while True:
+            text, done = await self._waiting.get()
+            worker = await self._start()
+            try:
+                while True:
+                    reading = await self._ask(worker, text, SECONDS)
+                    if reading is None:
+                        self._answer(text, done, _CRASHED)
+                        break
+                    self._keep(text, reading)
+                    self._answer(text, done, reading)
+                    text, done = await self._waiting.get()
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    worker.kill()
+                await worker.wait()
+
+    def _answer(self, text: str, done: Done, reading: SqlReading) -> None:
+        try:
+            done(reading)
+        except Exception:
+            log.exception("a reading of %d characters was not taken", len(text))
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        worker = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=1024 * 1024,
+        )
+        await self._ask(worker, "SELECT 1", START_SECONDS)
+        return worker
+
+    async def _ask(
+        self, worker: asyncio.subprocess.Process, text: str, seconds: float
+    ) -> SqlReading | None:
+        """The worker's answer; None where it died, or took too long."""
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        data = text.encode()
+        try:
+            async with asyncio.timeout(seconds):
+                worker.stdin.write(len(data).to_bytes(4, "big") + data)
+                await worker.stdin.drain()
+                size = int.from_bytes(await worker.stdout.readexactly(4), "big")
+                if size > MAX_ANSWER:
+                    return None
+                return self._decoder.decode(await worker.stdout.readexactly(size))
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, msgspec.MsgspecError):
+            log.warning("the SQL parser did not survive a text of %d bytes", len(data))
+            return None
+
+    def _keep(self, text: str, reading: SqlReading) -> None:
+        if len(text) > CACHED_TEXT:
+            return
+        self._cache[text] = reading
+        self._cached_bytes += len(text)
+        while len(self._cache) > CACHED_TEXTS or self._cached_bytes > CACHED_BYTES:
+            old, _ = self._cache.popitem(last=False)
+            self._cached_bytes -= len(old)
+
+
+_CRASHED: Final = SqlReading(fault="the parser did not survive it")
