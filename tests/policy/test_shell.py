@@ -358,3 +358,51 @@ def test_quotes_in_what_may_be_arithmetic_hid_a_substitution() -> None:
 def test_thousands_of_braces_kept_zsh_readings_busy() -> None:
     reading = read("${-rf" * 1500, Dialect.ZSH)
     assert any("too many braces" in one.reason for one in reading.opaque)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "grep -r x .",
+        "awk '{print $2}' f",
+        "while IFS= read -r x; do echo a; done < f",
+        'echo "a" > f',
+        "echo 'a!b' 'x=(y)'",
+    ],
+)
+def test_zsh_reads_ordinary_lines_as_bash_does(text):
+    assert not read(text, Dialect.ZSH).opaque
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "< f",
+        "> 'a b'",
+        "true; <f >g",
+        "x=1 <f",
+        "if true; then <f; fi",
+        "eval '=ls'",
+        "trap 'print -z x' EXIT",
+        "alias x='=ls'",
+        'echo "$(echo "a\' =ls \'")"',
+        "echo a # it's\n=ls 'x'",
+        "cat <<E 'x\nE\n=ls '",
+        "echo $'\\'' =ls '",
+        "r",
+        "repeat 3 ls",
+    ],
+)
+def test_zsh_reads_these_in_its_own_way(text):
+    assert OpaqueKind.DIALECT in {one.kind for one in read(text, Dialect.ZSH).opaque} or (
+        OpaqueKind.SYNTAX in {one.kind for one in read(text, Dialect.ZSH).opaque}
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["<" * 4000, "<a" * 2000, "x=1 " * 1000, "> 'a" * 800, "'\"" * 2000]
+)
+def test_how_zsh_reads_is_found_in_bounded_time(text):
+    start = time.perf_counter()
+    read(text, Dialect.ZSH)
+    assert time.perf_counter() - start < 2

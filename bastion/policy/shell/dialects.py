@@ -15,6 +15,8 @@ _POSIX: Final[tuple[tuple[str, str], ...]] = (
     (r"\bfunction\s|\$\[|<\(|>\(", "a POSIX shell does not know this"),
 )
 
+_REDIRECTION: Final = r"[<>][<>&|!]*\s*(?:[^\s<>;&|()'\"\\]|'[^']*'|\"[^\"]*\"|\\.)+"
+
 _ZSH: Final[tuple[tuple[str, str], ...]] = (
     (r"(?:^|[\s;&|(])=[A-Za-z(]", "zsh expands =name and =(command)"),
     (r"[^\s;&|<>($=]\([^)]", "zsh reads a parenthesis in a word as a glob qualifier"),
@@ -24,9 +26,9 @@ _ZSH: Final[tuple[tuple[str, str], ...]] = (
     (r"\[\[[^]]*\[", "zsh evaluates subscripts inside [["),
     (
         (
-            r"\b(?:repeat|foreach|end|r|zle|bindkey|print|autoload|zmodload|emulate|setopt"
+            r"(?<![\w./-])(?:repeat|foreach|end|r|zle|bindkey|print|autoload|zmodload|emulate|setopt"
             r"|unsetopt|sched|vared|functions|aliases|nocorrect|noglob|zcompile|compdef"
-            r"|zstyle|coproc|select)\b"
+            r"|zstyle|coproc|select)(?![\w./-])"
         ),
         "a word that zsh reads in its own way",
     ),
@@ -35,7 +37,14 @@ _ZSH: Final[tuple[tuple[str, str], ...]] = (
     (r"&!|&\||>\||>>\||<>|>&!|>!", "operators of zsh"),
     (r"\$\+|\$=|\$~|\$\^", "zsh parameter forms"),
     (r"\{[^}]*[^\s,.}]-[^}]*\}", "zsh brace ranges"),
-    (r"(?:^|[\s;&|(])(?:[<>]\s*\S+\s*)+(?:$|[;&|)])", "a redirection alone starts a pager in zsh"),
+    (
+        (
+            r"(?:^|[;&|({!\n]|\b(?:then|do|else|elif|if|while|until|time)\s)\s*(?:\w+=\S*\s+)*\d*"
+            rf"{_REDIRECTION}(?:\s*{_REDIRECTION})*\s*(?:$|[;&|)}}\n])"
+        ),
+        "a redirection alone starts a pager in zsh",
+    ),
+    (r"\\x(?![0-9a-fA-F])", "an escape that zsh reads otherwise"),
     (r"!", "history expansion and negation differ"),
     (r"%\w*\(", "prompt expansion"),
     (r"\$[A-Za-z_]\w*\[|\$\d\[", "zsh reads a subscript after a plain variable"),
@@ -50,6 +59,26 @@ would keep the event loop for seconds."""
 def differences(dialect: Dialect, command: str) -> list[str]:
     """Give a reason for each construct that `dialect` may read otherwise than bash."""
     table = {Dialect.ZSH: _ZSH, Dialect.SH: _POSIX}.get(dialect, ())
+    if dialect is Dialect.ZSH:
+        command = _without_quoted(command)
     if table and command.count("{") + command.count("[[") > MAX_OPENERS:
         return ["too many braces to tell how this shell reads them"]
     return [reason for pattern, reason in table if re.search(pattern, command)]
+
+
+_ODD_QUOTES: Final = re.compile(r"\$'|#|<<|`")
+_QUOTED: Final = re.compile(r"\\.|'[^']*'|\"(?:[^\"\\$]|\\.|\$(?!\())*\"|[^'\"\\]", re.DOTALL)
+
+
+def _without_quoted(command: str) -> str:
+    """Leave out what stands in single quotes, which all shells read alike.
+
+    All of it is kept where it is not plain what is quoted: comments, here-documents, other quotes,
+    and quotes within substitutions within quotes. What eval runs is judged as a text of its own.
+    """
+    if _ODD_QUOTES.search(command):
+        return command
+    pieces = [match.group() for match in _QUOTED.finditer(command)]
+    if sum(map(len, pieces)) != len(command):
+        return command
+    return "".join("''" if piece[0] == "'" else piece for piece in pieces)

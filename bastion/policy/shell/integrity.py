@@ -222,6 +222,9 @@ def _trap(reader: Reader, call: Call) -> None:
     signals = words[1:] if len(words) > 1 else words
     if not listing and any(text_of(word).upper() in _WATCHED_SIGNALS for word in signals):
         reader.tampers("the DEBUG trap is how the gate watches the shell", "trap")
+    handles = len(words) > 1 and words[0].text not in ("", "-")
+    if not listing and handles and any(text_of(word) not in ("EXIT", "0") for word in words[1:]):
+        reader.tampers("a handler may change what a step means while it waits", "trap")
 
 
 def _shopt(reader: Reader, call: Call) -> None:

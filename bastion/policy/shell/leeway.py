@@ -124,6 +124,9 @@ def _is_free(reader: Reader, part: Part) -> bool:
     if isinstance(part, Parameter):
         if part.name in _NUMBERS or part.operator == "#":
             return False
+        known = reader.state.values.get(part.name)
+        if known is not None and all(value.text is not None for value in known):
+            return part.name in reader.state.loose
         return reader.prompt is not None or part.name in reader.state.loose
     if not isinstance(part, Substitution) or reader.prompt is None:
         return False

@@ -46,12 +46,10 @@ def read(
     that reads it. `line`: the line of which `command` is one simple command, as bash reports it:
     it then stands where it stands there.
     """
-    walker = Walker(prompt)
+    walker = Walker(prompt, dialect)
     place = Place(posix=dialect is Dialect.SH, terminal=pty)
     for each in _places(command, dialect, prompt, line, place):
-        _read_at(walker, command, each)
-    for reason in dialects.differences(dialect, command):
-        walker.cannot_tell(OpaqueKind.DIALECT, reason)
+        _read_at(walker, command, each, dialect)
     opening.list_startup_writes(walker)
     if prompt is not None:
         integrity.mention(walker, command)
@@ -69,10 +67,12 @@ def read(
     )
 
 
-def _read_at(walker: Walker, command: str, place: Place) -> None:
+def _read_at(walker: Walker, command: str, place: Place, dialect: Dialect) -> None:
     _judge_characters(walker, command)
     if len(command) > MAX_TEXT:
         walker.cannot_tell(OpaqueKind.LIMIT, f"longer than {MAX_TEXT} characters")
+        for reason in dialects.differences(dialect, command):
+            walker.cannot_tell(OpaqueKind.DIALECT, reason)
         flat.list_flat(walker, command)
     else:
         try:
@@ -98,7 +98,7 @@ def _places_in(
 ) -> Mapping[object, list[Place]]:
     """Give where each simple command of a line stands: many steps of one line are read."""
     walker = Walker(Prompt(defined=prompt.defined if prompt is not None else ()))
-    _read_at(walker, line, Place(posix=dialect is Dialect.SH, terminal=terminal))
+    _read_at(walker, line, Place(posix=dialect is Dialect.SH, terminal=terminal), dialect)
     return walker.places
 
 

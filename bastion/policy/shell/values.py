@@ -26,6 +26,10 @@ MAX_VALUE: Final = 4096
 """Characters of all elements of one variable: no longer than a line may be."""
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*|[1-9]\d*|[@*]")
+_CHANGING: Final = re.compile(
+    r"_|S?RANDOM|SECONDS|LINENO|HISTCMD|EPOCH\w+|BASH\w*|FUNCNAME|PIPESTATUS|DIRSTACK|HOME"
+)
+"""Not the same when they are asked for as when the command runs; `$HOME` is read as a tilde."""
 _DEFAULT_BLANKS: Final = " \t\n"
 _GLOB: Final = re.compile(r"([*?\[\]])")
 
@@ -246,7 +250,9 @@ def _operator(part: Parameter) -> str:
 
 def _is_told(part: Parameter) -> bool:
     """Tell whether this form is known here exactly, once its variable's value is."""
-    if _NAME.fullmatch(part.name) is None or _element(part) == "?" or part.name == "HOME":
+    if _NAME.fullmatch(part.name) is None or _CHANGING.fullmatch(part.name):
+        return False
+    if _element(part) == "?":
         return False
     if not part.operator:
         return True

@@ -6,8 +6,9 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from bastion.model import Dialect
 from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
-from bastion.policy.shell import environment, feeds, integrity, programs, second, steps
+from bastion.policy.shell import dialects, environment, feeds, integrity, programs, second, steps
 from bastion.policy.shell.parse import Parser
 from bastion.policy.shell.state import (
     CHANNEL,
@@ -59,8 +60,9 @@ DECLARATIONS: Final = frozenset({"declare", "typeset", "local", "export", "reado
 class Walker(Reader):
     """Reads one command line and all texts it would run."""
 
-    def __init__(self, prompt: Prompt | None = None) -> None:
+    def __init__(self, prompt: Prompt | None = None, dialect: Dialect = Dialect.BASH) -> None:
         super().__init__(prompt)
+        self._dialect = dialect
         self.places: dict[object, list[Place]] = {}
         """Where each simple command of the shell's own text stands."""
         self._texts = 0
@@ -79,6 +81,9 @@ class Walker(Reader):
         outer, self._text = self._text, text
         own, self.own = self.own, self.own if self._is_own(place) else None
         self.line = self.line or text
+        if integrity.in_shell(place):
+            for reason in dialects.differences(self._dialect, text):
+                self.cannot_tell(OpaqueKind.DIALECT, reason)
         self._level += 1
         parser = Parser(text, depth=4 * (self._level - 1))
         try:
@@ -157,12 +162,9 @@ class Walker(Reader):
             self._walk(stage, replace(place, feed=feed, shown=place.shown and last))
             self.state.directories = before
             feed = feeds.output_of(stage, feed, self.state.tainted)
-            if self._redefined(stage):
+            # A function or alias may have taken the place of what prints.
+            if not self.redefined.isdisjoint(second.heads(stage)):
                 feed = DOWNLOAD if feed.kind == "download" else UNKNOWN
-
-    def _redefined(self, node: object) -> bool:
-        """Tell whether a function or alias may have taken the place of what prints."""
-        return bool(self.redefined) and not self.redefined.isdisjoint(second.heads(node))
 
     def _compound(self, node: Compound, place: Place) -> None:
         before = self.state.directories
