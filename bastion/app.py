@@ -202,6 +202,7 @@ async def _services(
         ciphers=config.listen.ciphers,
         max_lifetime=config.max_lifetime,
         x11_authority_path=str(state.path / "Xauthority"),
+        history=state.path / "history",
         limits=_limits(config),
         masks=masks,
     )

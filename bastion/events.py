@@ -146,6 +146,52 @@ class Beat:
     at: float
 
 
+# A gated shell has more ends than two: the line editor, and the channel beside the terminal.
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The line editor gave a line back. Nothing of it has reached the target yet."""
+
+    at: float
+    text: str
+    leftover: bytes = b""
+    """Keys that came after Enter in one piece with it: they are the program's that now runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditorEof:
+    """ctrl-D on an empty line."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completing:
+    """The line editor wants candidates for a word; `kind` is the shell scripts' name for them."""
+
+    at: float
+    question: int
+    kind: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromShell:
+    """Bytes of the shell on the target, beside its terminal (wire/shellcontrol), untrusted."""
+
+    at: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The time that an earlier Wake asked for is over."""
+
+    at: float
+    timer: str
+
+
 Event = (
     Opened
     | FromClient
@@ -158,6 +204,11 @@ Event = (
     | SqlRead
     | Cancelled
     | Beat
+    | Entered
+    | EditorEof
+    | Completing
+    | FromShell
+    | Woken
 )
 
 
@@ -257,6 +308,48 @@ class HoldClient:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """Give the keys to the line editor: a prompt, and what already stands in the line."""
+
+    directory: str
+    status: int
+    text: str = ""
+    home: str = ""
+    defined: tuple[str, ...] = ()
+    """What may have changed what words mean: not empty, and every step will be asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToEditor:
+    """Keys for the line editor, and for nobody else."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToShell:
+    """Decided lines and answers for the shell on the target, beside its terminal."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Suggest:
+    """Candidates that the shell on the target gave for the word under the cursor."""
+
+    question: int
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Feed Woken(timer) after `seconds`; a later Wake of the same timer replaces it."""
+
+    timer: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """End the client's channel: by `status`, or by `signal`. The last effect of a gate."""
 
@@ -312,6 +405,11 @@ Effect = (
     | FileDone
     | Transcript
     | HoldClient
+    | Edit
+    | ToEditor
+    | ToShell
+    | Suggest
+    | Wake
     | Exit
     | ReadSql
     | CancelTarget

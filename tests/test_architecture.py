@@ -21,6 +21,7 @@ LONGER = {
     # A guide, not a law. One machine stays in one file, and so does one table of programs; these
     # may be as long as they are, and no longer.
     "bastion/gate/sftp.py": 450,
+    "bastion/gate/shell.py": 450,
     "bastion/ssh/drive.py": 420,
     "bastion/model.py": 420,
 }

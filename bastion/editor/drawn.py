@@ -114,6 +114,7 @@ class DrawnEditor:
         """Read one complete command; EOFError on ctrl-D at an empty line."""
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._prompt = prompt
+        self._prefixes.clear()
         with self._active():
             self._app.future = future
             self._begin(initial)
@@ -214,6 +215,17 @@ class DrawnEditor:
             self._app.renderer.erase()
             self._terminal.resize(columns, rows)
             self._prefixes.clear()
+            self._render()
+
+    def interject(self, show: Callable[[], None]) -> None:
+        """Take the line off the screen, let `show` write, and draw the line below it again."""
+        if self._finished():
+            show()
+            return
+        with self._active():
+            self._app.renderer.erase()
+            show()
+            self._to_line_start()
             self._render()
 
     def close(self) -> None:

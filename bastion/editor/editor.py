@@ -87,6 +87,13 @@ class LineEditor:
         idle, self._idle = self._idle, b""
         return idle
 
+    def interject(self, show: Callable[[], None]) -> None:
+        """Let `show` write something above the line that is being read."""
+        if self._reading:
+            self._editor.interject(show)
+        else:
+            show()
+
     def resize(self, columns: int, rows: int) -> None:
         """The client's terminal has another size."""
         self._editor.resize(columns, rows)

@@ -71,6 +71,12 @@ class PlainEditor:
         """Give the bytes after Enter."""
         return self._decoder.take()
 
+    def interject(self, show: Callable[[], None]) -> None:
+        """Begin a new line for `show`, and say prompt and line again below it."""
+        self._say("\r\n")
+        show()
+        self._say("\r\n" + plain_prompt(self._prompt, self._columns) + visible(self._line))
+
     def resize(self, columns: int, rows: int) -> None:
         """Nothing is drawn again."""
         self._columns = columns

@@ -11,6 +11,7 @@ import asyncssh
 from bastion.errors import BastionError
 from bastion.events import EndReason, Exit
 from bastion.gate.choose import choose
+from bastion.gate.gate import Gate
 from bastion.model import (
     EXIT_REFUSED,
     ExecRequest,
@@ -32,6 +33,7 @@ from bastion.ssh.opening import open_record as open_record
 from bastion.ssh.opening import permit as permit
 from bastion.ssh.record import Record
 from bastion.ssh.session import Place, Session, closed_to, deadline_of, masking_of
+from bastion.ssh.shell_parts import GatedShellParts, gated_shell
 
 TERM_LIMIT = 64
 """Characters of TERM that are kept; it goes into the cast's header and to the target."""
@@ -135,17 +137,17 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._request = request
         session, place = self._session, self._place
         self._refused = closed_to(session, place)
+        shell = self._gated_shell(request)
         try:
-            gate, text = choose(
-                request, place.target.dialect, lambda asked: session.verdict(place, asked)
-            )
+            gate, text = (shell.gate, True) if shell is not None else self._choose(request)
             record = self._open_record(request, text)
         except BastionError as error:
             self._refused = self._refused or str(error)
             return True
         if self._x11 is not None and self._chan is not None:
             self._x11.display = self._chan.get_x11_display() or ""
-        self._dialler = Dialler(session, place, self._environment(), self._tty(), self._x11)
+        make = Dialler if shell is None else shell.dialler
+        self._dialler = make(session, place, self._environment(), self._tty(), self._x11)
         if self._agent:
             self._dialler.agent_path = self._connection.get_agent_path() or ""
         self._drive = Drive(
@@ -160,9 +162,19 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             login=place.login,
             deadline=deadline_of(session, place),
             columns=self._terminal.size[0] if self._terminal else 0,
+            shell=shell.side if shell is not None else None,
         )
         session.drives.add(self._drive)
         return True
+
+    def _choose(self, request: Request) -> tuple[Gate, bool]:
+        session, place = self._session, self._place
+        return choose(request, place.target.dialect, lambda asked: session.verdict(place, asked))
+
+    def _gated_shell(self, request: Request) -> GatedShellParts | None:
+        if not isinstance(request, ShellRequest):
+            return None
+        return gated_shell(self._session, self._place, self._tty())
 
     def _open_record(self, request: Request, text: bool) -> Record:
         terminal = self._terminal

@@ -25,10 +25,11 @@ class ClientEnd:
         """The client takes no more output; where that is short anyway, nothing follows."""
 
     def show(self, data: bytes, stream: Stream) -> None:
-        """Send bytes to the client."""
+        """Send bytes to the client. A terminal has one stream, or their order would be lost."""
         if self._chan is None:
             return
-        kind = asyncssh.EXTENDED_DATA_STDERR if stream is Stream.STDERR else None
+        apart = stream is Stream.STDERR and not self._pty
+        kind = asyncssh.EXTENDED_DATA_STDERR if apart else None
         try:
             self._chan.write(data, kind)
         except BrokenPipeError:

@@ -20,7 +20,8 @@ from bastion.model import (
     SubsystemRequest,
     visible,
 )
-from bastion.ssh.drive import Drive, TargetEnd
+from bastion.ssh.drive import Drive
+from bastion.ssh.ends import TargetEnd
 from bastion.ssh.session import Place, Session
 from bastion.target.channel import TargetForward, TargetSession, TargetUnixForward
 from bastion.target.dial import TargetConnection
@@ -73,10 +74,7 @@ class Dialler:
         connection, secrets = await self._session.connection_to(self._place, self.agent_path)
         name = self._place.target.name
         try:
-            if isinstance(request, ForwardRequest):
-                await self._open_forward(connection, request, drive)
-            else:
-                await self._open_session(connection, request, drive, secrets)
+            await self._open(connection, request, drive, secrets)
         except TimeoutError:
             raise DialError(f"target {name} did not open the channel in time.") from None
         except asyncssh.ChannelOpenError as error:
@@ -89,6 +87,21 @@ class Dialler:
         except UnicodeEncodeError as error:
             raise DialError("the command has bytes that are not UTF-8.") from error
 
+    async def _open(
+        self,
+        connection: TargetConnection,
+        request: Request,
+        drive: Drive,
+        secrets: tuple[Secret, ...],
+    ) -> None:
+        if isinstance(request, ForwardRequest):
+            await self._open_forward(connection, request, drive)
+        else:
+            await self._open_session(connection, request, drive, secrets)
+
+    def _attach(self, side: TargetSession, drive: Drive, secrets: tuple[Secret, ...]) -> None:
+        drive.attach(side, secrets)
+
     async def _open_session(
         self,
         connection: TargetConnection,
@@ -98,10 +111,10 @@ class Dialler:
     ) -> None:
         assert connection.connection is not None
         assert isinstance(request, ExecRequest | ShellRequest | SubsystemRequest)
-        side = TargetSession(drive, connection, lambda: drive.attach(side, secrets))
+        side = TargetSession(drive, connection, lambda: self._attach(side, drive, secrets))
         self._target = side
         terminal, x11 = self._terminal, self._x11
-        await _opened(
+        await opened(
             side,
             connection.connection.create_session(
                 lambda: side,
@@ -130,10 +143,10 @@ class Dialler:
         assert ssh is not None
         if request.kind is ForwardKind.DIRECT_STREAMLOCAL:
             unix = TargetUnixForward(drive, connection, lambda: drive.attach(unix))
-            await _opened(unix, ssh.create_unix_connection(lambda: unix, request.host))
+            await opened(unix, ssh.create_unix_connection(lambda: unix, request.host))
         else:
             tcp = TargetForward(drive, connection, lambda: drive.attach(tcp))
-            await _opened(tcp, ssh.create_connection(lambda: tcp, request.host, request.port))
+            await opened(tcp, ssh.create_connection(lambda: tcp, request.host, request.port))
 
     # --- what rides on a session channel beside its bytes ---------------------------------------
 
@@ -163,7 +176,7 @@ class Dialler:
         return self._target is not None
 
 
-async def _opened(side: TargetEnd, opening: Coroutine[Any, Any, object]) -> None:
+async def opened(side: TargetEnd, opening: Coroutine[Any, Any, object]) -> None:
     """Wait until the target has opened the channel.
 
     Whoever gives up (the channel ended, the time is over) closes it all the same, for a target

@@ -21,6 +21,7 @@ from bastion.events import (
     Decided,
     Dial,
     Dialled,
+    Edit,
     Effect,
     EndReason,
     EofToClient,
@@ -29,63 +30,34 @@ from bastion.events import (
     Exit,
     FileDone,
     FromClient,
+    FromShell,
     FromTarget,
     HoldClient,
     Opened,
     Outcome,
     Resolved,
     Stream,
+    Suggest,
     TargetEof,
     TargetExit,
     Tell,
     ToClient,
+    ToEditor,
+    ToShell,
     ToTarget,
     Transcript,
+    Wake,
     Withdraw,
 )
 from bastion.gate.gate import Gate
 from bastion.model import EXIT_REFUSED, Request, Secret
+from bastion.ssh.ends import ClientEnd, ShellSide, TargetEnd
 from bastion.ssh.record import Record
 from bastion.ssh.services import Clock
 from bastion.ssh.taps import Taps
 from bastion.tap.mask import Masking
 
 log = logging.getLogger(__name__)
-
-
-class ClientEnd(Protocol):
-    """What the drive needs of the client's side of a channel."""
-
-    def show(self, data: bytes, stream: Stream) -> None:
-        """Send bytes to the client."""
-
-    def phrase(self, text: str) -> bytes:
-        """Give a sentence of the bastion as the client will see it on stderr."""
-
-    def eof(self) -> None:
-        """No more bytes will come."""
-
-    def exit(self, ended: Exit) -> None:
-        """Report how it ended and close."""
-
-    def hold(self, held: bool) -> None:
-        """Stop or go on reading from the client."""
-
-
-class TargetEnd(Protocol):
-    """What the drive needs of the target's side of a channel."""
-
-    def send(self, data: bytes) -> None:
-        """Send decided bytes."""
-
-    def eof(self) -> None:
-        """Nothing more will be sent."""
-
-    def close(self) -> None:
-        """End it now."""
-
-    def hold(self, held: bool) -> None:
-        """Stop or go on reading from the target."""
 
 
 class Dialler(Protocol):
@@ -122,7 +94,10 @@ class Drive:
         deadline: float | None = None,
         login: str = "",
         columns: int = 0,
+        shell: ShellSide | None = None,
     ) -> None:
+        self._shell = shell
+        self._tell_shell: Callable[[bytes], None] = lambda _: None
         self.target_name = target_name
         self.login = login
         self.deadline = deadline
@@ -138,7 +113,7 @@ class Drive:
         self._running = False
         self._target: TargetEnd | None = None
         self._dialling: asyncio.Task[None] | None = None
-        self._unsent: list[ToTarget | EofToTarget] = []
+        self._unsent: list[ToTarget | EofToTarget | ToShell] = []
         self._open_asks: set[int] = set()
         self._client_held = False
         self._unread = False
@@ -183,6 +158,10 @@ class Drive:
             return
         self.feed(FromTarget(self._clock(), data, stream))
 
+    def from_shell(self, data: bytes) -> None:
+        """Bytes of a gated shell arrived beside its terminal."""
+        self.feed(FromShell(self._clock(), data))
+
     def target_eof(self) -> None:
         """The target sends no more."""
         self.feed(TargetEof(self._clock()))
@@ -226,6 +205,8 @@ class Drive:
         if self.ended is None:
             self._taps.resized(columns)
             self._guarded(lambda: self._record.resize(self._clock(), columns, rows))
+            if self._shell is not None:
+                self._shell.resize(columns, rows)
 
     def feed(self, event: Event) -> None:
         """Give one event to the gate and perform what comes out; calls may nest."""
@@ -284,8 +265,8 @@ class Drive:
             return
         match effect:
             case ToClient(data=data, stream=stream):
-                self._taps.show(data, stream)
-            case ToTarget() | EofToTarget():
+                self._above(lambda: self._taps.show(data, stream))
+            case ToTarget() | EofToTarget() | ToShell():
                 self._send(effect)
             case EofToClient():
                 self._taps.finish()
@@ -316,6 +297,9 @@ class Drive:
             case Withdraw(ask=ask):
                 self._open_asks.discard(ask)
                 self._asker.withdraw(ask, self)
+            case Edit() | ToEditor() | Suggest() | Wake():
+                assert self._shell is not None
+                self._shell.perform(effect, self)
             case Dial(request=request):
                 self._dialling = asyncio.get_running_loop().create_task(self._dial(request))
                 self._hold_client()
@@ -332,13 +316,19 @@ class Drive:
             log.exception("dialling for channel %s", self._record.name)
             self.end(EndReason.DIAL_FAILED, "the target could not be dialled")
 
-    def attach(self, target: TargetEnd, secrets: Sequence[Secret] = ()) -> None:
+    def attach(
+        self,
+        target: TargetEnd,
+        secrets: Sequence[Secret] = (),
+        tell_shell: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         """Take the target's side, before its first byte; `secrets` never reach a tap in clear."""
         if self.ended is not None:
             target.close()
             return
         self._target = target
         self._taps.know(secrets)
+        self._tell_shell = tell_shell
         unsent, self._unsent = self._unsent, []
         for effect in unsent:
             self._send(effect)
@@ -346,9 +336,11 @@ class Drive:
         self._hold_client()
         self.feed(Dialled(self._clock()))
 
-    def _send(self, effect: ToTarget | EofToTarget) -> None:
+    def _send(self, effect: ToTarget | EofToTarget | ToShell) -> None:
         if self._target is None:
             self._unsent.append(effect)
+        elif isinstance(effect, ToShell):
+            self._tell_shell(effect.data)
         elif isinstance(effect, ToTarget):
             self._target.send(effect.data)
         else:
@@ -361,8 +353,23 @@ class Drive:
 
     # --- the client's side --------------------------------------------------------------------
 
+    def show_own(self, data: bytes) -> None:
+        """Show what the line editor draws: recorded and masked like everything else."""
+        if self.ended is None:
+            self._guarded(lambda: self._taps.show(data, Stream.STDOUT))
+
+    def _above(self, show: Callable[[], None]) -> None:
+        """Show something now, or above the line that is being edited."""
+        if self._shell is not None and self._shell.editing:
+            self._shell.interject(show)
+        else:
+            show()
+
     def _tell(self, text: str) -> None:
         """Show a sentence; it is recorded as it was shown."""
+        self._above(lambda: self._tell_now(text))
+
+    def _tell_now(self, text: str) -> None:
         self._taps.flush()
         shown = self._client.phrase(self._taps.text(text))
         self._record.told(self._clock(), shown)
@@ -389,6 +396,8 @@ class Drive:
     def _finish(self, ended: Exit) -> None:
         if self.ended is not None:
             return
+        if self._shell is not None:
+            self._shell.close()
         try:
             self._taps.finish()
         except RecordingFailed as error:

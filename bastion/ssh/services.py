@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import asyncssh
@@ -105,6 +106,8 @@ class Services:
     max_lifetime: float
     x11_authority_path: str
     masks: Masks
+    history: Path
+    """The folder of what people typed at gated prompts."""
     sql_reader: SqlReader = field(default_factory=SqlReader)
     cancels: Cancels = field(default_factory=Cancels)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -25,7 +25,8 @@ from bastion.events import Ask, EndReason, Stream, TargetExit
 from bastion.gate.relay import RelayGate
 from bastion.model import Request
 from bastion.policy.rules import Action, Verdict
-from bastion.ssh.drive import ClientEnd, Drive
+from bastion.ssh.drive import Drive
+from bastion.ssh.ends import ClientEnd
 from bastion.ssh.record import Record
 from bastion.ssh.session import Session
 

@@ -198,3 +198,19 @@ async def test_the_prompt(prompt, shown):
     async with seat(prompt=prompt) as at:
         at.keys("x")
         assert at.rows[0] == shown + "x"
+
+
+async def test_every_line_has_its_own_prompt():
+    """The prompt of a session's first line was kept for all that followed."""
+    async with seat() as at:
+        await at.line("cd /var\r")
+        await at.start(Prompt("deploy", "web1", "/var"))
+        assert at.rows[1] == "deploy@web1:/var$"
+
+
+async def test_what_a_job_says_stands_above_the_line():
+    async with seat() as at:
+        at.keys("half a li")
+        at.editor.interject(lambda: at.write(b"[1]+  Done\r\n"))
+        assert at.rows[:2] == ["[1]+  Done", SIGN + "half a li"]
+        assert await at.line("ne\r") == "half a line"

@@ -1,0 +1,164 @@
+# The start-up file of a gated bash (4.4 or later). The shell reads its commands from a FIFO; a DEBUG
+# trap asks the bastion about every simple command of a watched line and waits for the verdict.
+#
+# No file descriptor stays open between commands, for bash would hand it to every program.
+PS1= PS2= PS4='+ ' MAILCHECK=
+unset HISTFILE PROMPT_COMMAND PS0 BASH_ENV ENV
+set +o history +H
+shopt -u promptvars
+shopt -s checkwinsize
+trap - DEBUG ERR EXIT RETURN
+\unset -f unalias alias builtin command read printf local kill return declare compgen jobs stty exit
+\unalias builtin command read printf local kill return declare compgen jobs exit case if 2> /dev/null
+readonly __bastion_dir
+__bastion_mode=0 __bastion_seq=0 __bastion_status=0 __bastion_refused= __bastion_ran=
+__bastion_stty=$(type -P stty)
+[[ -n $__bastion_pty ]] && __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
+readonly __bastion_stty __bastion_pty
+
+# KIND DATA: one report, in pieces that a FIFO takes whole (POSIX: 512 bytes at least, Linux 4096).
+__bastion_emit() {
+  local LC_ALL=C data=$2 head="$1 $BASHPID $__bastion_seq"
+  while [[ ${#data} -gt 1024 ]]; do
+    builtin printf '+%s %s\0' "$head" "${data:0:1024}"
+    data=${data:1024}
+  done > "$__bastion_dir/reports"
+  builtin printf '%s %s\0' "$head" "$data" > "$__bastion_dir/reports"
+}
+
+# Wait for the answer to the report just made. The shell itself reads it from a FIFO; subshells,
+# of which several may wait at once, each look for a file of their own.
+__bastion_await() {
+  local n= file=$__bastion_dir/answer.$BASHPID.$__bastion_seq
+  __bastion_answer=
+  if [[ $BASHPID == $$ ]]; then
+    until [[ $n == "$__bastion_seq" ]]; do
+      builtin read -r n __bastion_answer <> "$__bastion_dir/verdicts" || return 1
+    done
+  else
+    until [[ -s $file ]]; do
+      builtin read -r -t 0.002 n <> "$__bastion_dir/idle"
+      [[ -d $__bastion_dir ]] || return 1
+    done
+    builtin read -r __bastion_answer < "$file"
+  fi
+}
+
+# What each of the names holds: `NAME COUNT`, then `BYTES VALUE` for each value. `@` stands for this
+# function's arguments, which are the caller's. A reference to another variable is never followed:
+# its name could hold a command substitution.
+__bastion_values() {
+  local LC_ALL=C IFS=' ' __bastion_name __bastion_shape __bastion_ref __bastion_value __bastion_shown=
+  local -a __bastion_held
+  for __bastion_name in $__bastion_names; do
+    __bastion_held=()
+    case $__bastion_name in
+      @) __bastion_held=("$@") ;;
+      *[!A-Za-z0-9_]* | [0-9]*) continue ;;
+      *)
+        __bastion_shape=$(builtin declare -p "$__bastion_name" 2> /dev/null)
+        __bastion_shape=${__bastion_shape#declare -}
+        [[ ${__bastion_shape%% *} == *[nA]* ]] && continue
+        __bastion_ref="$__bastion_name[@]"
+        [[ -z $__bastion_shape ]] || __bastion_held=("${!__bastion_ref}")
+        ;;
+    esac
+    __bastion_shown+="$__bastion_name ${#__bastion_held[@]}"$'\n'
+    for __bastion_value in "${__bastion_held[@]}"; do
+      __bastion_shown+="${#__bastion_value} $__bastion_value"$'\n'
+    done
+  done
+  __bastion_emit V "$__bastion_shown"
+}
+
+__bastion_hook() {
+  [[ $__bastion_mode == 0 ]] && return 0
+  case ${FUNCNAME[1]} in
+    __bastion_emit | __bastion_await | __bastion_values | __bastion_prompt | __bastion_complete) return 0 ;;
+    __bastion_done | __bastion_canary | __bastion_cook | __bastion_collect) return 0 ;;
+  esac
+  # In POSIX mode alone a special builtin is found before a function of its name.
+  POSIXLY_CORRECT=y
+  [[ -o posix ]] || return 1
+  \unset -f builtin read printf local kill declare return compgen jobs exit
+  \unset POSIXLY_CORRECT
+  [[ $BASH_COMMAND == "__bastion_prompt $__bastion_refused" && -n $__bastion_refused ]] && return 0
+  __bastion_seq=$((__bastion_seq + 1))
+  __bastion_emit S "$PWD"$'\t'"$BASH_COMMAND"
+  while __bastion_await; do
+    case $__bastion_answer in
+      a) return 0 ;;
+      c)
+        __bastion_refused=${BASH_COMMAND#__bastion_canary }
+        return 1
+        ;;
+      v\ *)
+        local __bastion_names=${__bastion_answer#v }
+        __bastion_seq=$((__bastion_seq + 1))
+        __bastion_values "$@"
+        ;;
+      *) break ;;
+    esac
+  done
+  # A skipped command counts as done, so `refused && next` would go on: the line ends instead.
+  builtin kill -INT "$BASHPID"
+  return 1
+}
+
+__bastion_done() {
+  __bastion_status=$?
+  __bastion_mode=1
+}
+
+__bastion_canary() { __bastion_ran=$1; }
+
+# The line is over: show the mark that follows the line's last output, put the terminal back, read
+# what was typed meanwhile, and say how it went.
+__bastion_prompt() {
+  if [[ -n $__bastion_pty ]]; then
+    [[ $__bastion_status -lt 128 ]] && __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
+    "$__bastion_stty" -icanon -echo -isig min 0 time 0 < /dev/tty
+    __bastion_collect
+    builtin printf '\e]7757;%s\a' "$1" > /dev/tty
+  fi 2> /dev/null
+  __bastion_emit P "$1 $__bastion_status ${__bastion_ran:-0} ${__bastion_refused:-0} $PWD"
+  __bastion_refused= __bastion_ran= __bastion_mode=0
+  __bastion_emit Q "$1"
+}
+
+# What was typed in the moment between a line's end and its prompt.
+__bastion_collect() {
+  local typed=
+  IFS= builtin read -r -d '' -t 0.002 -N 4096 typed < /dev/tty
+  [[ -z $typed ]] || __bastion_emit T "$typed"
+} 2> /dev/null
+
+# MODE: a line is about to run. The terminal, and `$?`, are as the line before it left them.
+__bastion_cook() {
+  [[ -z $__bastion_pty ]] || "$__bastion_stty" "$__bastion_cooked" < /dev/tty
+  PS1= PS2=
+  __bastion_emit B
+  __bastion_mode=$1
+  return "$__bastion_status"
+}
+
+# KIND ID WORD: candidates for the word under the cursor, one a line.
+__bastion_complete() {
+  local found
+  case $1 in
+    command) found=$(builtin compgen -A command -A file -- "$3") ;;
+    path) found=$(builtin compgen -A file -- "$3") ;;
+    directory) found=$(builtin compgen -A directory -- "$3") ;;
+    variable) found=$(builtin compgen -A variable -- "$3") ;;
+    user) found=$(builtin compgen -A user -- "$3") ;;
+    job) found=$(builtin compgen -A job -- "$3") ;;
+  esac 2> /dev/null
+  __bastion_emit C "$2 ${found:0:32768}"
+}
+
+readonly -f __bastion_emit __bastion_await __bastion_values __bastion_hook __bastion_done
+readonly -f __bastion_canary __bastion_prompt __bastion_cook __bastion_collect
+readonly -f __bastion_complete
+# Evaluated once the shell runs: set in here, bash would take it for a call of its debugger.
+readonly __bastion_watch='shopt -s extdebug; set -o functrace; trap "__bastion_hook \"\$@\"" DEBUG'
+__bastion_emit R "bash $BASH_VERSION"

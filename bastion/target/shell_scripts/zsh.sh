@@ -1,0 +1,148 @@
+# The start-up file of a gated zsh (5.8 or later): see bash.sh, which this follows step by step.
+#
+# zsh reports whole sublists (`a | b`) and the heads of compound commands, then what is inside those.
+unsetopt ZLE PROMPT_SP PROMPT_CR PROMPT_SUBST PROMPT_BANG BG_NICE BEEP BANG_HIST XTRACE ERR_EXIT 2> /dev/null
+setopt INTERACTIVE_COMMENTS DEBUG_BEFORE_CMD
+unset HISTFILE PROMPT_COMMAND MAILCHECK
+unfunction precmd preexec chpwd periodic zshexit TRAPDEBUG TRAPEXIT TRAPZERR 2> /dev/null
+precmd_functions=() preexec_functions=() chpwd_functions=() periodic_functions=()
+HISTSIZE=0 SAVEHIST=0 PS1= PS2= RPS1= RPS2= PS4='+ '
+zmodload zsh/system zsh/parameter || exit 3
+unfunction builtin printf read kill local setopt typeset whence 2> /dev/null
+unalias builtin printf read kill local setopt typeset whence 2> /dev/null
+typeset -gr __bastion_dir __bastion_pty __bastion_stty=$(builtin whence -p stty)
+typeset -gi __bastion_mode=0 __bastion_seq=0
+typeset -g __bastion_refused= __bastion_ran= __bastion_answer= __bastion_status=0
+typeset -g __bastion_cooked=
+[[ -n $__bastion_pty ]] && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
+
+__bastion_emit() {
+  setopt localoptions nomultibyte nodebugbeforecmd
+  local data=$2 head="$1 $sysparams[pid] $__bastion_seq"
+  while (( ${#data} > 1024 )); do
+    builtin printf '+%s %s\0' "$head" "${data[1,1024]}"
+    data=${data[1025,-1]}
+  done > $__bastion_dir/reports
+  builtin printf '%s %s\0' "$head" "$data" > $__bastion_dir/reports
+}
+
+__bastion_await() {
+  local n= file=$__bastion_dir/answer.$sysparams[pid].$__bastion_seq
+  __bastion_answer=
+  if (( sysparams[pid] == $$ )); then
+    until [[ $n == $__bastion_seq ]]; do
+      builtin read -r n __bastion_answer <> $__bastion_dir/verdicts || return 1
+    done
+  else
+    until [[ -s $file ]]; do
+      builtin read -r -t 0.002 n <> $__bastion_dir/idle
+      [[ -d $__bastion_dir ]] || return 1
+    done
+    builtin read -r __bastion_answer < $file
+  fi
+}
+
+__bastion_values() {
+  setopt localoptions nomultibyte
+  local __bastion_name __bastion_value __bastion_shown=
+  local -a __bastion_held
+  for __bastion_name in ${=__bastion_names}; do
+    __bastion_held=()
+    case $__bastion_name in
+      @) __bastion_held=("$@") ;;
+      *[^A-Za-z0-9_]* | [0-9]*) continue ;;
+      *)
+        [[ ${parameters[$__bastion_name]} == *(association|nameref)* ]] && continue
+        (( ${+parameters[$__bastion_name]} )) && __bastion_held=("${(@P)__bastion_name}")
+        ;;
+    esac
+    __bastion_shown+="$__bastion_name ${#__bastion_held}"$'\n'
+    for __bastion_value in "${__bastion_held[@]}"; do
+      __bastion_shown+="${#__bastion_value} $__bastion_value"$'\n'
+    done
+  done
+  __bastion_emit V "$__bastion_shown"
+}
+
+__bastion_hook() {
+  (( __bastion_mode )) || return 0
+  case $funcstack[2] in
+    __bastion_(emit|await|values|prompt|complete|done|canary|cook|collect)) return 0 ;;
+  esac
+  local __bastion_hide
+  for __bastion_hide in builtin printf read kill local unset setopt typeset whence; do
+    (( ${+functions[$__bastion_hide]} )) && unset "functions[$__bastion_hide]"
+  done
+  if [[ -n $__bastion_refused && $ZSH_DEBUG_CMD == "__bastion_prompt $__bastion_refused"* ]]; then
+    return 0
+  fi
+  (( ++__bastion_seq ))
+  __bastion_emit S "$PWD"$'\t'"$ZSH_DEBUG_CMD"
+  while __bastion_await; do
+    case $__bastion_answer in
+      a) return 0 ;;
+      c)
+        __bastion_refused=${${ZSH_DEBUG_CMD#__bastion_canary }%% *}
+        return 1
+        ;;
+      v\ *)
+        local __bastion_names=${__bastion_answer#v }
+        (( ++__bastion_seq ))
+        __bastion_values "$@"
+        ;;
+      *) break ;;
+    esac
+  done
+  builtin kill -INT $sysparams[pid]
+  return 1
+}
+
+__bastion_done() {
+  __bastion_status=$?
+  __bastion_mode=1
+}
+
+__bastion_canary() { __bastion_ran=$1 }
+
+__bastion_prompt() {
+  if [[ -n $__bastion_pty ]]; then
+    (( __bastion_status < 128 )) && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
+    $__bastion_stty -icanon -echo -isig min 0 time 0 < /dev/tty
+    __bastion_collect
+    builtin printf '\e]7757;%s\a' $1 > /dev/tty
+  fi 2> /dev/null
+  __bastion_emit P "$1 $__bastion_status ${__bastion_ran:-0} ${__bastion_refused:-0} $PWD"
+  __bastion_refused= __bastion_ran= __bastion_mode=0
+  __bastion_emit Q $1
+}
+
+__bastion_collect() {
+  local typed=
+  sysread -t 0 -i 0 -s 4096 typed < /dev/tty
+  [[ -z $typed ]] || __bastion_emit T $typed
+} 2> /dev/null
+
+__bastion_cook() {
+  [[ -z $__bastion_pty ]] || $__bastion_stty $__bastion_cooked < /dev/tty
+  PS1= PS2= RPS1= RPS2=
+  __bastion_emit B
+  __bastion_mode=$1
+  return $__bastion_status
+}
+
+__bastion_complete() {
+  setopt localoptions nullglob nonomatch
+  local -a found
+  case $1 in
+    command) found=(${(k)commands[(I)${(b)3}*]} ${(k)builtins[(I)${(b)3}*]} ${(k)aliases[(I)${(b)3}*]} ${(k)functions[(I)${(b)3}*]} ${(b)3}*) ;;
+    path) found=(${(b)3}*) ;;
+    directory) found=(${(b)3}*(-/)) ;;
+    variable) found=(${(k)parameters[(I)${(b)3}*]}) ;;
+  esac 2> /dev/null
+  found=(${found:#__bastion*})
+  __bastion_emit C "$2 ${${(F)found}[1,32768]}"
+}
+
+# Setting ERR_EXIT in the trap is how zsh is told to skip the command (zshbuiltins(1), DEBUG).
+typeset -gr __bastion_watch='trap "__bastion_hook \"\$@\" || setopt ERR_EXIT" DEBUG'
+__bastion_emit R "zsh $ZSH_VERSION"
