@@ -188,7 +188,7 @@ OPEN = "default: allow"
         ("exec: false", ExecRequest("ls"), "no-exec"),
         ("pty: false", ExecRequest("ls", pty=True), "no-pty"),
         ("", ShellRequest(), "no-shell"),
-        ("shell: gated", ShellRequest(), "shell-gated"),
+        ("shell: gated, pty: false", ShellRequest(), "no-pty"),
         ("shell: ungated, pty: false", ShellRequest(), "no-pty"),
         ("", SubsystemRequest("sftp"), "no-files"),
         ("files: true", SubsystemRequest("netconf"), "no-subsystem"),
