@@ -20,6 +20,7 @@ LINES = 400
 LONGER = {
     # A guide, not a law. One machine stays in one file, and so does one table of programs; these
     # may be as long as they are, and no longer.
+    "bastion/events.py": 520,
     "bastion/gate/sftp.py": 450,
     "bastion/gate/shell.py": 450,
     "bastion/ssh/drive.py": 420,
