@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from bastion.store.keeping import kept_recordings
 from bastion.store.ledger import Ledger
 from bastion.store.logs import masked_log
 from bastion.store.state import StateDirectory
+from bastion.store.upkeep import Upkeep
 from bastion.tap.detect import Detectors
 from bastion.tap.marks import KEY_BYTES, Marks
 from bastion.tap.masks import Masks
@@ -143,6 +145,7 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
             policy=policy,
             sessions=sessions,
             clock=clock,
+            state=state,
         )
         control = ControlService(state.control_socket, parts, _operators(config))
         services.link.desk = control
@@ -189,7 +192,14 @@ async def _services(
         ledger=ledger,
         audit=audit,
         recordings=await stack.enter_async_context(
-            kept_recordings(state, audit, clock, floor_bytes=config.limits.free_space, masks=masks)
+            kept_recordings(
+                state,
+                audit,
+                clock,
+                floor_bytes=config.limits.free_space,
+                masks=masks,
+                on_end=_upkeep(config, stack).wake,
+            )
         ),
         approvals=Approvals(ledger, audit, clock),
         access=AccessGrants(ledger, audit, clock),
@@ -206,6 +216,13 @@ async def _services(
         limits=_limits(config),
         masks=masks,
     )
+
+
+def _upkeep(config: Config, stack: contextlib.AsyncExitStack) -> Upkeep:
+    words = [sys.executable, "-I", "-m", "bastion", "recordings", "tidy"]
+    upkeep = Upkeep([*words, "--config", str(config.path.absolute())])
+    stack.callback(asyncio.get_running_loop().create_task(upkeep.run()).cancel)
+    return upkeep
 
 
 async def _login_service(

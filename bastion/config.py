@@ -208,6 +208,17 @@ class LimitsEntry(Section):
     free_space: Size = 256 * 1024 * 1024
 
 
+class RecordingsEntry(Section):
+    """What becomes of recordings after they have ended."""
+
+    pack_after: Duration = 3600.0
+    """Then they are compressed."""
+    keep: Duration | None = None
+    """Then they are deleted; never, if left out."""
+    keep_size: Size | None = None
+    """Beyond this the oldest are deleted."""
+
+
 class MaskEntry(Section):
     """Secrets in what targets send."""
 
@@ -227,6 +238,7 @@ class ConfigFile(Section):
     operators: tuple[OperatorEntry, ...] = ()
     limits: LimitsEntry = LimitsEntry()
     mask: MaskEntry = MaskEntry()
+    recordings: RecordingsEntry = RecordingsEntry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +254,7 @@ class Config:
     targets: MappingProxyType[str, Target]
     operators: tuple[OperatorEntry, ...]
     limits: LimitsEntry
+    recordings: RecordingsEntry
     detectors: Detectors
     """What the masker looks for: the shipped detectors and the operator's own."""
 
@@ -280,6 +293,7 @@ def load_config(path: Path) -> Config:
         targets=MappingProxyType(targets),
         operators=file.operators,
         limits=file.limits,
+        recordings=file.recordings,
         detectors=load_detectors(_file(base, file.mask.detectors)),
     )
 

@@ -31,10 +31,13 @@ class CastFile:
     `times[n]` are seconds since the start, never falling; `event(n)` reads the event itself.
     """
 
-    def __init__(self, path: Path, *, live: bool = False, whole: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, live: bool = False, whole: bool = True, name: str = ""
+    ) -> None:
         """Open, and index unless `whole` is false; CastFault if there is not even a header.
 
-        `live`: it is still written, so its end is where reading goes on, not damage.
+        `live`: it is still written, so its end is where reading goes on, not damage. `name`: what
+        faults call it.
         """
         self.times = array("d")
         self.markers: list[tuple[int, str]] = []
@@ -43,7 +46,7 @@ class CastFile:
         self._offsets = array("Q")
         self._latest = 0.0
         self._live = live
-        self._name = path.name
+        self._name = name or path.name
         try:
             if path.exists() and not path.is_file():
                 raise CastFault(f"{path} is no file that can be read in any order.")

@@ -9,8 +9,10 @@ from typing import Final, Protocol
 
 from bastion.errors import CastFault
 from bastion.wire import asciicast
+from bastion.wire.packed import FORMS, form_of, unpacked
 from replay.castfile import CastFile
 from replay.happenings import HappeningsFile
+from replay.spool import plain_file
 from replay.tape import MAX_TRACKS, Tape, Track
 
 EVENTS_SUFFIX: Final = ".events.jsonl"
@@ -58,12 +60,13 @@ class Folder:
 
     def open(self, entry: Entry) -> Tape:
         """All casts of that folder."""
-        return open_tape(sorted(Path(entry.key).glob("*.cast")))
+        return open_tape(casts_in(Path(entry.key)))
 
     def _entries(self) -> Iterator[Entry]:
-        folders = dict.fromkeys(path.parent for path in sorted(self._path.rglob("*.cast")))
+        paths = sorted(self._path.rglob("*.cast*"))
+        folders = dict.fromkeys(path.parent for path in paths if _is_cast(path))
         for folder in list(folders)[:MAX_ENTRIES]:
-            casts = sorted(folder.glob("*.cast"))
+            casts = casts_in(folder)
             header = next((one for one in map(_header, casts) if one is not None), None)
             if header is not None:
                 facts = header.bastion
@@ -79,8 +82,8 @@ class Folder:
     def _words(self, entry: Entry, deep: bool) -> str:
         said = [entry.who, entry.target, entry.title, entry.key]
         if deep:
-            for path in Path(entry.key).glob(f"*{EVENTS_SUFFIX}"):
-                said += [one.title for one in HappeningsFile(path).read_new()]
+            for path in Path(entry.key).glob(f"*{EVENTS_SUFFIX}*"):
+                said += [one.title for one in HappeningsFile(plain_file(path)).read_new()]
         return "\n".join(said).casefold()
 
 
@@ -89,10 +92,10 @@ def open_tape(paths: Sequence[Path], *, live: bool = False) -> Tape:
     tracks: list[Track] = []
     try:
         for path in paths[:MAX_TRACKS]:
-            cast = CastFile(path, live=live, whole=False)
-            beside = path.with_name(path.name.removesuffix(".cast") + EVENTS_SUFFIX)
-            events = HappeningsFile(beside) if beside != path else None
-            tracks.append(Track(path.name.removesuffix(".cast"), cast, events))
+            name = path.name.removesuffix(f".{form_of(path.name)}").removesuffix(".cast")
+            cast = CastFile(plain_file(path), live=live, whole=False, name=path.name)
+            events = HappeningsFile(_events_beside(path, name)) if name != path.name else None
+            tracks.append(Track(name, cast, events))
     except CastFault:
         for track in tracks:
             track.cast.close()
@@ -100,9 +103,28 @@ def open_tape(paths: Sequence[Path], *, live: bool = False) -> Tape:
     return Tape(tracks)
 
 
+def casts_in(folder: Path) -> list[Path]:
+    """The casts that lie in a folder, plain or packed."""
+    return sorted(path for path in folder.glob("*.cast*") if _is_cast(path))
+
+
+def _is_cast(path: Path) -> bool:
+    return path.name.endswith(tuple(f".cast{'.' if form else ''}{form}" for form in FORMS))
+
+
+def _events_beside(cast: Path, name: str) -> Path:
+    """The events file of a cast, unpacked where it is packed; it need not be there."""
+    for form in FORMS:
+        path = cast.with_name(f"{name}{EVENTS_SUFFIX}{'.' if form else ''}{form}")
+        if path.exists():
+            return plain_file(path)
+    return cast.with_name(f"{name}{EVENTS_SUFFIX}")
+
+
 def _header(path: Path) -> asciicast.Header | None:
     try:
         with path.open("rb") as file:
-            return asciicast.decode_header(file.readline(asciicast.MAX_LINE))
+            line = unpacked(file, form_of(path.name)).readline(asciicast.MAX_LINE)
+            return asciicast.decode_header(line)
     except (OSError, CastFault):
         return None

@@ -10,10 +10,11 @@ from bastion.control.client import ControlClient
 from bastion.errors import CastFault
 from bastion.model import visible
 from replay.castfile import CastFile
-from replay.catalogue import Folder, open_tape
+from replay.catalogue import Folder, casts_in, open_tape
 from replay.export import export, transcribe
 from replay.playback import Playback, parse_place
 from replay.remote import Remote
+from replay.spool import plain_file
 from replay.tape import Tape
 
 
@@ -49,7 +50,7 @@ def write(paths: Sequence[Path], out: Path, at: str) -> None:
 def transcript(paths: Sequence[Path]) -> Iterator[str]:
     """The text of casts, a line each, without control characters."""
     for path in casts_of(paths):
-        with CastFile(path) as cast:
+        with CastFile(plain_file(path), name=path.name) as cast:
             yield from (visible(line.rstrip()) for line in transcribe(cast))
             if cast.fault:
                 raise CastFault(visible(cast.fault) + ".")
@@ -59,7 +60,7 @@ def casts_of(paths: Sequence[Path]) -> list[Path]:
     """The casts that are meant; none where a folder holds only other folders."""
     found: list[Path] = []
     for path in paths:
-        found += sorted(path.glob("*.cast")) if path.is_dir() else [path]
+        found += casts_in(path) if path.is_dir() else [path]
     return found
 
 

@@ -12,9 +12,11 @@ from typing import Final, TypeVar
 from bastion.control.client import ControlClient
 from bastion.errors import CastFault, ControlError
 from bastion.wire import control as wire
+from bastion.wire.packed import unpacked
 from replay.castfile import CastFile
 from replay.catalogue import Entry
 from replay.happenings import HappeningsFile
+from replay.spool import spool
 from replay.tape import MAX_TRACKS, Tape, Track
 
 T = TypeVar("T")
@@ -69,8 +71,8 @@ class Remote:
                 copies += [cast, events]
                 cast.fetch()
                 events.fetch()
-                opened = CastFile(cast.path, live=cast.live, whole=False)
-                tracks.append(Track(channel, opened, HappeningsFile(events.path)))
+                opened = CastFile(cast.plain(), live=cast.live, whole=False, name=channel)
+                tracks.append(Track(channel, opened, HappeningsFile(events.plain())))
         except (CastFault, ControlError):
             for track in tracks:
                 track.cast.close()
@@ -109,6 +111,7 @@ class _Copy:
         self._asked = (session, channel, name)
         self._size = 0
         self.live = False
+        self._form = ""
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         self.path = Path(f"/proc/{os.getpid()}/fd/{self._file.fileno()}")
 
@@ -117,13 +120,19 @@ class _Copy:
         while self._size < MAX_FETCHED:
             piece = self._remote.read(*self._asked, self._size)
             self.live = piece.live
-            if piece.form:
-                raise CastFault(f"this recording is packed ({piece.form}) and cannot be played")
+            self._form = piece.form
             self._file.write(piece.data)
             self._file.flush()
             self._size += len(piece.data)
             if not piece.data or self._size >= piece.size:
                 return
+
+    def plain(self) -> Path:
+        """Where it can be read as it was written."""
+        if not self._form:
+            return self.path
+        self._file.seek(0)
+        return spool(unpacked(self._file, self._form))
 
     def close(self) -> None:
         """Forget it."""

@@ -154,6 +154,8 @@ class Transcript:
         self._collector = TextCollector(self._vt)
         self._held = ""
         self.on_other_screen = False
+        self.left: list[str] = []
+        """What the last full-screen program showed when it ended."""
         if raw_newlines:
             self._collector.feed_str(_NEW_LINE_MODE)
 
@@ -168,6 +170,8 @@ class Transcript:
             yield from self._feed(text[at : found.start()])
             at = found.start()
             if found["other"]:
+                if self.on_other_screen and found["other"] == "l":
+                    self.left = self.screen()
                 self.on_other_screen = found["other"] == "h"
             elif not self.on_other_screen:
                 yield from self._cleared()

@@ -25,6 +25,7 @@ from bastion.store.audit import AuditLog
 from bastion.store.feed import Feed, Happening
 from bastion.store.ledger import Ledger
 from bastion.store.locks import Lock, LockKind
+from bastion.store.state import StateDirectory
 from bastion.tap.tail import Tail
 from bastion.wire import control as wire
 
@@ -66,6 +67,7 @@ class Parts:
     policy: Callable[[], Policy]
     sessions: SessionDirectory
     clock: Callable[[], float]
+    state: StateDirectory
 
 
 class Calls:
@@ -74,7 +76,9 @@ class Calls:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._started_at = parts.clock()
-        self._playing = Playing(parts.ledger.file, parts.audit, parts.policy, parts.clock)
+        self._playing = Playing(
+            parts.ledger.file, parts.audit, parts.policy, parts.clock, parts.state
+        )
         self._answers: dict[type[wire.Call], Callable[[Operator, Any], object]] = {
             wire.Hello: self.welcome,
             wire.GetStatus: self._status,
@@ -90,6 +94,9 @@ class Calls:
             wire.RevokeGrant: self._revoke_grant,
             wire.FindRecordings: self._playing.find,
             wire.ReadRecording: self._playing.read,
+            wire.HoldRecording: self._playing.hold,
+            wire.ReleaseRecording: self._playing.release,
+            wire.DeleteRecording: self._playing.delete,
             wire.Kill: self._kill,
             wire.SetLock: self._set_lock,
             wire.RemoveLock: self._remove_lock,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import OrderedDict
@@ -18,6 +19,9 @@ from bastion.store.audit import AuditLog
 from bastion.store.found import Query
 from bastion.store.ledgerfile import LedgerFile, Row
 from bastion.store.recording import SUFFIXES
+from bastion.store.retention import Retention
+from bastion.store.search import NAME, SHORTEST, SearchIndex
+from bastion.store.state import StateDirectory
 from bastion.store.stored import find_stored
 from bastion.wire import control as wire
 
@@ -31,6 +35,13 @@ MAX_WATCHED: Final = 10_000
 """Who watches what, remembered so that it is audited once and not for every piece."""
 
 MAX_TEXT: Final = 200
+MAX_REASON: Final = 2000
+
+MAX_HITS: Final = 300
+"""Places that one search looks at: each costs a look at who may see it."""
+
+SEARCH_SECONDS: Final = 0.2
+"""Of the loop that serves everybody; an index that needs more is asked for more of the text."""
 
 
 class Playing:
@@ -42,11 +53,14 @@ class Playing:
         audit: AuditLog,
         policy: Callable[[], Policy],
         clock: Callable[[], float],
+        state: StateDirectory,
     ) -> None:
         self._ledger = ledger
         self._audit = audit
         self._policy = policy
         self._clock = clock
+        self._retention = Retention(state.recordings, ledger, audit)
+        self._search = state.path / NAME
         self._watched: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
     def find(self, operator: Operator, call: wire.FindRecordings) -> list[wire.RecordingShown]:
@@ -63,11 +77,24 @@ class Playing:
             limit=min(max(1, call.limit), 1000),
         )
         shown = []
-        for session in found.sessions(self._ledger, query):
+        for session in found.sessions(self._ledger, query, self._on_screen(operator, call.text)):
             channels = [row for row in session.channels if self._may(operator, session.row, row)]
             if channels:
                 shown.append(_shown(session.row, channels))
         return shown
+
+    def _on_screen(self, operator: Operator, text: str) -> list[str]:
+        """Sessions that showed the text on a channel which this operator may play."""
+        if len(text) < SHORTEST:
+            return []
+        with contextlib.closing(SearchIndex(self._search, read_only=True)) as index:
+            hits = index.find(text, seconds=SEARCH_SECONDS, limit=MAX_HITS)
+        sessions = set()
+        for session, channel in {(hit.session, hit.channel) for hit in hits}:
+            rows = found.channel(self._ledger, session, channel)
+            if rows is not None and self._may(operator, *rows):
+                sessions.add(session)
+        return sorted(sessions)
 
     def read(self, operator: Operator, call: wire.ReadRecording) -> wire.Piece:
         """A piece of a file; ControlError where there is none, or none for this operator."""
@@ -85,6 +112,28 @@ class Playing:
         except OSError as error:
             raise ControlError(f"The recording cannot be read: {error.strerror}.") from None
         return wire.Piece(data, size, rows[1]["ended_at"] is None, form)
+
+    # --- keeping ------------------------------------------------------------------------------
+
+    def hold(self, operator: Operator, call: wire.HoldRecording) -> wire.Ended:
+        """Keep a session's recordings."""
+        _check_machine(operator)
+        if not call.reason.strip() or len(call.reason) > MAX_REASON:
+            raise ControlError("Say why they are held, in some words.")
+        self._retention.hold(call.session, call.reason, operator.name, self._clock())
+        return wire.Ended(1)
+
+    def release(self, operator: Operator, call: wire.ReleaseRecording) -> wire.Ended:
+        """Let retention have them again."""
+        _check_machine(operator)
+        self._retention.release(call.session, operator.name, self._clock())
+        return wire.Ended(1)
+
+    def delete(self, operator: Operator, call: wire.DeleteRecording) -> wire.Ended:
+        """Delete a session's recordings."""
+        _check_machine(operator)
+        self._retention.delete(call.session, call.reason, operator.name, self._clock())
+        return wire.Ended(1)
 
     def _may(self, operator: Operator, session: Row, channel: Row) -> bool:
         subject = Subject(
@@ -111,6 +160,11 @@ class Playing:
         self._watched.move_to_end(watched)
         while len(self._watched) > MAX_WATCHED:
             self._watched.popitem(last=False)
+
+
+def _check_machine(operator: Operator) -> None:
+    if not operator.machine:
+        raise ControlError("Only the machine's own operators keep and delete recordings.")
 
 
 def _shown(session: Row, channels: list[Row]) -> wire.RecordingShown:

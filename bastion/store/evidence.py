@@ -8,10 +8,10 @@ from typing import Final
 
 from bastion.errors import StoreError
 from bastion.store import auditfile
-from bastion.store.recording import SEAL_SUFFIX, SUFFIXES
 from bastion.store.sealfile import SealReport, State, verify_recording
 from bastion.store.signing import read_public_key
 from bastion.store.state import StateDirectory
+from bastion.store.stored import stem_of
 
 EXIT_BROKEN: Final = 1
 EXIT_UNFINISHED: Final = 3
@@ -81,14 +81,6 @@ def _check_audited(report: SealReport, known: str) -> None:
 def _stems_below(folder: Path) -> set[Path]:
     """Paths without suffixes of all channels that have left anything below a folder."""
     return {stem_of(path) for path in folder.rglob("*") if path.is_file() and stem_of(path) != path}
-
-
-def stem_of(path: Path) -> Path:
-    """A channel's path without what its files' names end with; another file's path as it is."""
-    for suffix in (SEAL_SUFFIX, *SUFFIXES.values()):
-        if path.name.endswith(suffix) and path.name != suffix:
-            return path.parent / path.name.removesuffix(suffix)
-    return path
 
 
 def describe(report: SealReport) -> str:

@@ -70,6 +70,16 @@ def channel(file: LedgerFile, session_id: str, channel_id: str) -> tuple[Row, Ro
     return (session[0], rows[0]) if session and rows else None
 
 
+def requests(file: LedgerFile, session_id: str, text: str) -> list[str]:
+    """What was asked for in a session that holds a text; nothing for no text."""
+    rows = file.rows(
+        "SELECT DISTINCT request FROM verdicts WHERE session_id = ? AND request LIKE ? ESCAPE '!'"
+        " ORDER BY number LIMIT 10",
+        (session_id, f"%{_escaped(text)}%"),
+    )
+    return [row["request"] for row in rows] if text else []
+
+
 def _conditions(query: Query, on_screen: Sequence[str]) -> tuple[list[str], list[object]]:
     conditions = ["EXISTS (SELECT 1 FROM channels c WHERE c.session_id = s.id)"]
     values: list[object] = []

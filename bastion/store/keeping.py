@@ -29,8 +29,12 @@ async def kept_recordings(
     *,
     floor_bytes: int,
     masks: Masks = UNMASKED,
+    on_end: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Recordings]:
-    """The recordings folder, while the context lasts; at its end all that ended is sealed."""
+    """The recordings folder, while the context lasts; at its end all that ended is sealed.
+
+    `on_end` is called whenever a recording has got its last seal.
+    """
     key = load_signing_key(state.audit / auditfile.KEY)
     for finished in finish_all(state.recordings, key, clock()):
         kind = "recording-damaged" if finished.problem else "recording-finished"
@@ -46,6 +50,7 @@ async def kept_recordings(
     def on_sealed(recording: Recording, digest: str, at: float) -> None:
         """So that no recording can vanish, or lose its end, without trace."""
         note("recording-sealed", recording, at, hash=digest)
+        on_end()
 
     def on_unsealed(recording: Recording, error: OSError) -> None:
         log.error("the recording %s could not be sealed: %s", recording.path, error)

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bastion.errors import RecordingFailed
 from bastion.store.appendfile import AppendFile
+from bastion.store.packing import PART
 from bastion.store.recording import (
     SEAL_SUFFIX,
     SUFFIXES,
@@ -114,10 +115,11 @@ class Recordings:
         return recording
 
     def find(self, session_id: str = "") -> Iterator[Path]:
-        """Every cast, or every cast of one session, oldest day first."""
+        """Every cast, or every cast of one session, in whatever form, oldest day first."""
         pattern = session_id if _NAME.fullmatch(session_id) else "*"
         if not session_id or pattern != "*":
-            yield from sorted(self._root.glob(f"????-??-??/{pattern}/*.cast"))
+            found = sorted(self._root.glob(f"????-??-??/{pattern}/*.cast*"))
+            yield from (path for path in found if path.suffix != PART)
 
 
 class _SealAtOnce:

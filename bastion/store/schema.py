@@ -73,6 +73,11 @@ MIGRATIONS: Final = (
     CREATE INDEX sessions_identity ON sessions (identity);
     CREATE INDEX approvals_asked ON approvals (asked_at);
     """,
+    """
+    CREATE TABLE holds (
+        session TEXT PRIMARY KEY, reason TEXT NOT NULL, by TEXT NOT NULL, at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import BinaryIO, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from bastion.errors import CastFault
 from bastion.store import chain
 from bastion.store.comparison import describe_change
 from bastion.store.recording import SEAL_SUFFIX, SUFFIXES
 from bastion.store.seal import FINAL, MAX_LINE, TAG, SealLine, fingerprint, parse_seal_line
+from bastion.store.stored import find_stored, open_stored, stored_path
 
 MAX_FINDINGS: Final = 20
 """A recording that is wholly garbage must not become a report as long as itself."""
@@ -67,8 +69,13 @@ class SealReport:
             self.findings.append(finding)
 
 
-def verify_recording(stem: Path, key: Ed25519PublicKey) -> SealReport:
-    """Hold one channel's files (`stem` is their path without suffixes) against their seal."""
+def verify_recording(
+    stem: Path, key: Ed25519PublicKey, *, forms: Mapping[str, str] | None = None
+) -> SealReport:
+    """Hold one channel's files (`stem` is their path without suffixes) against their seal.
+
+    `forms`: in which form a file is to be looked at, where it lies in several.
+    """
     report = SealReport(stem.parent.name, stem.name)
     path = Path(f"{stem}{SEAL_SUFFIX}")
     if not path.exists():
@@ -82,8 +89,10 @@ def verify_recording(stem: Path, key: Ed25519PublicKey) -> SealReport:
     last = lines[-1]
     report.hash = last.hash
     final = last.kind in FINAL
-    for name, suffix in SUFFIXES.items():
-        _check_file(Path(f"{stem}{suffix}"), name, lines, final, report)
+    for name in SUFFIXES:
+        form = (forms or {}).get(name)
+        stored = find_stored(stem, name) if form is None else (stored_path(stem, name, form), form)
+        _check_file(*stored, name, lines, final, report)
     if report.state is not State.BROKEN:
         report.state = _state(last.kind, path)
     return report
@@ -91,11 +100,11 @@ def verify_recording(stem: Path, key: Ed25519PublicKey) -> SealReport:
 
 def _state(kind: str, path: Path) -> State:
     if kind not in FINAL:
-        return State.LIVE if _is_held(path) else State.UNFINISHED
+        return State.LIVE if is_held(path) else State.UNFINISHED
     return {"end": State.WHOLE, "failed": State.FAILED, "finished": State.FINISHED}[kind]
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Whether a running bastion has its lock on the seal."""
     with path.open("rb") as file:
         try:
@@ -103,6 +112,17 @@ def _is_held(path: Path) -> bool:
         except OSError:
             return True
     return False
+
+
+def last_kind(path: Path) -> str:
+    """The kind of a seal's last line, or "" where that is no line of a seal."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - MAX_LINE))
+        lines = file.read().split(b"\n")
+    try:
+        return parse_seal_line(lines[-2]).kind if len(lines) > 1 else ""
+    except ValueError:
+        return ""
 
 
 # --- the seal itself ------------------------------------------------------------------------
@@ -149,10 +169,10 @@ def _is_torn(path: Path) -> bool:
 
 def _check_begun(stem: Path, path: Path, report: SealReport) -> None:
     """The seal's first line comes before all others: without it there is nothing, or a cut."""
-    if report.findings or any(_size(Path(f"{stem}{suffix}")) for suffix in SUFFIXES.values()):
+    if report.findings or any(_size(find_stored(stem, name)[0]) for name in SUFFIXES):
         report.add(f"{path.name}: no line of it holds")
     else:
-        report.state = State.LIVE if _is_held(path) else State.UNFINISHED
+        report.state = State.LIVE if is_held(path) else State.UNFINISHED
 
 
 def _size(path: Path) -> int:
@@ -199,7 +219,7 @@ class _Walk:
 
 
 def _check_file(
-    path: Path, name: str, lines: list[SealLine], final: bool, report: SealReport
+    path: Path, form: str, name: str, lines: list[SealLine], final: bool, report: SealReport
 ) -> None:
     points = [line.files[name] for line in lines if name in line.files]
     if not points:
@@ -211,8 +231,12 @@ def _check_file(
         if points[-1].size:
             report.add(f"{path.name}: this file is missing")
         return
-    with path.open("rb") as file:
-        walk = _walk(file, {point.size: point.sha256 for point in points})
+    try:
+        with open_stored(path, form) as file:
+            walk = _walk(file, {point.size: point.sha256 for point in points}, packed=bool(form))
+    except CastFault as fault:
+        report.add(f"{path.name}: {fault}")
+        return
     known = bytes(walk.tags[: len(sealed)])
     beyond = len(walk.tags) - len(known)
     if known == sealed and not walk.bad and not final:
@@ -223,14 +247,18 @@ def _check_file(
         report.add(f"{path.name}: {change or 'it was changed: its hash does not fit'}")
 
 
-def _walk(file: BinaryIO, points: dict[int, str]) -> _Walk:
-    """Read lines, and hold the hash so far against each sealed point that is passed."""
+def _walk(file: BinaryIO, points: dict[int, str], *, packed: bool) -> _Walk:
+    """Read lines, and hold the hash so far against each sealed point that is passed.
+
+    What is packed is read no further than it was sealed: a few bytes can unpack to a disk full.
+    """
     walk = _Walk()
     digest = hashlib.sha256()
     size = 0
     met = {0} if points.get(0, "") in {"", digest.hexdigest()} else set()
     line = hashlib.sha256()
-    while piece := file.readline(PIECE):
+    end = max(points)
+    while (piece := file.readline(PIECE)) and not (packed and size > end):
         digest.update(piece)
         size += len(piece)
         walk.torn = not piece.endswith(b"\n")

@@ -165,6 +165,26 @@ class ReadRecording(Call, frozen=True, tag="read-recording"):
     offset: int = 0
 
 
+class HoldRecording(Call, frozen=True, tag="hold-recording"):
+    """Keep a session's recordings, whatever their age. For the machine's own operators."""
+
+    session: str
+    reason: str
+
+
+class ReleaseRecording(Call, frozen=True, tag="release-recording"):
+    """Let retention have them again. Gives Ended."""
+
+    session: str
+
+
+class DeleteRecording(Call, frozen=True, tag="delete-recording"):
+    """Delete a session's recordings, unless they are held. Gives Ended."""
+
+    session: str
+    reason: str
+
+
 class Kill(Call, frozen=True, tag="kill"):
     """End a session now. Gives Ended."""
 
@@ -219,6 +239,9 @@ AnyCall = (
     | Unfollow
     | FindRecordings
     | ReadRecording
+    | HoldRecording
+    | ReleaseRecording
+    | DeleteRecording
     | Kill
     | SetLock
     | RemoveLock

@@ -101,6 +101,7 @@ class Desk:
             lambda: self.policy,
             self.live,
             lambda: 200.0,
+            self.state,
         )
         self.service = ControlService(self.path, parts, operators, **options)
 

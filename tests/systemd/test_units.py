@@ -31,11 +31,14 @@ def test_systemd_understands_every_line(tmp_path):
     program = tmp_path / "bastion"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for name in ("bastion.service", "bastion.socket"):
+    for name in ("bastion.service", "bastion.socket", "bastion-tidy.service", "bastion-tidy.timer"):
         text = (UNITS / name).read_text().replace("/opt/bastion/bin/bastion", str(program))
         (tmp_path / name).write_text(text)
     run = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / "bastion.service"],
+        [
+            *("systemd-analyze", "verify", "--man=no"),
+            *(tmp_path / "bastion.service", tmp_path / "bastion-tidy.timer"),
+        ],
         capture_output=True,
         text=True,
         env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"},
@@ -45,9 +48,10 @@ def test_systemd_understands_every_line(tmp_path):
 
 
 @analyze
-def test_the_service_is_exposed_to_next_to_nothing():
+@pytest.mark.parametrize("name", ["bastion.service", "bastion-tidy.service"])
+def test_the_services_are_exposed_to_next_to_nothing(name):
     run = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", UNITS / "bastion.service"],
+        ["systemd-analyze", "security", "--offline=true", UNITS / name],
         capture_output=True,
         text=True,
     )

@@ -1,0 +1,48 @@
+"""Files that are read in any order and lie packed: unpacked once, into a file without a name."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import deque
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from bastion.errors import CastFault
+from bastion.wire.packed import form_of, unpacked
+
+MAX_UNPACKED: Final = 8 * 1024 * 1024 * 1024
+"""Bytes: a few of them can unpack to a disk full."""
+
+MAX_HELD: Final = 500
+"""Files that are held; a session has two a channel, and whoever opened one keeps it open."""
+
+_spooled: Final[deque[BinaryIO]] = deque()
+"""Held for those who have not opened them yet: their names last as long as they do."""
+
+
+def plain_file(path: Path) -> Path:
+    """A path where the file can be read as it was written; CastFault where it is damaged."""
+    form = form_of(path.name)
+    if not form:
+        return path
+    try:
+        with path.open("rb") as file:
+            return spool(unpacked(file, form))
+    except OSError as error:
+        raise CastFault(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def spool(source: BinaryIO) -> Path:
+    """Copy all of it into a file without a name, and give the path where this program finds it."""
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  (held on purpose)
+    size = 0
+    while piece := source.read(1024 * 1024):
+        size += copy.write(piece)
+        if size > MAX_UNPACKED:
+            raise CastFault("this recording unpacks to more than can be played")
+    copy.flush()
+    _spooled.append(copy)
+    if len(_spooled) > MAX_HELD:
+        _spooled.popleft().close()
+    return Path(f"/proc/{os.getpid()}/fd/{copy.fileno()}")
