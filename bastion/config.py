@@ -23,6 +23,7 @@ from bastion.policy.document import Document, Section
 from bastion.policy.fields import Duration, OneOrMany, Size
 from bastion.policy.parse import parse_policy
 from bastion.policy.rules import Policy
+from bastion.store.settings import RecordingsEntry
 from bastion.tap.detect import Detectors
 from bastion.tap.detectorfile import combine, parse_detectors
 
@@ -206,17 +207,6 @@ class LimitsEntry(Section):
     sessions_per_identity: int = Field(default=200, ge=1)
     channels_per_session: int = Field(default=64, ge=1)
     free_space: Size = 256 * 1024 * 1024
-
-
-class RecordingsEntry(Section):
-    """What becomes of recordings after they have ended."""
-
-    pack_after: Duration = 3600.0
-    """Then they are compressed."""
-    keep: Duration | None = None
-    """Then they are deleted; never, if left out."""
-    keep_size: Size | None = None
-    """Beyond this the oldest are deleted."""
 
 
 class MaskEntry(Section):

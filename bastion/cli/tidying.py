@@ -13,7 +13,6 @@ from typing import Final
 import click
 
 from bastion.cli.state import connect
-from bastion.config import RecordingsEntry
 from bastion.errors import BastionError, CastFault, ControlError
 from bastion.model import visible
 from bastion.store import auditfile, retention
@@ -24,6 +23,7 @@ from bastion.store.recording import SEAL_SUFFIX
 from bastion.store.retention import Retention
 from bastion.store.sealfile import is_held, last_kind
 from bastion.store.search import NAME, Piece, SearchIndex
+from bastion.store.settings import RecordingsEntry
 from bastion.store.signing import read_public_key
 from bastion.store.state import StateDirectory
 from bastion.wire import control as wire
