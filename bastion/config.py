@@ -26,6 +26,7 @@ from bastion.policy.rules import Policy
 from bastion.store.settings import RecordingsEntry
 from bastion.tap.detect import Detectors
 from bastion.tap.detectorfile import combine, parse_detectors
+from bastion.tap.settings import MaskEntry
 
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]|(?P<host>[A-Za-z0-9._-]*))"
@@ -207,13 +208,6 @@ class LimitsEntry(Section):
     sessions_per_identity: int = Field(default=200, ge=1)
     channels_per_session: int = Field(default=64, ge=1)
     free_space: Size = 256 * 1024 * 1024
-
-
-class MaskEntry(Section):
-    """Secrets in what targets send."""
-
-    detectors: str = ""
-    """A file of own detectors, in the form of the shipped one."""
 
 
 class ConfigFile(Section):
