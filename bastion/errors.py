@@ -17,7 +17,8 @@ BastionError
 ├── CastFault            a file is not the asciicast v2 it should be
 └── ProtocolFault        bytes that break a protocol; refused, audited
     ├── ClientFault      sent by the client
-    └── TargetFault      sent by the target
+    ├── TargetFault      sent by the target
+    └── ContentBlocked   no broken protocol, but content that may not pass
 
 Every message is one sentence that a user may read; none holds a secret.
 """
@@ -113,3 +114,7 @@ class ClientFault(ProtocolFault):
 
 class TargetFault(ProtocolFault):
     """The target broke the protocol."""
+
+
+class ContentBlocked(ProtocolFault):
+    """A file holds what policy keeps from being copied."""

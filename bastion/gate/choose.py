@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
+from bastion.errors import ContentBlocked
+from bastion.gate.content import NewScanner, no_scanner
 from bastion.gate.gate import Gate
 from bastion.gate.relay import RelayGate
 from bastion.gate.rsync import RsyncGate
@@ -14,9 +17,17 @@ from bastion.policy.files import RsyncServer, ScpServer, read_transfer
 from bastion.policy.rules import Verdict
 from bastion.policy.shell.reading import read
 
+UNREADABLE: Final = (
+    "files with secrets are blocked here, and rsync's stream cannot be looked into;"
+    " use sftp or scp."
+)
+
 
 def choose(
-    request: Request, dialect: Dialect, decide: Callable[[Request], Verdict]
+    request: Request,
+    dialect: Dialect,
+    decide: Callable[[Request], Verdict],
+    scan: NewScanner = no_scanner,
 ) -> tuple[Gate, bool]:
     """Give the gate, and whether the channel's bytes are text that a cast can hold.
 
@@ -24,12 +35,14 @@ def choose(
     """
     match request:
         case SubsystemRequest(name="sftp"):
-            return SftpGate(decide), False
+            return SftpGate(decide, scan), False
         case ExecRequest(command=command, pty=pty):
             match read_transfer(read(command, dialect, pty=pty)):
                 case ScpServer() as transfer:
-                    return ScpGate(decide, transfer), False
+                    return ScpGate(decide, transfer, scan), False
                 case RsyncServer() as transfer:
+                    if (scanner := scan()) is not None and scanner.blocks:
+                        raise ContentBlocked(UNREADABLE)
                     return RsyncGate(decide, transfer), False
             return RelayGate(decide), True
         case ForwardRequest():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 REORDER_LIMIT: Final = 4 * 1024 * 1024
 """Bytes that may wait for an earlier piece, over all files of a channel: a peer that never sends
@@ -11,6 +12,26 @@ the first piece would otherwise fill the memory."""
 
 _PIECE_COST: Final = 256
 """What keeping a piece costs beside its bytes: a million pieces of a byte are no megabyte."""
+
+
+class Scanner(Protocol):
+    """Looks at a file's content on its way."""
+
+    blocks: bool
+    """Whether a file with something in it must not pass."""
+
+    def feed(self, data: bytes) -> None:
+        """Look at a piece before it is passed on; ContentBlocked where it must not be."""
+
+    def found(self) -> tuple[str, ...]:
+        """Kinds of what was found."""
+
+
+NewScanner = Callable[[], Scanner | None]
+
+
+def no_scanner() -> None:
+    """For channels whose files are not looked at."""
 
 
 class ReorderWindow:
@@ -23,7 +44,8 @@ class ReorderWindow:
 class Content:
     """One file's content in one direction. `size` counts the bytes that travelled."""
 
-    def __init__(self, window: ReorderWindow) -> None:
+    def __init__(self, window: ReorderWindow, scan: NewScanner = no_scanner) -> None:
+        self._scanner = scan()
         self.size = 0
         self.end = 0
         """Bytes from the beginning that are hashed without a gap."""
@@ -35,6 +57,9 @@ class Content:
     def add(self, offset: int, data: bytes) -> None:
         """Take a piece that stands at `offset` bytes from the file's beginning."""
         self.size += len(data)
+        if self._scanner is not None:
+            # In the order it travels, for what waits for its turn here was passed on already.
+            self._scanner.feed(data)
         if self._doubt or not data:
             return
         if offset == self.end:
@@ -61,6 +86,11 @@ class Content:
         if self._early:
             self.doubt("parts of it did not travel")
         return ("", self._doubt) if self._doubt else (self._hash.hexdigest(), "")
+
+    def holds(self) -> str:
+        """What was found in it, in words; empty where that is nothing."""
+        found = self._scanner.found() if self._scanner is not None else ()
+        return f"holds secrets: {', '.join(found)}" if found else ""
 
     def _append(self, data: bytes) -> None:
         self._hash.update(data)

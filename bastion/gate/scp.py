@@ -29,7 +29,6 @@ from bastion.events import (
     Decided,
     Dial,
     Effect,
-    EndReason,
     EofToClient,
     EofToTarget,
     Event,
@@ -50,11 +49,11 @@ from bastion.events import (
     Transcript,
 )
 from bastion.gate.consent import Consent
-from bastion.gate.content import Content, ReorderWindow
+from bastion.gate.content import Content, NewScanner, ReorderWindow, no_scanner
 from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
 from bastion.gate.scp_meaning import brings, named, requests_of
 from bastion.gate.transcripts import denied, described, transcript
-from bastion.gate.words import refusal, unresolved
+from bastion.gate.words import reason_of, refusal, unresolved
 from bastion.model import (
     EXIT_REFUSED,
     Direction,
@@ -94,7 +93,8 @@ _RECEIVER_SPEAKS: Final = {_State.READY, _State.TIMES, _State.ANSWER, _State.LAS
 class ScpGate:
     """One channel of `scp -t` or `scp -f` from Opened to Exit."""
 
-    def __init__(self, decide: Decide, transfer: ScpServer) -> None:
+    def __init__(self, decide: Decide, transfer: ScpServer, scan: NewScanner = no_scanner) -> None:
+        self._scan = scan
         self._decide = decide
         self._transfer = transfer
         self._uploads = transfer.direction is Direction.UPLOAD
@@ -131,7 +131,7 @@ class ScpGate:
             self._go_on()
         except ProtocolFault as fault:
             self._effects.append(Tell(f"the channel was closed: {fault}"))
-            self._end(Exit(EndReason.PROTOCOL_FAULT, EXIT_REFUSED))
+            self._end(Exit(reason_of(fault), EXIT_REFUSED))
         effects, self._effects = self._effects, []
         return effects
 
@@ -368,7 +368,7 @@ class ScpGate:
         request, _ = self._judgements[0]
         assert isinstance(request, FileRequest)
         self._request = request
-        self._content = Content(ReorderWindow())
+        self._content = Content(ReorderWindow(), self._scan)
         times, self._times = self._times, b""
         if times and isinstance(self._record, scp.File):
             self._to_receiver(times)
@@ -395,6 +395,6 @@ class ScpGate:
         digest, doubt = self._content.close()
         if failure or isinstance(self._record, scp.Directory):
             digest = ""
-        note = failure or doubt
+        note = "; ".join(one for one in (failure or doubt, self._content.holds()) if one)
         done = FileDone(request, not failure, self._content.size, digest, note)
         self._effects += [done, Transcript(transcript(done))]

@@ -27,7 +27,6 @@ from bastion.events import (
     Decided,
     Dial,
     Effect,
-    EndReason,
     EofToClient,
     EofToTarget,
     Event,
@@ -48,11 +47,12 @@ from bastion.events import (
     Transcript,
 )
 from bastion.gate.consent import Consent
+from bastion.gate.content import NewScanner, no_scanner
 from bastion.gate.gate import Decide, Judgement, finished, judge, strictest
 from bastion.gate.sftp_files import OpenFile, Sent, SftpTable
 from bastion.gate.sftp_meaning import Meaning, meaning_of
 from bastion.gate.transcripts import denied, described, transcript
-from bastion.gate.words import refusal, unresolved
+from bastion.gate.words import reason_of, refusal, unresolved
 from bastion.model import (
     EXIT_REFUSED,
     Direction,
@@ -116,7 +116,7 @@ class _Held:
 class SftpGate:
     """One SFTP channel from Opened to Exit."""
 
-    def __init__(self, decide: Decide) -> None:
+    def __init__(self, decide: Decide, scan: NewScanner = no_scanner) -> None:
         self._decide = decide
         self._state = _State.NEW
         self._effects: list[Effect] = []
@@ -129,7 +129,7 @@ class SftpGate:
         self._opening: Request = SubsystemRequest("sftp")
         self._held: _Held | None = None
         self._home = "~"
-        self._table = SftpTable()
+        self._table = SftpTable(scan)
         self._told: set[str] = set()
 
     def feed(self, event: Event) -> list[Effect]:
@@ -141,7 +141,7 @@ class SftpGate:
             self._take_client_packets()
         except ProtocolFault as fault:
             self._effects.append(Tell(f"the channel was closed: {fault}"))
-            self._end(Exit(EndReason.PROTOCOL_FAULT, EXIT_REFUSED))
+            self._end(Exit(reason_of(fault), EXIT_REFUSED))
         effects, self._effects = self._effects, []
         return effects
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from bastion.errors import ClientFault, TargetFault
 from bastion.events import FileDone
-from bastion.gate.content import Content, ReorderWindow
+from bastion.gate.content import Content, NewScanner, ReorderWindow, no_scanner
 from bastion.model import FileOperation, FileRequest, visible
 from bastion.wire.sftp_packets import (
     Attributes,
@@ -69,6 +69,7 @@ class OpenFile:
 
     granted: tuple[FileRequest, ...]
     window: ReorderWindow
+    scan: NewScanner
     whole: bool = False
     """Whether a write leaves nothing of an older file: it was truncated, or is new."""
     appending: bool = False
@@ -78,8 +79,8 @@ class OpenFile:
     up: Content = field(init=False)
 
     def __post_init__(self) -> None:
-        self.down = Content(self.window)
-        self.up = Content(self.window)
+        self.down = Content(self.window, self.scan)
+        self.up = Content(self.window, self.scan)
         if self.appending:
             self.up.doubt("it was appended to what was there")
 
@@ -116,8 +117,9 @@ class OpenFile:
         digest, doubt = content.close()
         failure = cut or self.failed
         if failure:
-            return FileDone(request, ok=False, size=content.size, note=failure)
-        return FileDone(request, ok=True, size=content.size, sha256=digest, note=doubt or note)
+            digest = ""
+        said = "; ".join(one for one in (failure or doubt or note, content.holds()) if one)
+        return FileDone(request, not failure, content.size, digest, said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ class Sent:
 class SftpTable:
     """What the client asked and is not answered, and what it holds open."""
 
-    def __init__(self) -> None:
+    def __init__(self, scan: NewScanner = no_scanner) -> None:
+        self._scan = scan
         self.sent: dict[int, Sent] = {}
         self.files: dict[bytes, OpenFile] = {}
         self._window = ReorderWindow()
@@ -172,6 +175,7 @@ class SftpTable:
         self.files[reply.handle] = OpenFile(
             sent.requests,
             self._window,
+            self._scan,
             whole=bool(flags & (OpenFlag.TRUNCATE | OpenFlag.EXCLUSIVE)),
             appending=bool(flags & OpenFlag.APPEND),
         )

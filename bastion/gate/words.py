@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bastion.errors import ContentBlocked, ProtocolFault
 from bastion.events import EndReason, Outcome, Resolved
 from bastion.model import visible
 from bastion.policy.rules import Verdict
@@ -42,3 +43,8 @@ def sentence(text: str) -> str:
     """Somebody's words on one line, visible, with a full stop where none is."""
     shown = visible(" ".join(text.split()))
     return shown if shown.endswith((".", "!", "?")) else f"{shown}."
+
+
+def reason_of(fault: ProtocolFault) -> EndReason:
+    """How a channel ends that a fault closes."""
+    return EndReason.DENIED if isinstance(fault, ContentBlocked) else EndReason.PROTOCOL_FAULT

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pydantic import Field
-
 from bastion.policy.document import Section
 from bastion.policy.fields import OneOrMany
 
+FilesWord = Literal["off", "log", "block"]
 LateWord = Literal["mask", "release"]
 
 
@@ -22,8 +21,10 @@ class MaskSection(Section):
     without: OneOrMany[str] = ()
     late: LateWord | None = None
     """What is shown of a value that is not whole after 50 ms, instead of what its detector says."""
-    keep_width: bool = Field(default=False)
+    keep_width: bool = False
     """Marks as wide as the secret, so that tables keep their columns."""
+    files: FilesWord = "log"
+    """Copied files: not looked at, looked at and told, or blocked where secrets are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,10 @@ class MaskTerms:
     without: frozenset[str] = frozenset()
     late: LateWord | None = None
     keep_width: bool = False
+    files: FilesWord = "log"
 
 
+_STRICTER: Final[tuple[FilesWord, ...]] = ("off", "log", "block")
 NO_TERMS: Final = MaskTerms()
 NO_MASK: Final = MaskSection()
 
@@ -51,4 +54,5 @@ def join_masks(sections: Iterable[MaskSection]) -> MaskTerms:
         without=frozenset.intersection(*(frozenset(section.without) for section in every)),
         late="mask" if "mask" in lates else lates.pop() if len(lates) == 1 else None,
         keep_width=any(section.keep_width for section in every),
+        files=max((section.files for section in every), key=_STRICTER.index),
     )

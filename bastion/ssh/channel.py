@@ -32,7 +32,7 @@ from bastion.ssh.drive import Drive
 from bastion.ssh.opening import open_record as open_record
 from bastion.ssh.opening import permit as permit
 from bastion.ssh.record import Record
-from bastion.ssh.session import Place, Session, closed_to, deadline_of, masking_of
+from bastion.ssh.session import Place, Session, closed_to, deadline_of, file_scanner, masking_of
 from bastion.ssh.shell_parts import GatedShellParts, gated_shell
 
 TERM_LIMIT = 64
@@ -169,7 +169,12 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
 
     def _choose(self, request: Request) -> tuple[Gate, bool]:
         session, place = self._session, self._place
-        return choose(request, place.target.dialect, lambda asked: session.verdict(place, asked))
+        return choose(
+            request,
+            place.target.dialect,
+            lambda asked: session.verdict(place, asked),
+            lambda: file_scanner(session, place),
+        )
 
     def _gated_shell(self, request: Request) -> GatedShellParts | None:
         if not isinstance(request, ShellRequest):

@@ -17,6 +17,7 @@ from bastion.model import ForwardKind, ForwardRequest, Granted, Identity, Reques
 from bastion.policy.access import environment_allowed, grant_for
 from bastion.policy.approvals import Operator
 from bastion.policy.decide import NO_GRANT, decide
+from bastion.policy.masking import NO_TERMS, MaskTerms
 from bastion.policy.requests import may_ask_on
 from bastion.policy.rights import Subject
 from bastion.policy.rules import Action, Verdict
@@ -26,6 +27,7 @@ from bastion.ssh.services import Services
 from bastion.store.access import AccessGrant
 from bastion.store.feed import Happening
 from bastion.tap.mask import Masking
+from bastion.tap.scan import FileScanner
 from bastion.tap.tail import Tail
 from bastion.target.dial import Proof, TargetConnection, dial
 from bastion.wire import control as wire
@@ -294,11 +296,24 @@ def closed_to(session: Session, place: Place) -> str:
     return locked(session, place.target.name)
 
 
+def mask_terms(session: Session, place: Place) -> MaskTerms:
+    """What the policy in force says of secrets in what this target sends to this identity."""
+    policy = session.services.policy()
+    features = grant_for(policy, session.identity, place.target, place.login)
+    return NO_TERMS if features is None else features.mask
+
+
 def masking_of(session: Session, place: Place) -> Masking:
-    """What the policy in force masks of what this target sends to this identity."""
-    services = session.services
-    features = grant_for(services.policy(), session.identity, place.target, place.login)
-    return services.masks.everywhere if features is None else services.masks.at(features.mask)
+    """The same, as the masker takes it."""
+    return session.services.masks.at(mask_terms(session, place))
+
+
+def file_scanner(session: Session, place: Place) -> FileScanner | None:
+    """What looks at one copied file; None where the policy wants none looked at."""
+    terms = mask_terms(session, place)
+    if terms.files == "off":
+        return None
+    return FileScanner(session.services.masks.at(terms), blocks=terms.files == "block")
 
 
 def deadline_of(session: Session, place: Place) -> float | None:

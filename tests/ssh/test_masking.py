@@ -174,3 +174,51 @@ async def test_the_timer_shows_a_prompt_and_masks_what_trickles(tmp_path):
         process.stdin.write("\n")
         rest = await process.stdout.read()
         assert rest == "**** done\n"
+
+
+WAYS_TO_COPY = ["sftp", "scp", "scp -O", "rsync"]
+
+
+async def copied(running: Bastion, way: str, file: Path, to: Path, *, up: bool) -> tuple[int, str]:
+    remote, local = f"{running.login}@web1@bastion:{to if up else file}", str(file if up else to)
+    words = [local, remote] if up else [remote, local]
+    if way == "sftp":
+        batch = f"put {file} {to}\n" if up else f"get {file} {to}\n"
+        ran = await running.run(
+            "sftp", "-b", "-", f"{running.login}@web1@bastion", stdin=batch.encode()
+        )
+    elif way == "rsync":
+        shell = f"ssh -F {running.ssh_config}"
+        ran = await running.run("rsync", "-e", shell, *words)
+    else:
+        ran = await running.run(*way.split(), *words)
+    return ran.status, ran.stderr
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["upload", "download"])
+@pytest.mark.parametrize("way", WAYS_TO_COPY)
+async def test_a_copied_file_with_secrets_is_blocked_or_told_and_never_changed(tmp_path, way, up):
+    content = b"x" * 70_000 + f"\nkey: {WAYS['exec stdout']}".encode()
+    (tmp_path / "file").write_bytes(content)
+    block = POLICY.replace("    requests:\n", "    mask: {files: block}\n    requests:\n", 1)
+    (tmp_path / "b").mkdir()
+    async with bastion(tmp_path / "b", policy=block, opaque="allow") as running:
+        status, said = await copied(running, way, tmp_path / "file", tmp_path / "to", up=up)
+        assert status != 0
+        assert "secrets" in said
+        here = tmp_path / "to"
+        assert not here.exists() or WAYS["exec stdout"].encode() not in here.read_bytes()
+        (tmp_path / "clean").write_bytes(b"nothing here")
+        if way != "rsync":
+            status, said = await copied(running, way, tmp_path / "clean", tmp_path / "ok", up=up)
+            assert (status, (tmp_path / "ok").read_bytes()) == (0, b"nothing here"), said
+    if way == "rsync":
+        return  # its stream is not looked into
+    (tmp_path / "l").mkdir()
+    (tmp_path / "to").unlink(missing_ok=True)
+    async with bastion(tmp_path / "l", opaque="allow") as running:
+        status, said = await copied(running, way, tmp_path / "file", tmp_path / "to", up=up)
+        assert (status, said) == (0, "")
+        assert (tmp_path / "to").read_bytes() == content
+        [noted] = [one for one in running.audited("file") if one["sha256"]]
+        assert "holds secrets: github-token" in noted["note"]
