@@ -385,6 +385,7 @@ STEPS = [
     ("for f in $x", {"x": ["a b"], "IFS": []}, "default"),
     ("for f in $(reboot)", {}, "power-off"),
     ("case $x in ", {"x": ["a"], "IFS": []}, "default"),
+    ("$v{a,b}$v", {"v": ["reboot"], "IFS": []}, "opaque"),
     ("x=$y", {"y": ["a"], "IFS": []}, "default"),
     ("select a in 1 2", {}, "default"),
     ("[[ -f $x ]]", {"x": ["a"]}, "default"),
@@ -536,6 +537,8 @@ def test_after_a_definition_every_line_is_watched():
         ("cat <<'E' >o\n$x\nE", "cat <<'E' > o\n$x\nE\n"),
         ("cat <<E\n$(ls -a)\nE", "ls -a"),
         ("echo a \\\n b", "echo a b"),
+        ("echo a\\\nb", "echo ab"),
+        ("echo ${x:=$( (ls) )}", "echo ${x:=$( ( ls ))}"),
         ('eval "$x"', 'eval "$x"'),
     ],
 )

@@ -7,6 +7,7 @@ redirections of compound commands not at all; `|&` shows as `2>&1`.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from bastion.policy.shell.tree import (
     Compound,
     Literal,
     Loop,
+    Parameter,
     Redirect,
     Sequence,
     Simple,
@@ -52,7 +54,11 @@ def canonical(item: object) -> object:
         case str() | bool() | int() | None:
             return item
         case list():
-            return tuple(canonical(each) for each in item)
+            return tuple(canonical(each) for each in _merged(item))
+        case Parameter(name=name, operator=operator, parts=parts, quoted=quoted):
+            # Behind the operator stands what the parts hold, as it is spelled.
+            shown = operator[:2] if parts else operator
+            return ("Parameter", name, shown, canonical(parts), quoted)
         case Redirect(fd=fd, operator=operator, target=target, heredoc=heredoc):
             # Bash shows `>&2` as `1>&2`.
             fd = "1" if not fd and operator == ">&" else fd
@@ -66,6 +72,20 @@ def canonical(item: object) -> object:
                 if name not in ("raw", "position", "strip_tabs")
             )
             return (type(item).__name__, *fields)
+
+
+def _merged(items: list[object]) -> Iterator[object]:
+    """Yield items, with neighbours of literal text as one: a line continuation parts a word."""
+    for quoted, group in itertools.groupby(items, _quoting):
+        run = list(group)
+        if quoted is None:
+            yield from run
+        else:
+            yield Literal("".join(part.text for part in run if isinstance(part, Literal)), quoted)
+
+
+def _quoting(item: object) -> bool | None:
+    return item.quoted if isinstance(item, Literal) else None
 
 
 def simple_commands(text: str) -> frozenset[object]:

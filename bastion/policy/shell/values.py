@@ -102,7 +102,7 @@ class Values:
 
         `but`: variables that are known otherwise, and left alone.
         """
-        if not any(isinstance(part, Parameter) for part in word.parts):
+        if not any(isinstance(part, Parameter) for part in word.parts) or _has_brace(word):
             return [word]
         several = self._several(word)
         if several is not None:
@@ -210,6 +210,13 @@ class Values:
         if index >= len(values) and index > 0:
             return "" if not part.operator else None
         return _operated(part, values[index] if values else None)
+
+
+def _has_brace(word: RawWord) -> bool:
+    """Braces are expanded first, and may lengthen a name: `$x{y,z}` is `$xy $xz`."""
+    return any(
+        isinstance(part, Literal) and not part.quoted and "{" in part.text for part in word.parts
+    )
 
 
 def _key(name: str) -> str:
