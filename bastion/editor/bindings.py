@@ -33,6 +33,7 @@ from prompt_toolkit.key_binding.key_bindings import (
     merge_key_bindings,
 )
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent, KeyProcessor
+from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.search import accept_search, stop_search
 
@@ -113,6 +114,8 @@ def editor_bindings() -> KeyBindingsBase:
             load_vi_bindings(),
             load_vi_search_bindings(),
             _lines(),
+            _searching(),
+            _vi(),
             _ended(),
             _completion(),
             _refused(),
@@ -161,9 +164,51 @@ def _lines() -> KeyBindings:
         event.current_buffer.save_to_undo_stack()
         event.current_buffer.insert_text(event.data.removesuffix("\n"))
 
+    @keys.add("escape", Keys.Any, filter=emacs_mode & ~is_searching)
+    def _unknown(event: KeyPressEvent) -> None:
+        # Alt with a key that means nothing; prompt_toolkit would insert the key.
+        _desk(event).bell()
+
     keys.add("c-v", filter=emacs_insert_mode)(get_by_name("quoted-insert"))
     keys.add("escape", "p", filter=emacs_mode)(get_by_name("previous-history"))
     keys.add("escape", "n", filter=emacs_mode)(get_by_name("next-history"))
+    return keys
+
+
+def _searching() -> KeyBindings:
+    """A key that moves ends the search where it found something, and moves there."""
+    keys = KeyBindings()
+
+    @keys.add("left", filter=is_searching)
+    @keys.add("right", filter=is_searching)
+    @keys.add("home", filter=is_searching)
+    @keys.add("end", filter=is_searching)
+    @keys.add("tab", filter=is_searching)
+    @keys.add("c-a", filter=is_searching)
+    @keys.add("c-b", filter=is_searching)
+    @keys.add("c-e", filter=is_searching)
+    @keys.add("c-f", filter=is_searching)
+    @keys.add("c-k", filter=is_searching)
+    def _go_on(event: KeyPressEvent) -> None:
+        accept_search()
+        event.key_processor.feed(event.key_sequence[0], first=True)
+
+    return keys
+
+
+def _vi() -> KeyBindings:
+    """Where prompt_toolkit's vi differs from vi."""
+    keys = KeyBindings()
+
+    @keys.add("c", "w", filter=vi_navigation_mode)
+    def _change_word(event: KeyPressEvent) -> None:
+        # `cw` leaves the blanks after the word, unlike `dw`.
+        line = event.current_buffer
+        end = line.document.find_next_word_ending(include_current_position=True, count=event.arg)
+        deleted = line.delete(count=end or len(line.text) - line.cursor_position)
+        event.app.clipboard.set_text(deleted)
+        event.app.vi_state.input_mode = InputMode.INSERT
+
     return keys
 
 

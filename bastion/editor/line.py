@@ -57,6 +57,8 @@ class Line(Buffer):
         self._on_refused = on_refused
         self._accept = accept
         self._recalled = _Recalled()
+        self._seen = ("", 0)
+        """Text and cursor when they were last offered to undo."""
         super().__init__(
             history=self._recalled,
             enable_history_search=True,
@@ -69,6 +71,7 @@ class Line(Buffer):
 
     def begin(self, text: str, commands: Sequence[str]) -> None:
         """Start a new line that holds `text`, after these earlier ones (oldest first)."""
+        self._seen = ("", 0)
         self._recalled.commands = list(commands[-MAX_RECALLED:])
         self.reset()
         self._working_lines.extendleft(reversed(self._recalled.commands))
@@ -107,7 +110,14 @@ class Line(Buffer):
             super().paste_clipboard_data(data, paste_mode, count)
 
     def save_to_undo_stack(self, clear_redo_stack: bool = True) -> None:
-        """Keep this state for undo, and as many older ones as there is room for."""
+        """Keep this state for undo, and as many older ones as there is room for.
+
+        Characters typed one after the other are one step, up to a blank: a word.
+        """
+        before, self._seen = self._seen, (self.text, self.cursor_position)
+        if clear_redo_stack and _typed(before, self._seen):
+            self._redo_stack = []
+            return
         super().save_to_undo_stack(clear_redo_stack)
         steps = max(4, min(500, MAX_UNDO // (len(self.text) + 1)))
         del self._undo_stack[:-steps]
@@ -142,6 +152,15 @@ class Line(Buffer):
         if len(value) <= _UNCHECKED or len(value) <= len(self.text):
             return True
         return sum(map(len, self._working_lines)) - len(self.text) + len(value) <= MAX_EDITED
+
+
+def _typed(before: tuple[str, int], after: tuple[str, int]) -> bool:
+    """Tell whether `after` is `before` and one more character of a word."""
+    text, cursor = before
+    if after[1] != cursor + 1 or len(after[0]) != len(text) + 1:
+        return False
+    character = after[0][cursor]
+    return not character.isspace() and after[0] == text[:cursor] + character + text[cursor:]
 
 
 def _shellable(value: str) -> str:
