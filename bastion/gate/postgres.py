@@ -109,7 +109,7 @@ class PostgresGate(Messages):
     def mask(self, masks: Masks) -> None:
         """The masked columns of this database, before the server's first bytes are fed."""
         self.masks = masks
-        self.server.masks = masks
+        self.server.mask(masks)
 
     def feed(self, event: Event) -> list[Effect]:
         """Give what is to be done about `event`; after an Exit, nothing."""
@@ -134,6 +134,8 @@ class PostgresGate(Messages):
                 self._leave(EndReason.TARGET_LEFT)
             case Opened() | _:
                 pass
+        if self._leaving and self.holding and self._phase is _Phase.OPEN:
+            self._leave(EndReason.CLIENT_LEFT)  # held, and the client is gone: withdrawn
         return self._flush()
 
     def _flush(self) -> list[Effect]:

@@ -165,7 +165,7 @@ class Judging(ABC):
             return None
         for statement in request.reading.statements:
             for column in statement.columns:
-                if not column.plain and names_column(self.masks.names, column):
+                if not column.plain and names_column(self.masks.names, column, statement):
                     return _hides(f"{show_column(column)} shows what is masked")
             for use in statement.uses:
                 if use.function.rpartition(".")[2] in self.masks.functions:

@@ -43,6 +43,8 @@ class Messages(Judging):
         self._queued = 0
         self._held = False
         self._open = False
+        self._leaving = False
+        """The client's Terminate has arrived, though not yet its turn."""
 
     @abstractmethod
     def _leave(self, reason: EndReason) -> None:
@@ -54,9 +56,7 @@ class Messages(Judging):
         for message in self._frames.feed(data):
             self._queue.append(message)
             self._queued += len(message.raw)
-            if message.kind == ord("X") and self._waiting is not None:
-                self._leave(EndReason.CLIENT_LEFT)  # held, and the client is gone: withdrawn
-                return
+            self._leaving = self._leaving or message.kind == ord("X")
         self._work(at)
 
     def _work(self, at: float) -> None:

@@ -55,6 +55,11 @@ class Server:
         """Whether the client has got a message in part: nothing may be put between."""
         return self._frames.inside
 
+    def mask(self, masks: Masks) -> None:
+        """Mask from the first row on: rows are then kept whole, however long."""
+        self.masks = masks
+        self._frames = wire.Frames(b"d")
+
     def feed(self, at: float, data: bytes) -> list[Effect]:
         """Bytes of the server."""
         for message in self._frames.feed(data):
@@ -118,21 +123,31 @@ class Server:
                 self._described(kind, message)
             case "1" | "2" | "3":
                 self._named(kind, message)
-            case "E":
-                self._error(at, message)
-            case "Z":
-                self._ready(at, message)
+            case "E" | "Z":
+                (self._error if kind == "E" else self._ready)(at, message)
             case "N" | "A" | "S":
                 self._asynchronous(kind, message)
             case "G":
                 self.flight.begin_copy()
                 self._out.append(message.raw)
-            case "H" | "c" | "V":
+            case "H" | "c":
                 self._out.append(message.raw)
+            case "V":
+                self._returned(at, message)
             case "K" if not self.ready:
                 self._took_key(message)
             case _:
                 raise TargetFault(f"the database sent a message of type {kind!r}, unknown here.")
+
+    def _returned(self, at: float, message: Message) -> None:
+        """FunctionCallResponse."""
+        head = self.flight.head()
+        if head is None or head.kind is not Kind.FUNCTION:
+            raise TargetFault("the database answered a call that nobody made.")
+        if self.masks.active:
+            raise TargetFault("the database answered a call with a value that may be masked.")
+        self._out.append(message.raw)
+        self._done(at, head, "FUNCTION", "00000")
 
     def _took_key(self, message: Message) -> None:
         reader = wire.Reader(message.body, "BackendKeyData")

@@ -109,7 +109,7 @@ def _note_masked(
                 verdict = Verdict(database.masked_elsewhere, "masked-column", reason)
                 judgement.note(verdict, approvals)
         for column in statement.columns:
-            if not column.plain and names_column(database.mask, column):
+            if not column.plain and names_column(database.mask, column, statement):
                 shown = show_column(column)
                 reason = f"{shown} is masked here, and this uses it other than to show it."
                 judgement.note(

@@ -35,7 +35,9 @@ def match_sql(rule: Rule, reading: SqlReading) -> Found:
 def _finds(pattern: SqlPattern, statement: SqlStatement) -> str:
     """What in the statement the pattern speaks of, for people; "" if nothing."""
     if pattern.column:
-        column = next((one for one in statement.columns if names_column(pattern.column, one)), None)
+        column = next(
+            (one for one in statement.columns if names_column(pattern.column, one, statement)), None
+        )
         if column is None:
             return ""
         alone = not (pattern.model_fields_set - {"column"})
@@ -78,13 +80,17 @@ def _surely(name: str, globs: tuple[str, ...]) -> bool:
     return any(matches_name(name, glob) for glob in globs)
 
 
-def names_column(globs: tuple[str, ...], column: SqlColumn) -> bool:
-    """Whether a column may be one of those that `table.column` globs speak of."""
+def names_column(globs: tuple[str, ...], column: SqlColumn, statement: SqlStatement) -> bool:
+    """Whether a column may be one of those that `table.column` globs speak of.
+
+    A column of a subquery may be one of any table that the statement uses.
+    """
+    tables = {column.table} if column.table else {use.table for use in statement.uses if use.table}
     for glob in globs:
         table, _, name = glob.rpartition(".")
-        of_table = not column.table or may_be(column.table, table)
-        if of_table and (column.column == "*" or matches_name(column.column, name)):
-            # A star, or a column, of nothing that is known is only counted where a table fits.
+        if column.column != "*" and not matches_name(column.column, name):
+            continue
+        if any(may_be(one, table) for one in tables):
             return True
     return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ class SessionRole:
         self.password.drop()
         ready = await dial_postgres(self.target, self.maker, self.database, ())
         try:
-            await _drop(ready.link, self.name, self.parent)
+            await _drop(ready.link, self.name, self.parent, self.maker.role)
         finally:
             ready.link.close()
 
@@ -56,7 +57,7 @@ async def make_role(
     ready = await dial_postgres(target, maker, database, ())
     try:
         for (left,) in await ask(ready.link, _SWEEP):
-            await _sweep(ready.link, str(left), parent)
+            await _sweep(ready.link, str(left), parent, maker.role)
         await ask(
             ready.link,
             f"CREATE ROLE {quoted(name)} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT"
@@ -69,17 +70,25 @@ async def make_role(
     return SessionRole(target, maker, database, name, parent, Secret(password.encode()))
 
 
-async def _drop(link: Link, name: str, parent: str) -> None:
+async def _drop(link: Link, name: str, parent: str, maker: str) -> None:
     ends = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
-    await ask(link, f"{ends} WHERE usename = {literal(name)}")
-    await ask(link, f"REASSIGN OWNED BY {quoted(name)} TO {quoted(parent)}")
-    await ask(link, f"DROP OWNED BY {quoted(name)}; DROP ROLE {quoted(name)}")
+    with contextlib.suppress(DialError):  # a maker without pg_signal_backend: sessions end anyway
+        await ask(link, f"{ends} WHERE usename = {literal(name)}")
+    try:
+        await ask(link, f"DROP ROLE IF EXISTS {quoted(name)}")
+    except DialError:  # it owns something, in spite of its `SET role`
+        await ask(
+            link,
+            f"GRANT {quoted(name)} TO {quoted(maker)};"
+            f"REASSIGN OWNED BY {quoted(name)} TO {quoted(parent)};"
+            f"DROP OWNED BY {quoted(name)}; DROP ROLE {quoted(name)}",
+        )
 
 
-async def _sweep(link: Link, name: str, parent: str) -> None:
+async def _sweep(link: Link, name: str, parent: str, maker: str) -> None:
     """What a crash left; one that cannot be dropped cannot log in either."""
     try:
-        await _drop(link, name, parent)
+        await _drop(link, name, parent, maker)
     except DialError:
         return
 

@@ -251,9 +251,8 @@ class Walk(Expressions):
                     self._set(node.target_list, relation, inner)
         returning = given(node, "returning_clause")
         if returning is not None:
-            # After `SET name = ssn`, RETURNING name gives ssn as a column that is not masked.
-            plain = output and verb != "update"
-            self._outputs(returning.exprs, inner, plain=plain, nested=not output)
+            # `SET name = ssn … RETURNING name` is seen where ssn is used, in SET.
+            self._outputs(returning.exprs, inner, plain=output, nested=not output)
 
     def _set(self, targets: Sequence[Tree], relation: Tree, scope: Scope) -> None:
         for one in map(unwrapped, targets):

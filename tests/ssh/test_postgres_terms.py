@@ -1,0 +1,224 @@
+"""What a grant says of database sessions: masked columns, read-only, roles made for a session."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import asyncssh
+import psycopg
+import pytest
+import pytest_asyncio
+
+from tests.harness.database import TABLES, database, forward
+
+pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
+
+SSN = "123-45-6789"
+MORE = (
+    TABLES
+    + """
+CREATE VIEW v_people AS SELECT id, upper(ssn) AS code FROM people;
+CREATE TABLE staff (rank int) INHERITS (people);
+INSERT INTO staff VALUES (9, 'zoe', '123-45-6789', NULL, 1);
+CREATE FUNCTION reads() RETURNS SETOF text LANGUAGE sql AS 'SELECT ssn FROM people';
+CREATE FUNCTION says() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '123-45-6789'; END $$;
+GRANT ALL ON v_people, staff TO app, cert;
+"""
+)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def masked(tmp_path_factory):
+    async with database(
+        tmp_path_factory.mktemp("pg"),
+        sql=MORE,
+        terms="{mask: [people.ssn, people.born], parameters: false}",
+        credential="certificate",
+        logins="[cert]",
+    ) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def psy(masked):
+    async with await psycopg.AsyncConnection.connect(masked.dsn(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT id, ssn FROM people ORDER BY id LIMIT 2", [(1, "[masked]"), (2, "[masked]")]),
+        ("SELECT ssn AS harmless FROM people WHERE id = 1", [("[masked]",)]),
+        ("SELECT born FROM people WHERE id = 1", [(None,)]),
+        ("SELECT q.ssn FROM (SELECT * FROM people) q WHERE q.id = 1", [("[masked]",)]),
+        ("WITH q AS (SELECT ssn, id FROM people) SELECT ssn FROM q WHERE id = 1", [("[masked]",)]),
+        ("SELECT ssn FROM staff", [("[masked]",)]),
+        ("SELECT code FROM v_people LIMIT 1", [("[masked]",)]),
+        ("UPDATE people SET name = name WHERE id = 1 RETURNING ssn", [("[masked]",)]),
+        ("SELECT * FROM ONLY people p WHERE id = 1", [(1, "ann", "[masked]", None)]),
+    ],
+)
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("prepare", [False, True])
+async def test_masked_columns_come_out_masked(psy, sql, rows, binary, prepare):
+    for _ in range(2):  # a prepared statement is executed again without a description
+        cursor = await psy.execute(sql, binary=binary, prepare=prepare)
+        assert await cursor.fetchall() == rows
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT substr(ssn, 1, 3) FROM people",
+        "SELECT ssn || '' FROM people",
+        "SELECT ssn::varchar FROM people",
+        "SELECT max(ssn) FROM people",
+        "SELECT row_to_json(p) FROM people p",
+        "SELECT p::text FROM people p",
+        "SELECT name FROM people UNION ALL SELECT ssn FROM people",
+        "SELECT (SELECT ssn FROM people LIMIT 1)",
+        "SELECT 1 FROM people WHERE ssn LIKE '123%'",
+        "SELECT id FROM people ORDER BY ssn",
+        "SELECT 1 / (CASE WHEN ssn = '1' THEN 0 ELSE 1 END) FROM people",
+        "UPDATE people SET name = ssn WHERE id = 1 RETURNING name",
+        "CREATE TEMP TABLE x AS SELECT ssn FROM people",
+        "INSERT INTO t SELECT 900, ssn FROM people",
+        "COPY people TO STDOUT",
+        "COPY (SELECT ssn FROM people) TO STDOUT",
+        "SELECT set_config('application_name', ssn, false) FROM people",
+        "SELECT pg_notify('c', ssn) FROM people",
+        "EXPLAIN ANALYZE SELECT 1 FROM people WHERE ssn = '1'",
+        "SELECT most_common_vals FROM pg_stats WHERE tablename = 'people'",
+        "DO $$ BEGIN RAISE NOTICE '%', (SELECT ssn FROM people LIMIT 1); END $$",
+        "SELECT lower(code) FROM v_people",
+        "SELECT * FROM reads()",
+        "SELECT says()",
+        "SELECT query_to_xml('select ssn from people', true, true, '')",
+    ],
+)
+async def test_evasions_of_a_mask_are_refused(masked, psy, sql):
+    with pytest.raises(
+        (psycopg.errors.InsufficientPrivilege, psycopg.errors.QueryCanceled)
+    ) as caught:
+        await psy.execute(sql)
+    assert "masked-column" in str(caught.value)
+    assert SSN not in str(caught.value)
+    assert await (await psy.execute("SELECT 1")).fetchone() == (1,)
+
+
+async def test_errors_keep_values_to_themselves(psy):
+    with pytest.raises(psycopg.errors.UniqueViolation) as caught:
+        await psy.execute("INSERT INTO people (id, ssn) VALUES (1, %s)", (SSN,))
+    assert "withheld by the bastion" in str(caught.value)
+    with pytest.raises(psycopg.errors.UndefinedTable, match="no_such_table"):
+        await psy.execute("SELECT * FROM no_such_table")
+
+
+async def test_asyncpg_reads_masked_rows(masked):
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=masked.port, user="anybody", database="app", ssl=False
+    )
+    try:
+        rows = await connection.fetch("SELECT id, ssn, born FROM people WHERE id = $1", 1)
+        assert [tuple(row) for row in rows] == [(1, "[masked]", None)]
+        async with connection.transaction():
+            async for row in connection.cursor("SELECT ssn FROM people", prefetch=1):
+                assert row["ssn"] == "[masked]"
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch("SELECT lower(ssn) FROM people")
+    finally:
+        await connection.close()
+
+
+async def test_a_cursor_of_sql_is_masked(psy):
+    async with psy.transaction():
+        await psy.execute("DECLARE c CURSOR FOR SELECT ssn FROM people")
+        assert await (await psy.execute("FETCH 1 FROM c")).fetchall() == [("[masked]",)]
+
+
+async def test_values_are_kept_off_the_record(masked, psy):
+    await psy.execute("SELECT 1 FROM people WHERE id = %s", (424242,))
+    assert "424242" not in masked.events() + masked.bastion.audit()
+    assert SSN not in "".join(path.read_text() for path in masked.bastion.casts())
+
+
+# --- read-only, and a role for each session -------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reading(tmp_path_factory):
+    async with database(
+        tmp_path_factory.mktemp("pg"),
+        sql=TABLES + "CREATE SEQUENCE s; GRANT ALL ON SEQUENCE s TO app;",
+        terms="{read_only: true}",
+        credential="temporary",
+        logins="[reader, writer]",
+        target="    roles: {reader: app, writer: app}\n"
+        "  raw:\n    address: '127.0.0.1:9'\n    kind: tcp\n",
+    ) as running:
+        yield running
+
+
+async def test_a_session_gets_a_role_of_its_own_that_ends_with_it(reading):
+    ran = await reading.psql("-Atc", "SELECT session_user, current_user", user="reader")
+    role, current = ran.stdout.decode().strip().split("|")
+    assert role.startswith("bastion_")
+    assert current == "app"
+    async with asyncio.timeout(20):
+        while reading.server.admin("SELECT rolname FROM pg_roles WHERE rolname LIKE 'bastion%'"):
+            await asyncio.sleep(0.05)
+    assert "VALID UNTIL" in reading.server.log
+    assert reading.bastion.audited("role-made")[0]["role"] == role
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t VALUES (1000, 'x')",
+        "CREATE TABLE x (id int)",
+        "SET default_transaction_read_only = off",
+        "SET TRANSACTION READ WRITE",
+        "BEGIN READ WRITE",
+        "SELECT set_config('transaction_read_only', 'off', true)",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+        "RESET default_transaction_read_only",
+    ],
+)
+async def test_a_read_only_session_stays_one(reading, sql):
+    ran = await reading.psql("-c", sql, user="reader")
+    assert "denied by rule read-only" in ran.stderr
+
+
+async def test_what_the_gate_does_not_see_the_server_refuses(reading):
+    ran = await reading.psql("-Atc", "SHOW default_transaction_read_only", user="reader")
+    assert ran.stdout == b"on\n"
+    ran = await reading.psql("-c", "SELECT nextval('s')", user="reader")
+    assert "read-only transaction" in ran.stderr
+
+
+async def test_several_logins_want_a_name(reading):
+    ran = await reading.psql("-c", "SELECT 1", user="root")
+    assert "You are not root on orders-db" in ran.stderr
+    assert "reader, writer" in ran.stderr
+
+
+async def test_no_raw_tunnel_reaches_a_database_or_what_no_grant_forwards_to(reading):
+    async with reading.bastion.connect("alice") as connection:
+        for host, port, said in (("orders-db", 22, "not open"), ("raw", 9, "do not reach raw")):
+            with pytest.raises(asyncssh.ChannelOpenError, match=said):
+                await connection.open_connection(host, port)
+
+
+async def test_a_target_that_is_gone_is_told_in_one_sentence(reading):
+    async with forward(reading.bastion) as port:
+        ran = await reading.bastion.run(
+            "psql",
+            "-X",
+            "-d",
+            f"host=127.0.0.1 port={port} user=reader dbname=nowhere",
+            "-c",
+            "SELECT 1",
+        )
+    assert 'database "nowhere" does not exist' in ran.stderr
