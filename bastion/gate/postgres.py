@@ -30,7 +30,6 @@ from bastion.events import (
     Exit,
     FromClient,
     FromTarget,
-    Opened,
     Resolved,
     SqlRead,
     TargetEof,
@@ -132,13 +131,11 @@ class PostgresGate(Messages):
                 self._leave(EndReason.CLIENT_LEFT)
             case TargetEof():
                 self._leave(EndReason.TARGET_LEFT)
-            case Opened() | _:
-                pass
-        if self._leaving and self.holding and self._phase is _Phase.OPEN:
-            self._leave(EndReason.CLIENT_LEFT)  # held, and the client is gone: withdrawn
         return self._flush()
 
     def _flush(self) -> list[Effect]:
+        if self._leaving and self.holding and self._phase is _Phase.OPEN:
+            self._leave(EndReason.CLIENT_LEFT)  # held, and the client is gone: withdrawn
         self._send_collected()
         effects, self._effects = self._effects, []
         return effects
