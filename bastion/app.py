@@ -23,6 +23,7 @@ from bastion.config import Config, load_policy, split_address
 from bastion.control.calls import Parts
 from bastion.control.service import ControlService
 from bastion.control.telling import tell_approvals
+from bastion.control.webhooks import Hook, Webhooks
 from bastion.errors import BastionError, StoreError
 from bastion.identity import keyfiles
 from bastion.identity.ca import Authority
@@ -151,6 +152,9 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         services.link.desk = control
         await control.start()
         stack.push_async_callback(control.stop)
+        webhooks = Webhooks(await _hooks(config), services.feed, services.audit, clock)
+        webhooks.start()
+        stack.push_async_callback(webhooks.stop)
         listener = Listener(services, sessions)
         await listener.start(listening_sockets(config))
         stack.push_async_callback(listener.stop)
@@ -287,6 +291,20 @@ def _names(config: Config) -> tuple[str, ...]:
         return config.listen.names
     hosts = [split_address(address)[0] for address in config.listen.ssh]
     return tuple(host for host in hosts if host and host not in EVERYWHERE)
+
+
+async def _hooks(config: Config) -> tuple[Hook, ...]:
+    return tuple(
+        [
+            Hook(
+                url=entry.url,
+                secret=await resolve(entry.secret),
+                events=frozenset(event.value for event in entry.events),
+                ca_file=entry.ca_file,
+            )
+            for entry in config.webhooks
+        ]
+    )
 
 
 def _operators(config: Config) -> tuple[Operator, ...]:

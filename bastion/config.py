@@ -23,17 +23,18 @@ from bastion.policy.document import Document, Section
 from bastion.policy.fields import Duration, OneOrMany, Size
 from bastion.policy.parse import parse_policy
 from bastion.policy.rules import Policy
+from bastion.policy.values import Reference
 from bastion.store.settings import RecordingsEntry
 from bastion.tap.detect import Detectors
 from bastion.tap.detectorfile import combine, parse_detectors
 from bastion.tap.settings import MaskEntry
+from bastion.wire.hook_settings import WebhookEntry
 
 _ADDRESS: Final = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]|(?P<host>[A-Za-z0-9._-]*))"
     r":(?P<port>\d{1,5})"
 )
 _TARGET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_REFERENCE: Final = re.compile(r"(file|env|credential|command):.+", re.DOTALL)
 MAX_FILE: Final = 4 * 1024 * 1024
 """A configuration larger than this is a mistake (a log, a core dump), not a configuration."""
 
@@ -60,12 +61,6 @@ def _public_key(text: str) -> str:
     return text
 
 
-def _reference(text: str) -> str:
-    if _REFERENCE.fullmatch(text) is None:
-        raise ValueError("must be file:PATH, env:NAME, credential:NAME or command:WORDS")
-    return text
-
-
 def _target_name(text: str) -> str:
     if _TARGET_NAME.fullmatch(text) is None:
         raise ValueError("a target's name is lower-case letters, digits, dots, dashes, underscores")
@@ -76,7 +71,6 @@ def _target_name(text: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 PublicKey = Annotated[str, AfterValidator(_public_key)]
-Reference = Annotated[str, AfterValidator(_reference)]
 TargetName = Annotated[str, AfterValidator(_target_name)]
 
 
@@ -220,6 +214,7 @@ class ConfigFile(Section):
     certificates: Certificates = Certificates()
     targets: dict[TargetName, TargetEntry] = Field(default_factory=dict)
     operators: tuple[OperatorEntry, ...] = ()
+    webhooks: tuple[WebhookEntry, ...] = ()
     limits: LimitsEntry = LimitsEntry()
     mask: MaskEntry = MaskEntry()
     recordings: RecordingsEntry = RecordingsEntry()
@@ -237,6 +232,7 @@ class Config:
     max_lifetime: float
     targets: MappingProxyType[str, Target]
     operators: tuple[OperatorEntry, ...]
+    webhooks: tuple[WebhookEntry, ...]
     limits: LimitsEntry
     recordings: RecordingsEntry
     detectors: Detectors
@@ -276,6 +272,9 @@ def load_config(path: Path) -> Config:
         max_lifetime=file.certificates.max_lifetime,
         targets=MappingProxyType(targets),
         operators=file.operators,
+        webhooks=tuple(
+            hook.model_copy(update={"ca_file": _file(base, hook.ca_file)}) for hook in file.webhooks
+        ),
         limits=file.limits,
         recordings=file.recordings,
         detectors=load_detectors(_file(base, file.mask.detectors)),

@@ -8,6 +8,7 @@ from typing import Annotated, Final, TypeVar
 from pydantic import AfterValidator, Field
 
 T = TypeVar("T")
+_REFERENCE: Final = re.compile(r"(file|env|credential|command):.+", re.DOTALL)
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -26,6 +27,14 @@ def _name(text: str) -> str:
     return text
 
 
+def _reference(text: str) -> str:
+    refuse(
+        _REFERENCE.fullmatch(text) is None,
+        "must be file:PATH, env:NAME, credential:NAME or command:WORDS",
+    )
+    return text
+
+
 def filled(value: tuple[T, ...]) -> tuple[T, ...]:
     """A list that must have something in it."""
     refuse(not value, "must not be empty")
@@ -34,3 +43,5 @@ def filled(value: tuple[T, ...]) -> tuple[T, ...]:
 
 Name = Annotated[str, AfterValidator(_name)]
 Glob = Annotated[str, Field(min_length=1)]
+Reference = Annotated[str, AfterValidator(_reference)]
+"""Where a secret is, never the secret."""
