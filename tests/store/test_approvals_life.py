@@ -87,7 +87,7 @@ class Life(RuleBasedStateMachine):
         who=st.sampled_from(["idp#ann", "idp#dora"]),
         request=st.sampled_from([b"ls", b"rm"]),
         session=st.sampled_from(["s1", "s2"]),
-        count=st.integers(1, 3),
+        count=st.sampled_from([1, 1, 1, 2, 3]),
     )
     def ask(self, who: str, request: bytes, session: str, count: int) -> None:
         if len(self.waiting()) >= 15:
@@ -106,7 +106,7 @@ class Life(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         who=st.sampled_from(sorted(PEOPLE)),
-        grant=st.booleans(),
+        grant=st.sampled_from([True, True, True, False]),
         repeat=st.sampled_from([0.0, 0.0, 20.0, REPEAT, REPEAT + 1]),
         right_hash=st.sampled_from([True, True, True, False]),
         agent=st.sampled_from(["", "", "", "robot"]),
@@ -114,7 +114,7 @@ class Life(RuleBasedStateMachine):
     def answer(
         self, data: Any, who: str, grant: bool, repeat: float, right_hash: bool, agent: str
     ) -> None:
-        name = data.draw(st.sampled_from(sorted(self.held)))
+        name = data.draw(st.sampled_from(list(self.held)))
         held = self.held[name]
         shown = held.question if right_hash else replace(held.question, request=b"other")
         answer = Answer(
@@ -151,7 +151,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), who=st.sampled_from(sorted(PEOPLE)), reason=st.sampled_from(["", "fire"]))
     def break_glass(self, data: Any, who: str, reason: str) -> None:
-        name = data.draw(st.sampled_from(sorted(self.held)))
+        name = data.draw(st.sampled_from(list(self.held)))
         held = self.held[name]
         may = (
             not held.end
