@@ -24,6 +24,7 @@ class Outbox:
         self._lines: deque[bytes] = deque()
         self._size = 0
         self._sending = False
+        self._gone = False
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         # Without a limit, drain waits for the last byte: what is sent is not lost at the close.
@@ -47,14 +48,23 @@ class Outbox:
         self._put(line)
 
     async def flush(self) -> None:
-        """Wait until all is sent; TimeoutError where the caller stalls."""
+        """Wait until all is sent; TimeoutError where the caller stalls, OSError where it left."""
         while not self.idle:
+            if self._gone:
+                raise ConnectionResetError
             self._room.clear()
             async with asyncio.timeout(STALL):
                 await self._room.wait()
 
     async def run(self) -> None:
         """Send for ever; OSError and TimeoutError end it."""
+        try:
+            await self._send_all()
+        finally:
+            self._gone = True
+            self._room.set()
+
+    async def _send_all(self) -> None:
         while True:
             while not self._lines:
                 self._changed.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,10 @@ MAX_CLIENTS: Final = 64
 """Connections at once by the socket: descriptors are few, and sessions need them."""
 
 MAX_ATTACHED: Final = 64
-"""Connections at once of people who came over SSH."""
+"""Connections at once of people who came over SSH: each is a program of its own here."""
+
+MAX_ATTACHED_EACH: Final = 8
+"""Of these, one identity's: nobody keeps the approvers out."""
 
 IDLE: Final = 60.0
 """Seconds between two calls of a connection that watches nothing: it holds a descriptor."""
@@ -52,7 +56,7 @@ class ControlService:
         self._idle = idle
         self._server: asyncio.Server | None = None
         self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter | None] = {}
-        self._attached = 0
+        self._attached: Counter[str] = Counter()
         self._connections: set[Connection] = set()
         self._stop_listening: Callable[[], None] = lambda: None
 
@@ -92,17 +96,20 @@ class ControlService:
 
     def attach(self, operator: Callable[[], Operator]) -> socket.socket:
         """Serve a connection that is `operator`, whoever they are at each call."""
-        if self._server is None or self._attached >= MAX_ATTACHED:
-            raise ControlError("Too many consoles are open; close some.")
+        who = operator().id
+        if self._server is None or self._attached.total() >= MAX_ATTACHED:
+            raise ControlError("Too many consoles are open; try again when others have left.")
+        if self._attached[who] >= MAX_ATTACHED_EACH:
+            raise ControlError("You have too many consoles open; close some.")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
-        self._attached += 1
+        self._attached[who] += 1
         task = self._begin(self._attend_attached(ours, operator), None)
 
         def release(_: asyncio.Task[None]) -> None:
             # Not in the task: one that is cancelled before its first step never gets there.
             ours.close()
-            self._attached -= 1
+            self._attached[who] -= 1
 
         task.add_done_callback(release)
         return theirs
@@ -136,7 +143,7 @@ class ControlService:
             operator = find_operator(peer, self._operators)
             if operator is None:
                 await self._turn_away(peer, writer, f"{peer.user} is no operator of this bastion.")
-            elif len(self._tasks) - self._attached > MAX_CLIENTS:
+            elif len(self._tasks) - self._attached.total() > MAX_CLIENTS:
                 await self._turn_away(peer, writer, "Too many control connections; close some.")
             else:
                 await self._serve(reader, writer, lambda: operator, peer.user, self._idle)

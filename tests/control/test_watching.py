@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -218,15 +219,43 @@ async def test_the_context_shows_the_screen_and_the_past_to_who_decides(
         await wendy.call(wire.GetContext(approval))
 
 
-async def test_consoles_over_ssh_are_counted_and_come_free(desk: Desk, caller: Any) -> None:
-    opened = [desk.service.attach(lambda: person("x")) for _ in range(64)]
-    with pytest.raises(ControlError, match="Too many"):
-        desk.service.attach(lambda: person("x"))
-    for one in opened:
-        one.close()
+async def test_consoles_over_ssh_are_counted_and_come_free(desk: Desk) -> None:
+    def attach(name: str) -> socket.socket:
+        return desk.service.attach(lambda: person(name))
+
+    opened = [attach(f"p{number // 8}") for number in range(64)]
+    with pytest.raises(ControlError, match="Too many consoles are open"):
+        attach("late")
+    opened.pop().close()
     async with asyncio.timeout(5):
         while True:
             with contextlib.suppress(ControlError):
-                desk.service.attach(lambda: person("x")).close()
+                opened.append(attach("late"))
                 break
             await asyncio.sleep(0)
+    for one in opened:
+        one.close()
+
+
+async def test_one_person_does_not_keep_the_others_out(desk: Desk) -> None:
+    opened = [desk.service.attach(lambda: person("eve")) for _ in range(8)]
+    with pytest.raises(ControlError, match="You have too many"):
+        desk.service.attach(lambda: person("eve"))
+    opened.append(desk.service.attach(lambda: person("olga")))
+    for one in opened:
+        one.close()
+
+
+async def test_a_caller_who_hangs_up_before_the_answer_is_let_go_at_once(desk: Desk) -> None:
+    for number in range(300):
+        desk.ledger.add_lock("target", f"t{number}", "x" * 1900, None, "root", 1.0)
+    root = Operator("root", "root", machine=True)
+    theirs = desk.service.attach(lambda: root)
+    theirs.sendall(wire.encode(wire.Request(1, 1, wire.ListLocks())) * 3)
+    theirs.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_recv(theirs, 1)
+    theirs.close()
+    async with asyncio.timeout(5):  # half of what a stalled reader is given
+        while desk.service._attached.total():
+            await asyncio.sleep(0.01)
