@@ -40,6 +40,7 @@ from bastion.ssh.sessions import Sessions
 from bastion.store.access import AccessGrants
 from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog
+from bastion.store.encrypting import Recipients
 from bastion.store.feed import Feed
 from bastion.store.first_use import FirstUse
 from bastion.store.keeping import kept_recordings
@@ -203,6 +204,7 @@ async def _services(
                 floor_bytes=config.limits.free_space,
                 masks=masks,
                 on_end=_upkeep(config, stack).wake,
+                recipients=_recipients(config),
             )
         ),
         approvals=Approvals(ledger, audit, clock),
@@ -220,6 +222,11 @@ async def _services(
         limits=_limits(config),
         masks=masks,
     )
+
+
+def _recipients(config: Config) -> Recipients | None:
+    names = config.recordings.encrypt_to
+    return Recipients(names) if names else None
 
 
 def _upkeep(config: Config, stack: contextlib.AsyncExitStack) -> Upkeep:

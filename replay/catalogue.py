@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 from bastion.errors import CastFault
 from bastion.wire import asciicast
-from bastion.wire.packed import FORMS, form_of, unpacked
+from bastion.wire.encrypted import OpenKey
+from bastion.wire.packed import FORMS, form_of, no_key, unpacked
 from replay.castfile import CastFile
 from replay.happenings import HappeningsFile
 from replay.spool import plain_file
@@ -49,8 +50,9 @@ class Catalogue(Protocol):
 class Folder:
     """Casts below a folder: each folder that holds some is a session."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, open_key: OpenKey = no_key) -> None:
         self._path = path
+        self._open_key = open_key
 
     def find(self, text: str) -> Sequence[Entry]:
         """Look into headers and events; screens are not searched without an index."""
@@ -60,14 +62,15 @@ class Folder:
 
     def open(self, entry: Entry) -> Tape:
         """All casts of that folder."""
-        return open_tape(casts_in(Path(entry.key)))
+        return open_tape(casts_in(Path(entry.key)), open_key=self._open_key)
 
     def _entries(self) -> Iterator[Entry]:
         paths = sorted(self._path.rglob("*.cast*"))
         folders = dict.fromkeys(path.parent for path in paths if _is_cast(path))
         for folder in list(folders)[:MAX_ENTRIES]:
             casts = casts_in(folder)
-            header = next((one for one in map(_header, casts) if one is not None), None)
+            headers = (_header(path, self._open_key) for path in casts)
+            header = next((one for one in headers if one is not None), None)
             if header is not None:
                 facts = header.bastion
                 yield Entry(
@@ -83,18 +86,22 @@ class Folder:
         said = [entry.who, entry.target, entry.title, entry.key]
         if deep:
             for path in Path(entry.key).glob(f"*{EVENTS_SUFFIX}*"):
-                said += [one.title for one in HappeningsFile(plain_file(path)).read_new()]
+                said += [
+                    one.title for one in HappeningsFile(plain_file(path, self._open_key)).read_new()
+                ]
         return "\n".join(said).casefold()
 
 
-def open_tape(paths: Sequence[Path], *, live: bool = False) -> Tape:
+def open_tape(paths: Sequence[Path], *, live: bool = False, open_key: OpenKey = no_key) -> Tape:
     """A tape of casts, each with the events file that lies beside it; nothing is indexed yet."""
     tracks: list[Track] = []
     try:
         for path in paths[:MAX_TRACKS]:
             name = path.name.removesuffix(f".{form_of(path.name)}").removesuffix(".cast")
-            cast = CastFile(plain_file(path), live=live, whole=False, name=path.name)
-            events = HappeningsFile(_events_beside(path, name)) if name != path.name else None
+            cast = CastFile(plain_file(path, open_key), live=live, whole=False, name=path.name)
+            events = (
+                HappeningsFile(_events_beside(path, name, open_key)) if name != path.name else None
+            )
             tracks.append(Track(name, cast, events))
     except CastFault:
         for track in tracks:
@@ -112,19 +119,19 @@ def _is_cast(path: Path) -> bool:
     return path.name.endswith(tuple(f".cast{'.' if form else ''}{form}" for form in FORMS))
 
 
-def _events_beside(cast: Path, name: str) -> Path:
+def _events_beside(cast: Path, name: str, open_key: OpenKey) -> Path:
     """The events file of a cast, unpacked where it is packed; it need not be there."""
     for form in FORMS:
         path = cast.with_name(f"{name}{EVENTS_SUFFIX}{'.' if form else ''}{form}")
         if path.exists():
-            return plain_file(path)
+            return plain_file(path, open_key)
     return cast.with_name(f"{name}{EVENTS_SUFFIX}")
 
 
-def _header(path: Path) -> asciicast.Header | None:
+def _header(path: Path, open_key: OpenKey) -> asciicast.Header | None:
     try:
         with path.open("rb") as file:
-            line = unpacked(file, form_of(path.name)).readline(asciicast.MAX_LINE)
+            line = unpacked(file, form_of(path.name), open_key).readline(asciicast.MAX_LINE)
             return asciicast.decode_header(line)
     except (OSError, CastFault):
         return None

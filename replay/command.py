@@ -9,6 +9,7 @@ from pathlib import Path
 from bastion.control.client import ControlClient
 from bastion.errors import CastFault
 from bastion.model import visible
+from bastion.wire.encrypted import OpenKey
 from replay.castfile import CastFile
 from replay.catalogue import Folder, casts_in, open_tape
 from replay.export import export, transcribe
@@ -18,7 +19,15 @@ from replay.spool import plain_file
 from replay.tape import Tape
 
 
-def play(paths: Sequence[Path], *, speed: float, idle_limit: float, at: str, follow: bool) -> None:
+def play(
+    paths: Sequence[Path],
+    open_key: OpenKey,
+    *,
+    speed: float,
+    idle_limit: float,
+    at: str,
+    follow: bool,
+) -> None:
     """Play casts, or list what is below a folder. CastFault where something of it is damaged."""
     # Textual takes a quarter of a second to load, which `transcript` need not pay.
     from replay.app import ReplayApp
@@ -26,9 +35,9 @@ def play(paths: Sequence[Path], *, speed: float, idle_limit: float, at: str, fol
 
     casts = casts_of(paths)
     if not casts:
-        ReplayApp(catalogue=Folder(paths[0]), speed=speed, idle_limit=idle_limit).run()
+        ReplayApp(catalogue=Folder(paths[0], open_key), speed=speed, idle_limit=idle_limit).run()
         return
-    tape = open_tape(casts, live=follow)
+    tape = open_tape(casts, live=follow, open_key=open_key)
     ReplayApp(player=Player(tape, speed=speed, idle_limit=idle_limit, at=at)).run()
     _tell_faults(tape)
 
@@ -41,16 +50,16 @@ def play_remote(connect: Callable[[], ControlClient], *, speed: float, idle_limi
         ReplayApp(catalogue=remote, speed=speed, idle_limit=idle_limit).run()
 
 
-def write(paths: Sequence[Path], out: Path, at: str) -> None:
+def write(paths: Sequence[Path], open_key: OpenKey, out: Path, at: str) -> None:
     """Write casts as something else; CastFault says what cannot be done."""
-    with contextlib.closing(open_tape(casts_of(paths))) as tape:
+    with contextlib.closing(open_tape(casts_of(paths), open_key=open_key)) as tape:
         _export(tape, out, at)
 
 
-def transcript(paths: Sequence[Path]) -> Iterator[str]:
+def transcript(paths: Sequence[Path], open_key: OpenKey) -> Iterator[str]:
     """The text of casts, a line each, without control characters."""
     for path in casts_of(paths):
-        with CastFile(plain_file(path), name=path.name) as cast:
+        with CastFile(plain_file(path, open_key), name=path.name) as cast:
             yield from (visible(line.rstrip()) for line in transcribe(cast))
             if cast.fault:
                 raise CastFault(visible(cast.fault) + ".")

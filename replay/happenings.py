@@ -26,6 +26,10 @@ _VERDICTS: Final = ("action", "outcome", "verdict")
 _REFUSED: Final = frozenset({"deny", "denied", "refused", "expired", "withdrawn"})
 
 
+UNGATED_RULE: Final = "shell-ungated"
+"""The policy's name for an interactive shell that is let through as it is."""
+
+
 class Sort(StrEnum):
     """What a player jumps to."""
 
@@ -48,6 +52,8 @@ class Happening:
     sort: Sort = Sort.OTHER
     detail: str = ""
     """Rule and reason, or whatever else it says."""
+    ungated: bool = False
+    """From here on nothing on the channel is decided any more."""
 
 
 class HappeningsFile:
@@ -101,6 +107,8 @@ def _read(line: bytes) -> Happening | None:
     if not (isinstance(kind, str) and isinstance(fields, dict) and math.isfinite(time)):
         return None
     verdict = next((str(fields[name]) for name in _VERDICTS if fields.get(name)), "")
+    if fields.get("rule") == UNGATED_RULE:
+        verdict = "ungated"
     title = next((name for name in _TITLES if isinstance(fields.get(name), str)), "")
     said = fields[title] if title and fields[title] else _words(fields)
     rest = {name: value for name, value in fields.items() if name not in (title, *_VERDICTS)}
@@ -111,6 +119,7 @@ def _read(line: bytes) -> Happening | None:
         verdict,
         _sort(kind, verdict, fields),
         _words(rest)[:MAX_TITLE],
+        fields.get("rule") == UNGATED_RULE,
     )
 
 
@@ -127,6 +136,8 @@ def _words(fields: Mapping[str, Any]) -> str:
 def _sort(kind: str, verdict: str, fields: Mapping[str, Any]) -> Sort:
     if verdict in _REFUSED:
         return Sort.DENIAL
+    if verdict == "ungated":
+        return Sort.OTHER
     if "approval" in kind or verdict == "approve":
         return Sort.APPROVAL
     if "mask" in kind:

@@ -378,6 +378,8 @@ class Player(Screen[None]):
         if fault := track.stage.fault or (track.cast.fault if playback.ended else ""):
             return Text.assemble(state, (visible(fault), "bold red"), no_wrap=True)
         keys = "? keys"
-        room = max(0, self.size.width - len(state) - len(keys) - 3)
+        mark = "UNGATED " if track.ungated else ""
+        room = max(0, self.size.width - len(state) - len(mark) - len(keys) - 3)
         said = visible(self._label or track.title)[:room]
-        return Text.assemble(state, said, "  ", (keys, "dim"), no_wrap=True)
+        parts = (state, (mark, "bold yellow"), said, "  ", (keys, "dim"))
+        return Text.assemble(*parts, no_wrap=True)

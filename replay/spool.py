@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from collections import deque
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from bastion.errors import CastFault
-from bastion.wire.packed import form_of, unpacked
+from bastion.wire.encrypted import OpenKey
+from bastion.wire.packed import form_of, no_key, unpacked
 
 MAX_UNPACKED: Final = 8 * 1024 * 1024 * 1024
 """Bytes: a few of them can unpack to a disk full."""
@@ -21,14 +23,20 @@ _spooled: Final[deque[BinaryIO]] = deque()
 """Held for those who have not opened them yet: their names last as long as they do."""
 
 
-def plain_file(path: Path) -> Path:
+@atexit.register
+def _let_go() -> None:
+    while _spooled:
+        _spooled.popleft().close()
+
+
+def plain_file(path: Path, open_key: OpenKey = no_key) -> Path:
     """A path where the file can be read as it was written; CastFault where it is damaged."""
     form = form_of(path.name)
     if not form:
         return path
     try:
         with path.open("rb") as file:
-            return spool(unpacked(file, form))
+            return spool(unpacked(file, form, open_key))
     except OSError as error:
         raise CastFault(f"{path} cannot be read: {error.strerror}.") from None
 
@@ -36,12 +44,16 @@ def plain_file(path: Path) -> Path:
 def spool(source: BinaryIO) -> Path:
     """Copy all of it into a file without a name, and give the path where this program finds it."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115  (held on purpose)
-    size = 0
-    while piece := source.read(1024 * 1024):
-        size += copy.write(piece)
-        if size > MAX_UNPACKED:
-            raise CastFault("this recording unpacks to more than can be played")
-    copy.flush()
+    try:
+        size = 0
+        while piece := source.read(1024 * 1024):
+            size += copy.write(piece)
+            if size > MAX_UNPACKED:
+                raise CastFault("this recording unpacks to more than can be played")
+        copy.flush()
+    except BaseException:
+        copy.close()
+        raise
     _spooled.append(copy)
     if len(_spooled) > MAX_HELD:
         _spooled.popleft().close()

@@ -57,6 +57,11 @@ class Track:
         return self.cast.header.title or self.name
 
     @property
+    def ungated(self) -> bool:
+        """Whether it was a shell in which nothing was decided."""
+        return any(one.ungated for one in self.happenings)
+
+    @property
     def fault(self) -> str:
         """Why not all of it can be shown, or nothing."""
         return self.stage.fault or self.cast.fault

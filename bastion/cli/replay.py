@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write it as .txt, .cast, .html or .svg: the last is a picture of the screen --at PLACE.",
 )
+@click.option(
+    "--identity",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A private age key, for recordings that are encrypted.",
+)
 @with_state_where_needed
 def replay(
     find_state: Callable[[], StateDirectory],
@@ -51,6 +57,7 @@ def replay(
     follow: bool,
     plain: bool,
     out: Path | None,
+    identity: Path | None,
 ) -> None:
     """Play recordings: a cast, all casts of a session's folder, or a list to choose from.
 
@@ -60,19 +67,22 @@ def replay(
     copy, save. What is recorded is played into a terminal in memory: no escape sequence of it
     reaches yours.
     """
+    from bastion.wire.packed import no_key
     from replay import command
+    from replay.identity import load_identity
 
     if (plain or out) and not paths:
         raise click.UsageError("name a cast, or a folder of casts")
+    open_key = load_identity(identity) if identity else no_key
     if plain:
-        for line in command.transcript(paths):
+        for line in command.transcript(paths, open_key):
             click.echo(line)
     elif out is not None:
-        command.write(paths, out, at)
+        command.write(paths, open_key, out, at)
     elif not sys.stdout.isatty():
         raise click.UsageError("there is no terminal to play on; try --plain")
     elif paths:
-        command.play(paths, speed=speed, idle_limit=idle_limit, at=at, follow=follow)
+        command.play(paths, open_key, speed=speed, idle_limit=idle_limit, at=at, follow=follow)
     else:
         from bastion.control.client import ControlClient
 

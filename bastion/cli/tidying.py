@@ -27,6 +27,7 @@ from bastion.store.settings import RecordingsEntry
 from bastion.store.signing import read_public_key
 from bastion.store.state import StateDirectory
 from bastion.wire import control as wire
+from bastion.wire.packed import ENCRYPTED
 
 MAX_INDEXED: Final = 16 * 1024 * 1024
 """Characters of one channel that are indexed: a log of gigabytes is found by its first part."""
@@ -99,7 +100,9 @@ def _pieces(stem: Path) -> Iterator[Piece]:
     from replay.screentext import screen_text
     from replay.spool import plain_file
 
-    path, _ = find_stored(stem, CAST)
+    path, form = find_stored(stem, CAST)
+    if form == ENCRYPTED:
+        return  # what only its recipients may read stands in no index
     try:
         cast = CastFile(plain_file(path), name=path.name)
     except CastFault:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -17,6 +17,9 @@ from bastion.store.appendfile import AppendFile
 from bastion.store.recording import EVENTS, SEAL_SUFFIX, SUFFIXES
 from bastion.store.seal import FINAL, Extent, Rolling, Seal, SealLine
 from bastion.store.sealfile import read_seal
+from bastion.store.stored import find_stored, stored_path
+from bastion.wire import encrypted
+from bastion.wire.packed import ENCRYPTED, PLAIN, ZSTD
 
 REASON: Final = "the bastion stopped before this channel ended"
 
@@ -47,7 +50,7 @@ def finish_all(root: Path, key: Ed25519PrivateKey, at: float) -> Iterator[Finish
     for path in sorted(root.glob(f"????-??-??/*/*{SEAL_SUFFIX}")):
         stem = Path(str(path).removesuffix(SEAL_SUFFIX))
         # What was packed away had its end verified before.
-        if any(Path(f"{stem}{suffix}").exists() for suffix in SUFFIXES.values()):
+        if any(find_stored(stem, name)[1] != ZSTD for name in SUFFIXES):
             finished = finish(stem, key, at)
             if finished is not None:
                 yield finished
@@ -73,41 +76,60 @@ def _finish(stem: Path, file: AppendFile, key: Ed25519PrivateKey, at: float) -> 
     lines = _sealed_lines(stem, key)
     if lines and lines[-1].kind in FINAL:
         return None
-    _check_there(stem, lines)
+    form = str(lines[0].facts.get("form", PLAIN)) if lines else PLAIN
+    paths = {name: stored_path(stem, name, form) for name in SUFFIXES}
+    _check_there(stem, lines, paths)
     rolling = {name: Rolling() for name in SUFFIXES}
-    for name in SUFFIXES:
-        _check_sealed(stem, name, lines, rolling[name])
+    for name, path in paths.items():
+        _check_sealed(path, form, name, lines, rolling[name])
     # Nothing was changed so far: what is damaged stays as it was found.
     removed = len(file.cut_torn_line())
     writer = Seal(file, key, after=lines[-1] if lines else None)
-    session, channel = stem.parent.name, stem.name
     if not lines:
-        name = seal.fingerprint(key.public_key())
-        empty = {name: Extent() for name in SUFFIXES}
-        writer.append(
-            "open", at, empty, session=session, channel=channel, key=name, format=seal.FORMAT
-        )
-    with contextlib.ExitStack() as opened:
-        files = {}
-        for name, suffix in SUFFIXES.items():
-            files[name] = AppendFile.reopen(Path(f"{stem}{suffix}"))
-            opened.callback(files[name].close)
-            removed += len(files[name].cut_torn_line())
-        unsealed = 0
-        for name in SUFFIXES:
-            unsealed += _take_rest(stem, name, rolling, writer, at)
-        started_at = lines[0].at if lines else at
-        fields = {"reason": REASON, "unsealed_lines": unsealed, "removed_bytes": removed}
-        event = _event(started_at, at, fields)
-        files[EVENTS].append(event)
-        rolling[EVENTS].feed(event)
-        for one in files.values():
-            one.sync()
-    writer.append(
-        "finished", at, {name: roll.take() for name, roll in rolling.items()}, reason=REASON
-    )
+        _begin(stem, writer, key, at)
+    unsealed = 0
+    for name, path in paths.items():
+        unsealed += _take_rest(path, form, name, rolling, writer, at)
+        removed += _cut(path, rolling[name].size)
+    facts = {"reason": REASON, "unsealed_lines": unsealed, "removed_bytes": removed}
+    if form == PLAIN:
+        _add_event(paths[EVENTS], rolling[EVENTS], lines[0].at if lines else at, at, facts)
+    writer.append("finished", at, {name: roll.take() for name, roll in rolling.items()}, **facts)
     writer.sync()
-    return Finished(session, channel, writer.last_hash, unsealed, removed)
+    return Finished(stem.parent.name, stem.name, writer.last_hash, unsealed, removed)
+
+
+def _begin(stem: Path, writer: Seal, key: Ed25519PrivateKey, at: float) -> None:
+    writer.append(
+        "open",
+        at,
+        {name: Extent() for name in SUFFIXES},
+        session=stem.parent.name,
+        channel=stem.name,
+        key=seal.fingerprint(key.public_key()),
+        format=seal.FORMAT,
+        form=PLAIN,
+    )
+
+
+def _cut(path: Path, size: int) -> int:
+    """Remove what stands after the last whole unit, wait for the disk; give how many bytes."""
+    with contextlib.closing(AppendFile.reopen(path)) as file:
+        removed = file.size - size
+        if removed:
+            file.cut(size)
+        file.sync()
+        return removed
+
+
+def _add_event(
+    path: Path, rolling: Rolling, started_at: float, at: float, facts: dict[str, object]
+) -> None:
+    event = _event(started_at, at, facts)
+    with contextlib.closing(AppendFile.reopen(path)) as file:
+        file.append(event)
+        file.sync()
+    rolling.feed(event)
 
 
 def _sealed_lines(stem: Path, key: Ed25519PrivateKey) -> list[SealLine]:
@@ -120,50 +142,70 @@ def _sealed_lines(stem: Path, key: Ed25519PrivateKey) -> list[SealLine]:
     return lines
 
 
-def _check_there(stem: Path, lines: list[SealLine]) -> None:
+def _check_there(stem: Path, lines: list[SealLine], paths: dict[str, Path]) -> None:
     """Nothing is made in the place of what is gone."""
-    for name, suffix in SUFFIXES.items():
-        path = Path(f"{stem}{suffix}")
-        if not lines and path.exists() and path.stat().st_size:
-            raise _Damage("its seal is empty")
+    if not lines and any(_size(find_stored(stem, name)[0]) for name in SUFFIXES):
+        raise _Damage("its seal is empty")
+    for name, path in paths.items():
         if lines and lines[-1].files[name].size and not path.exists():
             raise _Damage(f"{path.name} is missing")
 
 
-def _check_sealed(stem: Path, name: str, lines: list[SealLine], rolling: Rolling) -> None:
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _check_sealed(
+    path: Path, form: str, name: str, lines: list[SealLine], rolling: Rolling
+) -> None:
     """Read as far as the seal vouches, and hold the bytes against it."""
     points = {line.files[name].size: line.files[name].sha256 for line in lines}
     end = max(points, default=0)
-    if not end:
-        return
-    with Path(f"{stem}{SUFFIXES[name]}").open("rb") as file:
-        for line in _lines(file, end):
-            rolling.feed(line)
-            if rolling.size in points and points[rolling.size] != rolling.take().sha256:
-                raise _Damage(f"{stem.name}{SUFFIXES[name]} was changed")
+    for unit in _units(path, form, 0):
+        if rolling.size >= end:
+            break
+        _feed(rolling, unit, form)
+        if rolling.size in points and points[rolling.size] != rolling.take().sha256:
+            raise _Damage(f"{path.name} was changed")
     if rolling.size != end:
-        raise _Damage(f"{stem.name}{SUFFIXES[name]} is shorter than what was sealed")
+        raise _Damage(f"{path.name} is shorter than what was sealed")
     rolling.take()
 
 
-def _take_rest(stem: Path, name: str, rolling: dict[str, Rolling], writer: Seal, at: float) -> int:
-    """Read on to the end; give how many lines nothing vouched for."""
+def _take_rest(
+    path: Path, form: str, name: str, rolling: dict[str, Rolling], writer: Seal, at: float
+) -> int:
+    """Read on to the last whole unit; give how many nothing vouched for."""
     count = 0
-    with Path(f"{stem}{SUFFIXES[name]}").open("rb") as file:
-        file.seek(rolling[name].size)
-        for line in file:
-            rolling[name].feed(line)
-            count += 1
-            if rolling[name].lines_since >= MAX_TAGS:
-                writer.append("checkpoint", at, {one: r.take() for one, r in rolling.items()})
+    for unit in _units(path, form, rolling[name].size):
+        _feed(rolling[name], unit, form)
+        count += 1
+        if rolling[name].lines_since >= MAX_TAGS:
+            writer.append("checkpoint", at, {one: r.take() for one, r in rolling.items()})
     return count
 
 
-def _lines(file: BinaryIO, end: int) -> Iterator[bytes]:
-    size = 0
-    while size < end and (line := file.readline()):
-        size += len(line)
-        yield line
+def _feed(rolling: Rolling, unit: bytes, form: str) -> None:
+    if form == ENCRYPTED:
+        rolling.feed_unit(unit)
+    else:
+        rolling.feed(unit)
+
+
+def _units(path: Path, form: str, start: int) -> Iterator[bytes]:
+    """Whole lines, or frames, from a place on where one begins."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        if form == ENCRYPTED:
+            size = 0
+            for unit, torn in encrypted.units(file):
+                if not torn and size >= start:
+                    yield unit
+                size += len(unit)
+            return
+        file.seek(start)
+        yield from (line for line in file if line.endswith(b"\n"))
 
 
 def _event(started_at: float, at: float, fields: dict[str, object]) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from bastion.errors import StoreError
 from bastion.store import auditfile
 from bastion.store.audit import AuditLog
+from bastion.store.encrypting import Recipients
 from bastion.store.finishing import finish_all
 from bastion.store.recording import Recording
 from bastion.store.recordings import Recordings
@@ -30,6 +31,7 @@ async def kept_recordings(
     floor_bytes: int,
     masks: Masks = UNMASKED,
     on_end: Callable[[], None] = lambda: None,
+    recipients: Recipients | None = None,
 ) -> AsyncIterator[Recordings]:
     """The recordings folder, while the context lasts; at its end all that ended is sealed.
 
@@ -60,7 +62,12 @@ async def kept_recordings(
     sealer.start()
     try:
         yield Recordings(
-            state.recordings, floor_bytes=floor_bytes, key=key, keeper=sealer, masks=masks
+            state.recordings,
+            floor_bytes=floor_bytes,
+            key=key,
+            keeper=sealer,
+            masks=masks,
+            recipients=recipients,
         )
     finally:
         await sealer.stop()

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,8 @@ from bastion.store.seal import Extent, Rolling, Seal
 from bastion.tap.cast import CastTap, CastTotals
 from bastion.tap.masks import UNMASKED, Masks
 from bastion.wire.asciicast import Fact
+from bastion.wire.encrypted import Writer
+from bastion.wire.packed import ENCRYPTED, PLAIN
 
 FLOOR_CHECK_EVERY: Final = 4 * 1024 * 1024
 """Bytes written between two looks at the free space: one costs about a microsecond."""
@@ -34,11 +36,12 @@ SEAL_SUFFIX: Final = ".seal.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The open files of one channel."""
+    """The open files of one channel; with `writers` for those that are encrypted."""
 
     cast: AppendFile
     events: AppendFile
     seal: AppendFile
+    writers: Mapping[str, Writer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Recording:
     ) -> None:
         self.path = path
         self._files = {CAST: files.cast, EVENTS: files.events}
+        self._writers = files.writers
         self._seal = Seal(files.seal, key)
         self._key_name = seal.fingerprint(key.public_key())
         self._rolling = {CAST: Rolling(), EVENTS: Rolling()}
@@ -111,8 +115,12 @@ class Recording:
                 channel=channel,
                 key=self._key_name,
                 format=seal.FORMAT,
+                form=ENCRYPTED if self._writers else PLAIN,
             ),
         )
+        for name, writer in self._writers.items():
+            self._append(self._started_at, name, writer.header)
+            self._rolling[name].feed_unit(writer.header)
         self._write(
             self._started_at,
             CAST,
@@ -223,9 +231,18 @@ class Recording:
     def _write(self, at: float, name: str, lines: bytes) -> None:
         if self._closed:
             raise RecordingFailed(self._failure or "The recording is already closed.")
-        self._guard(at, lambda: self._files[name].append(lines))
-        self._rolling[name].feed(lines)
-        self._unchecked += len(lines)
+        writer = self._writers.get(name)
+        if writer is None:
+            self._append(at, name, lines)
+            self._rolling[name].feed(lines)
+        elif lines:
+            frame = writer.frame(lines)
+            self._append(at, name, frame)
+            self._rolling[name].feed_unit(frame)
+
+    def _append(self, at: float, name: str, data: bytes) -> None:
+        self._guard(at, lambda: self._files[name].append(data))
+        self._unchecked += len(data)
         if self._unchecked >= FLOOR_CHECK_EVERY:
             self._unchecked = 0
             self._guard(at, lambda: check_floor(self.path.parent, self._floor))

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bastion.errors import RecordingFailed
 from bastion.store.appendfile import AppendFile
+from bastion.store.encrypting import Recipients
 from bastion.store.packing import PART
 from bastion.store.recording import (
     SEAL_SUFFIX,
@@ -35,6 +36,7 @@ from bastion.store.recording import (
 )
 from bastion.tap.masks import UNMASKED, Masks
 from bastion.wire.asciicast import Fact
+from bastion.wire.packed import ENCRYPTED
 
 DEFAULT_FLOOR: Final = 256 * 1024 * 1024
 """Bytes that stay free: a full disk must not lock the owner out of the machine."""
@@ -56,7 +58,8 @@ class Recordings:
     """The recordings folder. `floor_bytes`: below this much free space nothing is recorded.
 
     `key` signs the seals; without one a key is used that nobody keeps, which still finds damage.
-    Without a `keeper` a recording is sealed once, when it is closed.
+    Without a `keeper` a recording is sealed once, when it is closed. With `recipients` only they
+    can read what is recorded.
     """
 
     def __init__(
@@ -67,7 +70,9 @@ class Recordings:
         key: Ed25519PrivateKey | None = None,
         keeper: Keeper | None = None,
         masks: Masks = UNMASKED,
+        recipients: Recipients | None = None,
     ) -> None:
+        self._recipients = recipients
         self._root = root
         self._floor = floor_bytes
         self._key = key or Ed25519PrivateKey.generate()
@@ -97,7 +102,7 @@ class Recordings:
         try:
             check_floor(self._root, self._floor)
             with _folder(self._root, day, session_id) as folder:
-                files = _create(folder, channel_id)
+                files = _create(folder, channel_id, self._recipients)
         except OSError as error:
             raise RecordingFailed(sentence(error)) from error
         path = self._root / day / session_id / f"{channel_id}.cast"
@@ -135,11 +140,12 @@ class _SealAtOnce:
         recording.release()
 
 
-def _create(folder: int, channel_id: str) -> Files:
+def _create(folder: int, channel_id: str, recipients: Recipients | None) -> Files:
     """Make the three files, the seal first: what has none was not made by us."""
+    ending = f".{ENCRYPTED}" if recipients else ""
     with contextlib.ExitStack() as opened:
         files = []
-        for suffix in (SEAL_SUFFIX, *SUFFIXES.values()):
+        for suffix in (SEAL_SUFFIX, *(f"{suffix}{ending}" for suffix in SUFFIXES.values())):
             file = AppendFile.create(f"{channel_id}{suffix}", directory=folder)
             opened.callback(file.close)
             files.append(file)
@@ -147,7 +153,8 @@ def _create(folder: int, channel_id: str) -> Files:
         # Held while it grows, so that a verifier can tell live from left behind.
         fcntl.flock(sealed.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         opened.pop_all()
-    return Files(cast, events, sealed)
+    writers = {name: recipients.writer() for name in SUFFIXES} if recipients else {}
+    return Files(cast, events, sealed, writers)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from bastion.policy.document import Section
-from bastion.policy.fields import Duration, Size
+from bastion.policy.fields import Duration, OneOrMany, Size
+from bastion.store.encrypting import parse_recipient
+
+
+def _recipient(text: str) -> str:
+    parse_recipient(text)
+    return text
+
+
+Recipient = Annotated[str, AfterValidator(_recipient)]
 
 
 class RecordingsEntry(Section):
@@ -11,6 +24,8 @@ class RecordingsEntry(Section):
 
     pack_after: Duration = 3600.0
     """Then they are compressed."""
+    encrypt_to: OneOrMany[Recipient] = ()
+    """age recipients; what is recorded from then on only they can read."""
     keep: Duration | None = None
     """Then they are deleted; never, if left out."""
     keep_size: Size | None = None

@@ -8,11 +8,13 @@ from typing import BinaryIO, Final, cast
 import zstandard
 
 from bastion.errors import CastFault
+from bastion.wire import encrypted
 
 PLAIN: Final = ""
 ZSTD: Final = "zst"
+ENCRYPTED: Final = "enc"
 
-FORMS: Final = (PLAIN, ZSTD)
+FORMS: Final = (PLAIN, ZSTD, ENCRYPTED)
 """Names of the forms; all but the plain one end a file's name, after a dot."""
 
 LEVEL: Final = 3
@@ -22,8 +24,13 @@ MAX_WINDOW: Final = 8 * 1024 * 1024
 """Bytes of memory that reading may take: a frame made to need gigabytes is refused."""
 
 
-def unpacked(file: BinaryIO, form: str) -> BinaryIO:
-    """The file as it was written, read from where it is; a damaged one raises CastFault."""
+def no_key(_: bytes) -> bytes:
+    """For those who have none."""
+    raise CastFault("this recording is encrypted; give a private key with --identity FILE")
+
+
+def unpacked(file: BinaryIO, form: str, open_key: encrypted.OpenKey = no_key) -> BinaryIO:
+    """The file as it was written, read from its beginning; a damaged one raises CastFault."""
     if form == PLAIN:
         return file
     if form == ZSTD:
@@ -31,6 +38,8 @@ def unpacked(file: BinaryIO, form: str) -> BinaryIO:
             file, read_across_frames=False, closefd=False
         )
         return cast("BinaryIO", io.BufferedReader(_Checked(reader), 1024 * 1024))
+    if form == ENCRYPTED:
+        return encrypted.decrypted(file, open_key)
     raise CastFault(f"a file packed as {form} cannot be read here")
 
 

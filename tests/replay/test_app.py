@@ -334,3 +334,16 @@ async def test_a_folder_is_listed_searched_and_played(tmp_path: Path) -> None:
         assert app.screen.query_one(DataTable)
         await pilot.press("q")
     assert app.return_code == 0
+
+
+async def test_a_shell_in_which_nothing_is_decided_is_marked(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "c.cast"
+    casts.write(path, (0.0, "o", "$ ")).close()
+    fields = {"request": "(interactive shell)", "action": "allow", "rule": "shell-ungated"}
+    event = {"time": 0.0, "kind": "verdict", "fields": fields}
+    (tmp_path / "c.events.jsonl").write_text(json.dumps(event) + "\n")
+    app = playing(open_tape([path]), clock)
+    async with app.run_test(size=(130, 24)):
+        assert "UNGATED" in (after(app, 0), said(app))[1]
+        option = player(app).query_one("#list", OptionList).get_option_at_index(0)
+        assert "ungated (interactive shell)" in str(option.prompt)
