@@ -53,6 +53,7 @@ bench: $(VENV)/$(STAMP)
 
 corpora: $(VENV)/$(STAMP)
 	@$(BIN)/python -m tests.corpora $(CORPORA)
+	@$(BIN)/python -m tests.corpora_masking
 
 # Only these two hold versions; neither names a place to fetch them from.
 lock: $(VENV)/$(STAMP)

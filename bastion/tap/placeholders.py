@@ -51,7 +51,7 @@ def is_real(whole: str, value: str, after: str) -> bool:
         return any(c.isalnum() for c in bare)
     if _NAMED.search(bare):
         return False
-    if any(c.isdecimal() for c in bare) and "." not in bare and ":" not in bare:
+    if _looks_made(bare):
         return True
     return len(bare) >= _SHORTEST_WORD and _stands_as_value(whole[: -len(value)], bare, after)
 
@@ -59,6 +59,14 @@ def is_real(whole: str, value: str, after: str) -> bool:
 def stands_in(value: str) -> bool:
     """Whether a manual wrote this where a password belongs."""
     return value.lower() in _WORDS | _NAMES or _STANDS_IN.match(value) is not None
+
+
+def _looks_made(word: str) -> bool:
+    """Whether nobody would call a variable, or a member of one, like this."""
+    digits = sum(c.isdecimal() for c in word)
+    if "." in word or ":" in word:
+        return digits > 1 or (digits == 1 and word != word.lower() and word != word.upper())
+    return digits > 0
 
 
 def _stands_as_value(lead: str, word: str, after: str) -> bool:

@@ -1,0 +1,341 @@
+"""Run the masker over generated secrets and real files: `python -m tests.corpora_masking`.
+
+Every case is a secret of one kind, made anew, in a text of one form, with one trick of a terminal,
+cut in one way. It leaks where the secret stands in the text that passed or on the screen of a
+terminal that shows it. Real files (sources, manuals, logs of this machine) say how often
+something is masked that is none: `--show` prints what was, for people to judge.
+
+    make corpora             20,000 cases, 30 MB
+    python -m tests.corpora_masking --cases 100000 --megabytes 200 --show
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import itertools
+import random
+import re
+import site
+import string
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import avt
+
+from bastion.config import load_detectors
+from bastion.tap.checks import luhn
+from bastion.tap.detect import Detectors
+from bastion.tap.marks import Marks, Masked
+from bastion.tap.mask import Masker, Masking
+
+COLUMNS: Final = 80
+ROWS: Final = 200  # more lines than any case shows
+ALNUM: Final = string.ascii_letters + string.digits
+ESCAPES: Final = re.compile(
+    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[ -/]*[0-~]|[\x00\x07]"
+)
+REAL: Final = (*site.getsitepackages(), "/usr/share/doc", "/usr/share/perl", "/usr/share/vim")
+LOGS: Final = ("/var/log",)
+
+MASKING: Final = Masking(
+    Detectors(one for one in load_detectors().each if one.always), Marks(b"corpus" * 6)
+)
+
+
+# --- secrets --------------------------------------------------------------------------------------
+
+
+def word(rng: random.Random, size: int, letters: str = ALNUM) -> str:
+    """Random letters, with a digit and a letter among them."""
+    while True:
+        made = "".join(rng.choices(letters, k=size))
+        if letters.isalpha() or re.search(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]", made):
+            return made
+
+
+def pem(rng: random.Random) -> tuple[str, str]:
+    """A key of random bytes; what must not show is a line from its middle."""
+    name = rng.choice(["RSA ", "EC ", "OPENSSH ", "ENCRYPTED ", ""])
+    text = base64.b64encode(rng.randbytes(rng.randrange(120, 1700))).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    body = "\n".join(lines)
+    return f"-----BEGIN {name}PRIVATE KEY-----\n{body}\n-----END {name}PRIVATE KEY-----", lines[1]
+
+
+def card(rng: random.Random) -> tuple[str, str]:
+    """A valid number, with or without spaces."""
+    start = rng.choice(["4", "51", "2221", "37", "6011"])
+    size = 14 if start == "37" else 15
+    digits = start + "".join(rng.choices(string.digits, k=size - len(start)))
+    whole = digits + next(d for d in string.digits if luhn(digits + d))
+    if size == 15 and rng.random() < 0.5:
+        shown = " ".join(whole[at : at + 4] for at in range(0, 16, 4))
+        return shown, shown[-12:]
+    return whole, whole[-9:]
+
+
+def iban(rng: random.Random) -> tuple[str, str]:
+    """A German number with its check digits."""
+    account = "".join(rng.choices(string.digits, k=18))
+    check = 98 - int(account + "131400") % 97
+    return f"DE{check:02d}{account}", account[4:]
+
+
+def prefixed(prefix: str, size: int, letters: str = ALNUM) -> Callable[[random.Random], tuple]:
+    """A token: a prefix and random letters."""
+
+    def make(rng: random.Random) -> tuple[str, str]:
+        value = word(rng, size, letters)
+        return prefix + value, value
+
+    return make
+
+
+def jwt(rng: random.Random) -> tuple[str, str]:
+    """Header, claims, signature."""
+    parts = [b'{"alg":"HS256"}', b'{"sub":"%d"}' % rng.randrange(10**9), rng.randbytes(32)]
+    text = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    return text, text[-40:]
+
+
+def assigned(rng: random.Random) -> tuple[str, str]:
+    """NAME=value, a YAML line, a JSON pair."""
+    value = word(rng, rng.randrange(6, 24), ALNUM + "!#%+-_.")
+    value = rng.choice(string.ascii_letters) + value  # what begins like a variable stands for one
+    form = rng.choice(["PGPASSWORD={}", "password: {}", '"api_key": "{}"', "client-secret={}"])
+    return form.format(value), value
+
+
+def url(rng: random.Random) -> tuple[str, str]:
+    """A connection string."""
+    value = word(rng, rng.randrange(6, 20))
+    return f"{rng.choice(['postgresql', 'amqp', 'https'])}://app:{value}@db.internal/x", value
+
+
+def crypt(rng: random.Random) -> tuple[str, str]:
+    """A line of /etc/shadow."""
+    value = word(rng, 86, ALNUM + "./")
+    return f"root:$6${word(rng, 8)}${value}:19000:0:99999:7:::", value
+
+
+KINDS: Final[dict[str, Callable[[random.Random], tuple[str, str]]]] = {
+    "private-key": pem,
+    "aws-key": prefixed("AKIA", 16, string.ascii_uppercase + "234567"),
+    "aws-secret": prefixed("aws_secret_access_key = ", 40, ALNUM + "/+"),
+    "gcp-key": prefixed("AIza", 35, ALNUM + "-_"),
+    "github-token": prefixed("ghp_", 36),
+    "gitlab-token": prefixed("glpat-", 20),
+    "slack-token": prefixed("xoxb-", 40),
+    "stripe-key": prefixed("sk_live_", 24),
+    "openai-key": prefixed("sk-proj-", 40),
+    "anthropic-key": prefixed("sk-ant-api03-", 60),
+    "npm-token": prefixed("npm_", 36),
+    "pypi-token": prefixed("pypi-AgE", 80),
+    "jwt": jwt,
+    "url-password": url,
+    "password": assigned,
+    "authorization": prefixed("Authorization: Bearer ", 32),
+    "password-hash": crypt,
+    "card": card,
+    "iban": iban,
+}
+
+FORMS: Final = {
+    "line": "{}",
+    "log": "Nov 24 12:00:01 web1 app[4711]: using {} now",
+    "json": '{{"x": 1, "note": "{}", "y": 2}}',
+    "table": "| id | {} | ok |",
+    "sentence": "the value is {}, and so on.",
+}
+
+
+# --- tricks ---------------------------------------------------------------------------------------
+
+
+def coloured(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
+    """Colours at three places of the secret."""
+    for at in sorted(rng.sample(range(start, end), 3), reverse=True):
+        text = text[:at] + rng.choice([b"\x1b[1;31m", b"\x1b[0m", b"\x1b[38;5;9m"]) + text[at:]
+    return text
+
+
+def corrected(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
+    """A wrong letter, taken back."""
+    at = rng.randrange(start, end)
+    return text[:at] + b"Q\b" + text[at:]
+
+
+def overstruck(text: bytes, _rng: random.Random, start: int, end: int) -> bytes:
+    """Bold as old manual pages have it."""
+    bold = b"".join(bytes([c, 8, c]) for c in text[start:end])
+    return text[:start] + bold + text[end:]
+
+
+def redrawn(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
+    """A progress bar before it on the same line."""
+    if b"\n" in text[:end]:
+        return text
+    return b"  %d%% [####    ]\r" % rng.randrange(100) + text
+
+
+def wrapped(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
+    """Wrapped at the window's edge, as a line editor does it."""
+    if b"\n" in text or end > COLUMNS:
+        return text
+    before = b"x" * (COLUMNS - rng.randrange(start + 1, end) - 1) + b" "
+    line = before + text
+    return line[:COLUMNS] + rng.choice([b" \r", b"\r\n"]) + line[COLUMNS:]
+
+
+def dotted(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
+    """NUL and BEL bytes, which no terminal shows."""
+    at = rng.randrange(start, end)
+    return text[:at] + b"\0\x07" + text[at:]
+
+
+def linked(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
+    """A hyperlink that begins inside."""
+    at = rng.randrange(start, end)
+    return text[:at] + b"\x1b]8;;http://x\x07" + text[at:]
+
+
+def plain(text: bytes, _rng: random.Random, _start: int, _end: int) -> bytes:
+    """As it is."""
+    return text
+
+
+TRICKS: Final = (plain, coloured, corrected, overstruck, redrawn, wrapped, dotted, linked)
+
+
+def cuts(text: bytes, rng: random.Random) -> list[bytes]:
+    """Whole, byte by byte, in two, in several, in packets."""
+    way = rng.randrange(5)
+    if way == 0:
+        return [text]
+    if way == 1 and len(text) < 300:
+        return [text[at : at + 1] for at in range(len(text))]
+    count = {1: 40, 2: 1, 3: 4, 4: 12}[way]
+    places = sorted({0, len(text), *(rng.randrange(len(text)) for _ in range(count))})
+    return [text[a:b] for a, b in itertools.pairwise(places)]
+
+
+# --- the run --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case, made from its number alone."""
+
+    number: int
+    kind: str
+    trick: str
+    secret: bytes
+    pieces: list[bytes]
+
+
+def case(number: int) -> Case:
+    """Make a case."""
+    rng = random.Random(number)
+    kind = rng.choice(sorted(KINDS))
+    text, secret = KINDS[kind](rng)
+    line = rng.choice(sorted(FORMS.values())).format(text)
+    if kind == "private-key" and rng.random() < 0.5:
+        line = line.replace("\n", "\r\n")
+    data = line.encode()
+    start = data.index(secret.encode())
+    trick = rng.choice(TRICKS)
+    data = trick(data, rng, start, start + len(secret)) + b"\r\n$ "
+    return Case(number, kind, trick.__name__, secret.encode(), cuts(data, rng))
+
+
+def leaks(one: Case) -> bool:
+    """Whether the secret passed: in the bytes, or on the screen that they make."""
+    masker = Masker(MASKING, columns=COLUMNS)
+    passed = b"".join([*map(masker.feed, one.pieces), masker.finish()])
+    if one.secret in passed or one.secret in ESCAPES.sub(b"", passed):
+        return True
+    screen = avt.Vt(COLUMNS, ROWS, scrollback_limit=0)
+    screen.feed_str(passed.decode("utf-8", "replace"))
+    shown = "".join(line.text.ljust(COLUMNS) for line in screen.view())
+    return one.secret.decode() in shown
+
+
+def run_generated(cases: int) -> int:
+    """Print each leak, then a line; give how many leaked."""
+    leaked: Counter[str] = Counter()
+    for number in range(cases):
+        one = case(number)
+        if leaks(one):
+            leaked[one.kind] += 1
+            print(f"masking: case {number} leaks: {one.kind}, {one.trick}: {one.pieces}"[:400])
+    total = sum(leaked.values())
+    print(
+        f"masking: {cases} cases of {len(KINDS)} kinds, {len(FORMS)} forms, {len(TRICKS)} tricks:"
+        f" {total} leaks ({100 * total / max(1, cases):.3f} %)"
+    )
+    return total
+
+
+def real_files(megabytes: int) -> Iterator[tuple[Path, bytes]]:
+    """Text files of this machine, logs first."""
+    left = megabytes * 1_000_000
+    for root in (*LOGS, *REAL):
+        for path in sorted(Path(root).rglob("*")):
+            if left <= 0:
+                return
+            if path.is_symlink() or not path.is_file() or path.stat().st_size > 2_000_000:
+                continue
+            try:
+                data = path.read_bytes()
+            except OSError:
+                continue
+            if b"\0" not in data[:4096]:
+                left -= len(data)
+                yield path, data
+
+
+def facts(masker: Masker, data: bytes) -> Iterator[Masked]:
+    """What is masked in a file."""
+    for at in range(0, len(data), 32768):
+        masker.feed(data[at : at + 32768])
+        yield from masker.masked
+    masker.finish()
+    yield from masker.masked
+
+
+def run_real(megabytes: int, *, show: bool) -> None:
+    """Count what is masked in real files; `show` it, with what stands around."""
+    size = 0
+    marks: Counter[str] = Counter()
+    for path, data in real_files(megabytes):
+        size += len(data)
+        masker = Masker(MASKING)
+        for fact in facts(masker, data):
+            marks[fact.detector] += 1
+            if show:
+                around = data[max(0, fact.where - 40) : fact.where + min(60, fact.length) + 5]
+                print(f"{path}: {fact.detector}: {around!r}")
+    rate = sum(marks.values()) / max(1, size) * 10_000_000
+    kinds = ", ".join(f"{name} {count}" for name, count in marks.most_common()) or "nothing"
+    print(f"masking: {size / 1e6:.0f} MB of real files: {rate:.2f} marks in 10 MB ({kinds})")
+
+
+def main() -> int:
+    """Run both; a leak ends with exit status 1."""
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    arguments.add_argument("--cases", type=int, default=20_000)
+    arguments.add_argument("--megabytes", type=int, default=30)
+    arguments.add_argument("--show", action="store_true", help="print the marks in real files")
+    given = arguments.parse_args()
+    leaked = run_generated(given.cases)
+    run_real(given.megabytes, show=given.show)
+    return int(leaked > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
