@@ -95,6 +95,10 @@ SEEDS: Final = Path(__file__).with_name("step_seeds.txt").read_text("utf-8").spl
 MORE_PIECES: Final = (
     "$v", "$w", "$o", "$s", "$e", "$n", "$i", "$c", "$d", '"$v"', '"$@"', "$1", "$2", "${a[1]}",
     "${v:-x}", "${e:-", "f ", "l x ", "${v%", "$((", "$p", "$g", "${!", "[[ ", "]] ", "v=", "e=r",
+    "trap", " DEBUG", "trap - ", "$t ", "set +T", "shopt -u extdebug", "unset ", "BASH_COMMAND",
+    "enable ", "builtin ", "command ", "eval ", "() { ", "; }", "alias ", "function ", "read ",
+    "printf ", "-v ", "declare ", "local ", "-n ", "exec ", ">&8", "9<&", "6>", "return ", "RETURN",
+    "printf() { :; }; ",
 )  # fmt: skip
 
 
@@ -151,6 +155,8 @@ class Watcher:
         quoted = "'" + line.replace("'", "'\\''") + "'"
         hook = HOOK + "trap '__bastion_c=$BASH_COMMAND; __bastion_hook \"$@\"' DEBUG\n"
         program = BEFORE + (hook if watched else "") + f"eval {quoted}\n"
+        # Whatever the line did, the shell is still watched behind it.
+        program += "reboot canary\n" if watched else ""
         ours, theirs, turn = os.pipe(), os.pipe(), os.pipe()
         # Both ends of a pipeline ask at once: who holds the one byte in here may.
         os.write(turn[1], b".")

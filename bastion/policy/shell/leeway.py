@@ -26,6 +26,7 @@ _RUNS: Final = RUNS_BY_OPTION | names(
     git tar gtar bsdtar zip npm pip pip3 gem bundle go cargo uv conda mamba rustup dotnet psql mysql
     mariadb sqlite3 sqlite mongosh mongo clickhouse-client gcc cc g++ c99 c89 dpkg rpm snap yum dnf
     gdb lldb socat openssl scp sftp rsync insmod kexec fd fdfind debugfs lxc-attach perf nix
+    ip machinectl vagrant
     """
 )
 _RUNS_IF_SPLIT: Final = names("find gfind sed gsed ssed awk gawk mawk nawk original-awk goawk")

@@ -183,9 +183,7 @@ _LOADS_OPTION: Final[dict[str, tuple[str, ...]]] = {
 
 
 RUNS_BY_OPTION: Final = frozenset(
-    program
-    for program, options in (*_RUN_OPTION.items(), *_LOADS_OPTION.items())
-    if options and program not in ("sysctl", "man")
+    program for program, options in (*_RUN_OPTION.items(), *_LOADS_OPTION.items()) if options
 )
 """Programs that one of their options makes run or load something."""
 

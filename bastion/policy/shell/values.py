@@ -120,6 +120,7 @@ class Values:
             elif found is not None and not self.splits:
                 fields[-1].extend([Literal(found, quoted=True)] * bool(found))
             elif found is not None and "\\" not in found and self._splits_by_blanks():
+                # What a backslash means among pattern characters is not known here.
                 _split_into(fields, found)
             else:
                 fields[-1].extend(self._standing_for(part, fields[-1], first=first))
@@ -182,7 +183,7 @@ class Values:
         if part.quoted or not self.splits:
             kept = [value for value in values if value or part.quoted]
             return [RawWord([Literal(value, quoted=True)], word.raw) for value in kept]
-        if not self._splits_by_blanks():
+        if not self._splits_by_blanks() or any("\\" in value for value in values):
             return None
         fields: list[list[Part]] = []
         for value in values:
