@@ -15,6 +15,7 @@ from typing import Final
 
 from prompt_toolkit.application.current import create_app_session, set_app
 from prompt_toolkit.clipboard import InMemoryClipboard
+from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import vi_navigation_mode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -27,6 +28,7 @@ from bastion.editor.completion import Ask, Completer
 from bastion.editor.keys import KeyDecoder, Pressed
 from bastion.editor.line import Line
 from bastion.editor.prompting import CONTINUATION, prompt_fragments
+from bastion.editor.recall import expanded
 from bastion.editor.screen import make_layout
 from bastion.editor.terminal import ClientTerminal
 from bastion.editor.values import MAX_LINE, History, Outlook, Prompt
@@ -70,6 +72,8 @@ class DrawnEditor:
         self._prompt = Prompt("", "")
         self._prefixes: dict[bool, StyleAndTextTuples] = {}
         self._accepted = False
+        self._recalled = ""
+        """What history expansion made of the line; it is not expanded again."""
         self._timer: asyncio.Handle | None = None
         self._verdict = LiveVerdict(outlook, self._draw)
         self._line = Line(self.bell, self.accept)
@@ -127,7 +131,7 @@ class DrawnEditor:
                 self._app.renderer.reset()
 
     def _begin(self, text: str) -> None:
-        self._accepted = False
+        self._accepted, self._recalled = False, ""
         self._verdict.begin()
         self._completer.stop()
         self._app.reset()
@@ -146,7 +150,7 @@ class DrawnEditor:
         was not at its beginning, so nobody has to be asked where it is.
         """
         columns = self._terminal.get_size().columns
-        self._terminal.write_raw("\x1b[0;7m%\x1b[0m" + " " * (columns - 1) + "\r")
+        self._terminal.write_raw("\x1b[0;7m%\x1b[0m" + " " * (columns - 1) + "\r\x1b[K")
 
     def feed(self, data: bytes) -> None:
         """Take keys of the client."""
@@ -239,6 +243,13 @@ class DrawnEditor:
     def accept(self) -> None:
         """Enter: the command, if it is complete; else one more line of it."""
         text = self._line.text
+        recalled = expanded(text, self._history.entries())
+        if recalled != text != self._recalled:
+            # What it stands for is seen, and judged, before a second Enter.
+            self._recalled = recalled
+            self._line.save_to_undo_stack()
+            self._line.set_document(Document(recalled, len(recalled)))
+            return
         if not self._is_complete(text):
             self._line.insert_text("\n")
             return

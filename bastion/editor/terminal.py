@@ -70,6 +70,14 @@ class ClientTerminal(Vt100_Output):
             self._buffer = []
             self._sink(data.encode("utf-8", "replace"))
 
+    def erase_down(self) -> None:
+        """Erase below the cursor, this row first.
+
+        tmux takes an erasure that begins at the top left for a cleared screen, and keeps what was
+        there in its scrollback: a half-typed line for each drawing.
+        """
+        self.write_raw("\x1b[K\x1b[J")
+
     @property
     def responds_to_cpr(self) -> bool:
         """The cursor's position is never asked for: a client need not answer."""
