@@ -390,10 +390,14 @@ def visible(text: str, *, limit: int = 0) -> str:
     printable (C1, bidirectional and zero-width marks, lone surrogates, tags) becomes `\\u{…}`.
     `limit` > 0 cuts there and says how many characters were cut.
     """
-    shown = "".join(_visible_character(character) for character in text)
+    shown = text if text.isascii() and text.isprintable() else _all_visible(text)
     if limit and len(shown) > limit:
         return f"{shown[:limit]}… ({len(shown) - limit} more characters)"
     return shown
+
+
+def _all_visible(text: str) -> str:
+    return "".join(_visible_character(character) for character in text)
 
 
 _INVISIBLE_PRINTABLE: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0\u034f\u061c\u17b4\u17b5")

@@ -11,13 +11,13 @@ from bastion.events import (
     Ask,
     Decided,
     Effect,
+    Exit,
     Logged,
     Outcome,
     ReadSql,
     Resolved,
     ToClient,
     ToTarget,
-    Transcript,
     Withdraw,
 )
 from bastion.gate.gate import Decide
@@ -83,7 +83,9 @@ class Judging(ABC):
         return self._waiting is not None and self._waiting.request is not None
 
     def _emit(self, effect: Effect) -> None:
-        self._send_collected()
+        """Have something done: before what is sent in this step, but for an end."""
+        if isinstance(effect, Exit):
+            self._send_collected()
         self._effects.append(effect)
 
     def _send_collected(self) -> None:
@@ -274,7 +276,6 @@ class Judging(ABC):
             "transaction": self.flight.status,
         }
         self._emit(Logged("query", fields))
-        self._emit(Transcript(f"#{self._number} {visible(' '.join(sql.split()), limit=2000)}"))
         return Run(self._number, sql, request.reading, at)
 
 

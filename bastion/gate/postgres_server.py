@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bastion.errors import TargetFault
-from bastion.events import CancelTarget, Effect, Logged, ToClient, Transcript
+from bastion.events import CancelTarget, Effect, Logged, ToClient
 from bastion.gate.postgres_flight import Flight, Kind, Run, Sent
 from bastion.gate.postgres_mask import Masks, masked_row
 from bastion.policy.decide_sql import PINNED
@@ -222,12 +222,15 @@ class Server:
         rows = run.rows if rows is None else rows
         seconds = round(max(0.0, at - run.started_at), 6)
         fields: dict[str, object] = {
-            "number": run.number, "tag": tag, "rows": rows, "bytes": run.size,
-            "seconds": seconds, "sqlstate": code,
-        }  # fmt: skip
+            "number": run.number,
+            "tag": tag,
+            "rows": rows,
+            "bytes": run.size,
+            "seconds": seconds,
+            "sqlstate": code,
+            "said": said,
+        }
         self._effects.append(Logged("query-done", fields))
-        ended = f"{tag}, {rows} rows" if code == "00000" else f"ERROR {code}: {said}"
-        self._effects.append(Transcript(f"  #{run.number} {ended}, {seconds * 1000:.1f} ms"))
         run.rows = run.size = 0
 
     def _error(self, at: float, message: Message) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,6 +53,8 @@ BEAT_SECONDS: Final = 5.0
 """How often a held session shows a sign of life: socket time-outs begin at some seconds."""
 CACHED_VERDICTS: Final = 1000
 CACHED_TEXT: Final = 8192
+LINE: Final = 2000
+"""Characters of a statement that its line in the cast shows."""
 
 
 class PostgresSide(TcpForwardSide):
@@ -114,6 +116,7 @@ class PostgresDrive(Drive):
     place: Place
     postgres: PostgresGate
     dialler: PostgresDialler
+    masked_texts: dict[str, str]
 
     def _perform_decision(self, effect: Effect) -> None:
         match effect:
@@ -123,7 +126,7 @@ class PostgresDrive(Drive):
                     text, lambda reading: self.feed(SqlRead(clock(), number, reading))
                 )
             case Logged(kind=kind, fields=fields):
-                self._record.logged(self._clock(), kind, fields)
+                self._log(kind, fields)
             case CancelTarget(pid=pid, key=key):
                 self.dialler.cancel(pid, key)
             case CancelOther(pid=pid, key=key):
@@ -133,6 +136,37 @@ class PostgresDrive(Drive):
                 self._beat_later()
             case _:
                 super()._perform_decision(effect)
+
+    def _log(self, kind: str, fields: Mapping[str, object]) -> None:
+        """A statement, or how it ended: an event, and a line of the cast."""
+        at = self._clock()
+        if kind == "query":
+            sql = self._masked(str(fields["sql"]))
+            values = fields["parameters"]
+            assert isinstance(values, list)
+            shown = [None if one is None else self._masked(one) for one in values]
+            self._record.logged(at, kind, {**fields, "sql": sql, "parameters": shown})
+            self._record.line(at, f"#{fields['number']} {' '.join(sql[:LINE].split())}")
+            return
+        said = self._masked(str(fields["said"])) if fields["said"] else ""
+        self._record.logged(at, kind, {**fields, "said": said})
+        ended = f"ERROR {fields['sqlstate']}: {said}" if said else f"{fields['tag']}"
+        seconds = fields["seconds"]
+        assert isinstance(seconds, float)
+        self._record.line(
+            at, f"  #{fields['number']} {ended}, {fields['rows']} rows, {seconds * 1000:.1f} ms"
+        )
+
+    def _masked(self, text: str) -> str:
+        """Secrets out; the same few texts come again and again."""
+        if len(text) > CACHED_TEXT:
+            return self._record.mask(text)
+        known = self.masked_texts.get(text)
+        if known is None:
+            if len(self.masked_texts) >= CACHED_VERDICTS:
+                self.masked_texts.clear()
+            known = self.masked_texts[text] = self._record.mask(text)
+        return known
 
     def _cancel_other(self, pid: int, key: bytes) -> None:
         services = self.session.services
@@ -248,6 +282,7 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
         clock=services.clock,
         target_name=target.name,
     )
+    drive.masked_texts = {}
     drive.session, drive.place, drive.postgres, drive.dialler = session, place, gate, dialler
     side.gate = gate
     side.drive = drive

@@ -116,7 +116,7 @@ class Record:
 
     def transcript(self, at: float, text: str) -> None:
         """A line for the recording alone, made safe to show."""
-        self.recording.output(at, visible(self.mask(text)).encode() + b"\r\n", Stream.STDOUT)
+        self.line(at, self.mask(text))
 
     def decided(self, at: float, request: Request, verdict: Verdict) -> None:
         """A verdict: marker, event, row, audit line."""
@@ -155,13 +155,12 @@ class Record:
             self.ledger.file_done(self.session_id, self.channel_id, done, at)
 
     def logged(self, at: float, kind: str, fields: Mapping[str, object]) -> None:
-        """An event beside the cast, and nowhere else: each statement of a database is one."""
-        self.recording.event(at, kind, {key: self._masked(one) for key, one in fields.items()})
+        """An event beside the cast, and nowhere else; secrets are taken out of it already."""
+        self.recording.event(at, kind, fields, masked=True)
 
-    def _masked(self, value: object) -> object:
-        if isinstance(value, list):
-            return [self._masked(one) for one in value]
-        return self.mask(value) if isinstance(value, str) else value
+    def line(self, at: float, text: str) -> None:
+        """A line for the recording alone, whose secrets are taken out already."""
+        self.recording.output(at, visible(text).encode() + b"\r\n", Stream.STDOUT)
 
     def note(self, at: float, kind: str, **fields: object) -> None:
         """An event beside the cast, and the same in the audit."""

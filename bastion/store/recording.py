@@ -140,11 +140,16 @@ class Recording:
         """Record a place to jump to."""
         self._write(at, CAST, self._tap.marker(at, self._masks.text(label)))
 
-    def event(self, at: float, kind: str, fields: Mapping[str, object]) -> None:
-        """Record a verdict, an approval, a file operation; values as JSON has them."""
+    def event(
+        self, at: float, kind: str, fields: Mapping[str, object], *, masked: bool = False
+    ) -> None:
+        """Record a verdict, an approval, a file operation; values as JSON has them.
+
+        `masked`: whoever calls has taken the secrets out.
+        """
         time = round(max(0.0, at - self._started_at), 6)
-        masked = self._masks.fields(fields)
-        line = json.dumps({"time": time, "at": at, "kind": kind, "fields": masked})
+        kept = fields if masked else self._masks.fields(fields)
+        line = json.dumps({"time": time, "at": at, "kind": kind, "fields": kept})
         self._write(at, EVENTS, line.encode() + b"\n")
 
     def close(self, at: float) -> CastTotals:

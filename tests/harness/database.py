@@ -97,7 +97,7 @@ async def database(
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as short:
         Path(short).chmod(0o755)
         async with postgres(Path(short) / "s", sql) as server:
-            config = _config(directory, server, credential) + target
+            config = write_secrets(directory, server, credential) + target
             text = policy.replace("LOGINS", logins).replace("DATABASE", terms)
             async with (
                 bastion(directory, policy=text, config=config) as running,
@@ -106,7 +106,8 @@ async def database(
                 yield Stage(running, server, port)
 
 
-def _config(directory: Path, server: Postgres, credential: str) -> str:
+def write_secrets(directory: Path, server: Postgres, credential: str) -> str:
+    """The files that hold what the bastion logs in with; gives the target's lines."""
     secrets = {"password": PASSWORD, "maker": ADMIN_PASSWORD}
     for name, secret in secrets.items():
         path = directory / name

@@ -8,11 +8,12 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -70,7 +71,9 @@ def run_as() -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def postgres(directory: Path, sql: str = "") -> AsyncIterator[Postgres]:
+async def postgres(
+    directory: Path, sql: str = "", settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Postgres]:
     """A server in `directory` (short: it holds a socket), with the database `app` made by `sql`."""
     directory.mkdir(mode=0o755)
     _certificates(directory)
@@ -90,13 +93,14 @@ async def postgres(directory: Path, sql: str = "") -> AsyncIterator[Postgres]:
         "hostssl all all 127.0.0.1/32 scram-sha-256\n"
     )
     port = free_port()
-    settings = {
+    used = {
         "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": directory,
         "ssl": "on", "ssl_cert_file": directory / "server.pem",
         "ssl_key_file": directory / "server.key", "ssl_ca_file": directory / "ca.pem",
         "fsync": "off", "log_statement": "all", "max_connections": 60, "shared_buffers": "32MB",
+        **settings,
     }  # fmt: skip
-    words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+    words = [word for key, value in used.items() for word in ("-c", f"{key}={value}")]
     log = (directory / "log").open("wb")
     server = await asyncio.create_subprocess_exec(
         *run_as(), programs / "postgres", "-D", data, *words,

@@ -242,6 +242,45 @@ def test_allowed(sql):
     assert verdict(sql).action is Action.ALLOW, sql
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT f.pg_read_file FROM unnest(ARRAY['/etc/passwd']) f",
+        "SELECT unnest.pg_read_file FROM unnest(ARRAY['/etc/passwd'])",
+        "SELECT f.pg_read_file FROM CAST('/etc/passwd' AS text) f",
+        "SELECT ('/etc/passwd'::text).pg_read_file",
+        "SELECT (x).pg_read_file FROM (SELECT '/etc/passwd'::text) q(x)",
+        "SELECT 1 FROM unnest(ARRAY['/etc/passwd']) f WHERE EXISTS (SELECT f.pg_read_file)",
+    ],
+)
+def test_a_function_is_also_called_by_a_dot(sql):
+    """PostgreSQL 15 really reads the file for all of these."""
+    assert verdict(sql).action is Action.DENY
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT n.pg_read_file FROM notes n",
+        "WITH n AS (SELECT 1 AS lo_import) SELECT n.lo_import FROM n",
+        "SELECT q.pg_ls_dir FROM (SELECT 1 AS pg_ls_dir) q",
+        "UPDATE notes SET a = 1 WHERE notes.pg_read_file = 'x'",
+    ],
+)
+def test_a_column_with_the_name_of_a_function_is_a_column(sql):
+    assert verdict(sql).action is Action.ALLOW
+
+
+def test_pg_dump_names_what_it_sets_in_its_condition():
+    (statement,) = read_sql(
+        "SELECT set_config(name, 'view', false) FROM pg_settings WHERE name = 'some_setting'"
+    ).statements
+    assert not statement.opaque
+    assert any(use.setting == "some_setting" for use in statement.uses)
+    (statement,) = read_sql("SELECT set_config(name, 'x', false) FROM pg_settings").statements
+    assert statement.opaque
+
+
 def test_every_kind_is_one_that_policies_know():
     for sql in DENIED + HELD + ALLOWED:
         for statement in read_sql(sql).statements:

@@ -67,10 +67,11 @@ class Scope:
         return literal(value) if same else None
 
     def is_function(self, alias: str) -> bool:
-        """Whether an alias stands for a function's result."""
+        """Whether `alias.name` may call `name`: PostgreSQL does so where alias is no row, but a
+        value that a function in FROM gave (under its own name where it has no alias)."""
         if alias in self.tables:
             return alias in self.functions
-        return self.outer is not None and self.outer.is_function(alias)
+        return self.outer is None or self.outer.is_function(alias)
 
     def owners(self, alias: str) -> tuple[str, ...]:
         """The tables that `alias.column` may be of; every table in sight where it is unknown."""
