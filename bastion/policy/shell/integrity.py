@@ -50,7 +50,7 @@ _HOOKS: Final = re.compile(
 )
 _OWN_VARIABLES: Final = re.compile(
     r"BASH_COMMAND|BASH_XTRACEFD|BASHOPTS|SHELLOPTS|POSIXLY_CORRECT|BASH_ALIASES|BASH_CMDS|BASH_ARGV0"
-    r"|BASH_ARGC|BASH_ARGV|BASH_LINENO|FUNCNAME|BASH_SOURCE|BASH_COMPAT|FUNCNEST"
+    r"|BASH_ARGC|BASH_ARGV|BASH_LINENO|FUNCNAME|BASH_SOURCE|BASH_COMPAT|FUNCNEST|TMOUT"
 )
 _ZSH_VARIABLES: Final = re.compile(
     r"functions|dis_functions|aliases|galiases|saliases|builtins|dis_builtins|options|trapstate"

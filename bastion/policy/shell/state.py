@@ -18,6 +18,8 @@ MAX_COMMANDS: Final = 2000
 """Different commands one line may hold; every one of them is matched against every rule."""
 
 
+ANY_NAME: Final = ""
+"""Stands among redefined names for those that nobody has seen: a sourced file, eval, PATH."""
 MAX_DEFINITIONS: Final = 200
 """Functions, aliases, … of one line: each is shown to people, and kept as long as the shell."""
 
@@ -173,8 +175,9 @@ class Reader(ABC):
         self.definitions: dict[str, None] = {}
         self.redefined: set[str] = set()
         """Names of functions and aliases, of earlier lines too."""
-        if prompt is not None:
-            self.redefined |= {what.partition(" ")[2] for what in prompt.defined}
+        for what in prompt.defined if prompt is not None else ():
+            kind, _, name = what.partition(" ")
+            self.redefined.add(name if kind in ("function", "alias") else ANY_NAME)
         if prompt is not None and prompt.directory.startswith("/"):
             self.state.directories = (normalise(prompt.directory),)
         self._steps = 0

@@ -11,6 +11,7 @@ from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
 from bastion.policy.shell import dialects, environment, feeds, integrity, programs, second, steps
 from bastion.policy.shell.parse import Parser
 from bastion.policy.shell.state import (
+    ANY_NAME,
     CHANNEL,
     DOWNLOAD,
     UNKNOWN,
@@ -163,7 +164,7 @@ class Walker(Reader):
             self.state.directories = before
             feed = feeds.output_of(stage, feed, self.state.tainted)
             # A function or alias may have taken the place of what prints.
-            if not self.redefined.isdisjoint(second.heads(stage)):
+            if not self.redefined.isdisjoint([ANY_NAME, *second.heads(stage)]):
                 feed = DOWNLOAD if feed.kind == "download" else UNKNOWN
 
     def _compound(self, node: Compound, place: Place) -> None:
