@@ -38,8 +38,16 @@ ESCAPE_TIME: Final = 0.1
 """Seconds after which an ESC is the Escape key: what a terminal sends for one key comes at once."""
 PASTE_TIME: Final = 3.0
 """Seconds without a byte after which a paste ends that the terminal never ended."""
+PIECE: Final = 16 * 1024
+"""Bytes that are decoded at once, so that a paste is dropped as it comes, not piled up."""
+MAX_WAITING: Final = 2 * MAX_LINE
+"""Bytes that wait for their slice, or after Enter for whoever takes them."""
 SLICE: Final = 0.004
 """Seconds of keys handled at a stretch: a flood of them holds up no other session."""
+DEAR: Final = 0.01
+"""Seconds. A drawing that takes longer (of a line of many kilobytes) is not done for every key …"""
+REST: Final = 3
+"""… but rests so many times as long as it took: a key held down there slows nobody else."""
 MAX_COUNT: Final = 999
 """Of a repeat count (Alt-9 9 9): prompt_toolkit's million would repeat a key for minutes."""
 MAX_LISTED: Final = 12
@@ -75,9 +83,13 @@ class DrawnEditor:
         self._recalled = ""
         """What history expansion made of the line; it is not expanded again."""
         self._timer: asyncio.Handle | None = None
+        self._slicing = False
+        """Keys wait for the next slice of time."""
+        self._drawing: asyncio.TimerHandle | None = None
+        self._next_draw = 0.0
         self._verdict = LiveVerdict(outlook, self._draw)
         self._line = Line(self.bell, self.accept)
-        self._completer = Completer(self._line, complete, self._draw, self._ring)
+        self._completer = Completer(self._line, complete, self._draw, self.bell)
         self._app = self._make_application(vi)
 
     def _make_application(self, vi: bool) -> EditorApplication:
@@ -154,8 +166,15 @@ class DrawnEditor:
 
     def feed(self, data: bytes) -> None:
         """Take keys of the client."""
-        self._decoder.feed(data[: max(0, 2 * MAX_LINE - len(self._decoder))])
-        self._work()
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            if len(self._decoder) + len(piece) > MAX_WAITING:
+                # A flood, for no person types so far ahead; what is lost of it is heard.
+                self.bell()
+                return
+            self._decoder.feed(piece)
+            if not self._slicing:
+                self._work()
 
     def take(self) -> bytes:
         """Give the bytes after Enter."""
@@ -175,10 +194,11 @@ class DrawnEditor:
                 if self._finished():
                     return
                 if loop.time() > until:
+                    self._slicing = True
                     self._timer = loop.call_soon(self._work)
                     break
             self._verdict.text_changed(self._line.text)
-            self._render()
+            self._render_in_time(loop)
         if self._timer is None and (len(self._decoder) or self._decoder.pasting):
             wait = PASTE_TIME if self._decoder.pasting else ESCAPE_TIME
             self._timer = loop.call_later(wait, lambda: self._work(final=True))
@@ -202,10 +222,14 @@ class DrawnEditor:
 
     def _rest(self) -> None:
         self._stop_timer()
+        if self._drawing:
+            self._drawing.cancel()
+            self._drawing = None
         self._verdict.stop()
         self._completer.stop()
 
     def _stop_timer(self) -> None:
+        self._slicing = False
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -306,6 +330,7 @@ class DrawnEditor:
             yield
 
     def _draw(self) -> None:
+        self._drawing = None
         if not self._finished():
             with self._active():
                 self._render()
@@ -314,9 +339,16 @@ class DrawnEditor:
         size = self._terminal.get_size()
         return self._completer.fragments(size.columns, min(MAX_LISTED, size.rows // 2))
 
-    def _ring(self) -> None:
-        with self._active():
-            self.bell()
+    def _render_in_time(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Draw now, unless drawing is dear and was done just before: then soon."""
+        began = loop.time()
+        if began < self._next_draw:
+            if self._drawing is None:
+                self._drawing = loop.call_at(self._next_draw, self._draw)
+            return
+        self._render()
+        took = loop.time() - began
+        self._next_draw = loop.time() + (took * REST if took > DEAR else 0)
 
     def _render(self) -> None:
         trim_caches()

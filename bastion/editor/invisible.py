@@ -20,7 +20,8 @@ class ShowInvisible(Processor):
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         """Replace in the fragments; the cursor keeps to the characters of the line."""
         fragments = transformation_input.fragments
-        if _PLAIN.fullmatch(transformation_input.document.lines[transformation_input.lineno]):
+        text = transformation_input.document.lines[transformation_input.lineno]
+        if _PLAIN.fullmatch(text) or all(visible(each) == each for each in set(text)):
             return Transformation(fragments)
         shown: StyleAndTextTuples = []
         places: list[int] = []

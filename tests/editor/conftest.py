@@ -1,4 +1,4 @@
-"""A busy machine must not cut a burst of keys in two where a test looks right after it."""
+"""A busy machine must not put off what a test looks at right after the keys."""
 
 from __future__ import annotations
 
@@ -11,3 +11,4 @@ from bastion.editor import drawn
 def whole_bursts(monkeypatch):
     """All keys of a feed are handled in it; tests of floods set it back."""
     monkeypatch.setattr(drawn, "SLICE", 60.0)
+    monkeypatch.setattr(drawn, "DEAR", 60.0)

@@ -84,6 +84,25 @@ async def test_a_paste_of_a_megabyte_is_refused_with_a_bell():
         assert await at.line(" b\r") == "echo a b"
 
 
+async def test_a_paste_in_one_piece_is_refused_whole_and_what_follows_it_is_not():
+    async with seat() as at:
+        assert await at.line(b"\x1b[200~" + b"x" * (1 << 20) + b"\x1b[201~ls\r") == "ls"
+
+
+async def test_a_dear_drawing_is_not_done_for_every_key(monkeypatch):
+    monkeypatch.setattr(drawn, "DEAR", 0.0)
+    monkeypatch.setattr(drawn, "REST", 20)
+    async with seat() as at:
+        at.keys("a")
+        drawn_once = len(at.written)
+        at.keys("b")
+        at.keys("c")
+        assert len(at.written) == drawn_once
+        await at.until(lambda at: at.rows[0] == SIGN + "abc")
+        assert await at.line("d\r") == "abcd"
+        assert at.rows[0] == SIGN + "abcd"
+
+
 async def test_a_line_grows_to_its_bound_and_not_further():
     async with seat() as at:
         at.keys(b"\x1b[200~" + b"x" * (MAX_LINE - 1) + b"\x1b[201~")
@@ -101,17 +120,19 @@ async def test_killing_and_yanking_make_no_giant():
         assert len(at.editor._drawn._line.text) <= MAX_LINE
 
 
-async def test_undo_and_recalled_lines_are_bounded():
+async def test_undo_and_recalled_lines_are_bounded(monkeypatch):
+    monkeypatch.setattr(drawn, "DEAR", 0.0)
+    monkeypatch.setattr(drawn, "REST", 1000)
     history = HistoryFile(None, str)
     for number in range(1000):
         history.add(f"echo {number}")
     async with seat(history=history) as at:
         line = at.editor._drawn._line
-        for _ in range(60):
+        for _ in range(45):
             at.keys(b"\x10\x1b[200~" + b"x" * 60000 + b"\x1b[201~")
             await settled(at)
         assert sum(map(len, line._working_lines)) <= 3 << 20
-        for _ in range(100):
+        for _ in range(40):
             at.keys(b"a\x1b[D")
             await settled(at)
         assert sum(len(text) for text, _ in line._undo_stack) <= 2 << 20
