@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from rich.text import Text
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -177,6 +177,11 @@ class Player(Screen[None]):
         """Go to a tenth of the timeline."""
         self._seek(self.playback.duration * tenth / 10)
 
+    def on_click(self, event: events.Click) -> None:
+        """A click on the timeline goes there."""
+        if event.widget is not None and event.widget.id == "timeline":
+            self._seek(self.playback.duration * event.x / max(1, self.size.width - 1))
+
     def action_faster(self, steps: int) -> None:
         """Change the speed."""
         self.playback.change_speed(steps)
@@ -201,11 +206,12 @@ class Player(Screen[None]):
     def action_hit(self, step: int) -> None:
         """Go to the next place where the text is that was looked for."""
         here = self.playback.position
-        ahead = [hit for hit in self._hits if (hit - here) * step > 1e-6]
-        if not ahead:
-            self._label = "nothing more is found" if self._finder else "press / to look for text"
+        if not self._hits:
+            self._label = "nothing is found" if self._finder else "press / to look for text"
             return
-        self._seek(min(ahead, key=lambda hit: abs(hit - here)))
+        ahead = [hit for hit in self._hits if (hit - here) * step > 1e-6]
+        # Past the last one it begins again at the other end.
+        self._seek(min(ahead or self._hits, key=lambda hit: (hit - here) * step))
         self._label = f"{self._hits.index(self.playback.position) + 1} of {len(self._hits)}"
 
     def action_follow(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -20,10 +21,12 @@ from bastion.store.audit import AuditLog
 from bastion.store.keeping import kept_recordings
 from bastion.store.ledger import Ledger
 from bastion.store.packing import pack
+from bastion.store.recordings import Recordings
 from bastion.store.retention import Retention, due
 from bastion.store.sealfile import State, verify_recording
 from bastion.store.signing import read_public_key
 from bastion.store.state import StateDirectory
+from tests.control.desk import Desk
 
 AT = 1_700_000_000.0
 SHOWN = {
@@ -258,3 +261,35 @@ def test_without_a_running_bastion_tidy_deletes_by_itself(state: StateDirectory)
     assert run(state, "verify").exit_code == 0
     with pytest.raises(BastionError, match="No recording"):
         raise run(state, "path", "s1").exception or AssertionError
+
+
+async def test_a_running_bastion_is_asked_to_delete(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, ())
+    await desk.service.start()
+    try:
+        recordings = Recordings(desk.state.recordings, floor_bytes=0)
+        for session in ("s1", "s2"):
+            recordings.open(session, "c1", at=AT).close(AT + 1)
+        desk.ledger.file.execute(
+            "INSERT INTO holds VALUES (?, ?, ?, ?)", ("s2", "a lawsuit", "ann", AT)
+        )
+        for session in ("s1", "s2"):
+            age(desk.state, session, 3 * 86400)
+        (tmp_path / "policy.yaml").write_text("version: 1\nroles: {}\n")
+        path = tmp_path / "bastion.yaml"
+        path.write_text(
+            f"state: {desk.state.path}\npolicy: policy.yaml\n"
+            "recordings: {keep: 2d, pack_after: 9000d}\n"
+        )
+        words = ["recordings", "tidy", "--json", "--config", str(path)]
+        result = await asyncio.to_thread(CliRunner().invoke, bastion, words)
+        assert json.loads(result.output)["deleted"] == 1
+        assert [folder.name for folder in desk.state.recordings.glob("*/*")] == ["s2"]
+        entries = [
+            json.loads(line)
+            for line in (desk.state.audit / "audit.jsonl").read_bytes().splitlines()
+        ]
+        [deleted] = [one for one in entries if one["kind"] == "recording-deleted"]
+        assert deleted["fields"]["reason"] == "it is older than recordings are kept"
+    finally:
+        await desk.close()

@@ -347,3 +347,12 @@ async def test_a_shell_in_which_nothing_is_decided_is_marked(tmp_path: Path, clo
         assert "UNGATED" in (after(app, 0), said(app))[1]
         option = player(app).query_one("#list", OptionList).get_option_at_index(0)
         assert "ungated (interactive shell)" in str(option.prompt)
+
+
+async def test_a_click_on_the_timeline_goes_there(cast: CastFile, clock: Clock) -> None:
+    app = playing(cast, clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.click("#timeline", offset=(40, 0))
+        assert "0:09" in (after(app, 0), said(app))[1]
+        await pilot.click("#timeline", offset=(79, 0))
+        assert "0:19 / 0:19" in (after(app, 0), said(app))[1]
