@@ -92,6 +92,7 @@ def open_record(
         tail,
         happened,
         services.masks.text,
+        typed=bool(getattr(request, "pty", False)),
     )
 
 

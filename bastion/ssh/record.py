@@ -85,6 +85,9 @@ class Record:
     """Tells a `wire.Event` of this channel, with its fields."""
     mask: Callable[[str], str] = str
     """Takes secrets out of a text that the recording or the ledger keeps."""
+    typed: bool = False
+    """Whether a person types into it. Then no hash of the input is kept: of a password alone, asked
+    for at a prompt, it would tell the password to whoever tries all of them."""
     bytes_out: int = 0
 
     @property
@@ -185,7 +188,7 @@ class Record:
             "status": ended.status,
             "signal": ended.signal,
             "stdin_bytes": client_bytes,
-            "stdin_sha256": client_sha256,
+            "stdin_sha256": "" if self.typed else client_sha256,
         }
         failure: str | None = None
         try:

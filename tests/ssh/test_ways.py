@@ -122,6 +122,21 @@ async def test_a_quarter_of_a_gigabyte_of_stdin_arrives_whole(running):
     assert running.audited("channel-ended")[-1]["stdin_sha256"] == digest
 
 
+async def test_of_what_is_typed_no_hash_tells_a_password(running):
+    async with running.connect() as connection:
+        process = await connection.create_process(
+            "stty -echo; echo ready; read -r it; echo ${#it}", term_type="xterm"
+        )
+        await process.stdout.readuntil("ready")
+        process.stdin.write("hunter2\n")
+        await process.wait()
+    async with asyncio.timeout(20):
+        while not (ended := running.audited("channel-ended")):
+            await asyncio.sleep(0.01)
+    assert (ended[-1]["stdin_bytes"], ended[-1]["stdin_sha256"]) == (8, "")
+    assert "hunter2" not in running.audit()
+
+
 async def test_the_menu_speaks_json(running):
     whoami = json.loads((await running.run("ssh", "bastion", "whoami", "--json")).stdout)
     assert (whoami["name"], whoami["roles"]) == ("alice", ["dev"])
