@@ -66,9 +66,7 @@ async def test_what_fails_is_told_and_tried_again(
 
 async def test_it_ends_with_the_bastion(tmp_path: Path) -> None:
     started = tmp_path / "pid"
-    wait = (
-        f"import os, time; open({str(started)!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(60)"
-    )
+    wait = f"import os, threading; open({str(started)!r}, 'w').write(f'{{os.getpid()}} '); threading.Event().wait(60)"
     upkeep = Upkeep([sys.executable, "-c", wait], after=0)
     async with running(upkeep):
         upkeep.wake()
