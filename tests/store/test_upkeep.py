@@ -66,7 +66,8 @@ async def test_what_fails_is_told_and_tried_again(
 
 async def test_it_ends_with_the_bastion(tmp_path: Path) -> None:
     started = tmp_path / "pid"
-    wait = f"import os, threading; open({str(started)!r}, 'w').write(f'{{os.getpid()}} '); threading.Event().wait(60)"
+    tell = f"open({str(started)!r}, 'w').write(f'{{os.getpid()}} ')"
+    wait = f"import os, threading; {tell}; threading.Event().wait(60)"
     upkeep = Upkeep([sys.executable, "-c", wait], after=0)
     async with running(upkeep):
         upkeep.wake()
