@@ -30,7 +30,7 @@ from bastion.model import Identity, LineRequest, StepRequest, Target
 from bastion.policy.actions import Action
 from bastion.policy.decide import decide
 from bastion.policy.parse import parse_policy
-from bastion.policy.shell.declared import values_of
+from tests.fuzz.declared import values_of
 from tests.fuzz.shell_fuzz import PIECES, Sandbox, _calls, _small_files, lines
 
 POLICY: Final = parse_policy(

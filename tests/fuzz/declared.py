@@ -1,4 +1,4 @@
-"""What a shell says that its variables hold: the output of bash's `declare -p`, untrusted."""
+"""What a shell says that its variables hold: the output of bash's `declare -p`, for the fuzz."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.policy.shell.declared import MAX_TEXT, values_of
+from tests.fuzz.declared import MAX_TEXT, values_of
 
 
 @pytest.mark.parametrize(
