@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "ca": "bastion.cli.ca:ca",
     "console": "bastion.cli.console:console",
     "demo": "bastion.cli.demo:demo",
+    "grants": "bastion.cli.grants:grants",
     "lock": "bastion.cli.lock:lock",
     "login": "bastion.cli.login:login",
     "policy": "bastion.cli.policy:policy",

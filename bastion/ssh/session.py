@@ -95,8 +95,9 @@ class Session:
     """What each live channel has shown last, by the channel's id."""
     ended_tails: dict[str, Tail] = field(default_factory=dict)
     """The same of the channel that ended last."""
-    access: tuple[AccessGrant, ...] = ()
-    """The grants that the clock saw last: what is missing at its next look has ended."""
+    relied_on: dict[str, AccessGrant] = field(default_factory=dict)
+    """Every grant that a decision here may have stood on: what is not in force at the clock's next
+    look has ended, also one that was given and taken back between two looks."""
     _channels: int = 0
     _dialled: dict[tuple[str, str, str], asyncio.Task[_Dialled]] = field(default_factory=dict)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -106,7 +107,10 @@ class Session:
     def identity(self) -> Identity:
         """Who this is, with what people granted to it for a time as it stands now."""
         grants = self.services.access.of(self.own.id)
-        return replace(self.own, granted=granted_by(grants)) if grants else self.own
+        if not grants:
+            return self.own
+        self.relied_on.update((grant.id, grant) for grant in grants)
+        return replace(self.own, granted=granted_by(grants))
 
     @property
     def operator(self) -> Operator:

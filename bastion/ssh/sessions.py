@@ -71,7 +71,6 @@ class Sessions:
             expires_at=identity.expires_at,
         )
         self._live[session.id] = session
-        session.access = services.access.of(identity.id)
         session.happened(wire.Event.SESSION_STARTED, address=client_address)
         return session
 
@@ -175,11 +174,13 @@ def end_channels(session: Session, now: float) -> None:
 def end_granted(session: Session) -> None:
     """The end of a grant cuts what it allowed, and that alone: what would be refused, or held,
     without it (invariant 5)."""
-    before, now = session.access, session.services.access.of(session.own.id)
-    session.access = now
-    lost = [grant for grant in before if grant not in now]
+    if not session.relied_on:
+        return
+    now = session.services.access.of(session.own.id)
+    lost = [grant for grant in session.relied_on.values() if grant not in now]
     if not lost:
         return
+    session.relied_on = {grant.id: grant for grant in now}
     policy, at = session.services.policy(), session.services.clock()
     with_it = replace(session.own, granted=granted_by((*now, *lost)))
     expired = all(grant.until <= at for grant in lost)

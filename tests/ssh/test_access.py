@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from bastion.model import ExecRequest
+from bastion.policy.rules import Action
+from bastion.ssh.session import Place
+from bastion.store.access import AccessGrant
 from tests.harness.running import POLICY, Bastion, bastion
 
 ACCESS = (
@@ -211,3 +215,23 @@ async def test_a_client_that_leaves_at_the_prompt_takes_its_request_back(
     row = running.services.ledger.approval(request)
     assert row is not None
     assert row["state"] == "withdrawn"
+
+
+async def test_a_grant_that_is_taken_back_at_once_leaves_nothing_open(running: Bastion) -> None:
+    """Given, used and taken back between two looks of the clock."""
+    now = running.clock()
+    grant = AccessGrant(
+        "g1", "https://idp.test#olga", "olga", "admin", ("*",), "x", "", ("bea",), now, now + 600
+    )
+    async with running.connect() as connection:
+        assert (await connection.run("echo in")).exit_status == 254
+        [session] = running.sessions.live()
+        running.services.access.give(grant)
+        place = Place(running.services.targets["web1"], running.login)
+        assert session.verdict(place, ExecRequest("sleep 60")).action is Action.ALLOW
+        process = await connection.create_process("echo in; sleep 60")
+        assert await process.stdout.readline() == "in\n"
+        running.services.access.revoke("g1", "bea", "enough")
+        running.sessions.enforce()
+        async with asyncio.timeout(2):
+            assert (await process.wait()).exit_status == 254
