@@ -97,8 +97,8 @@ def _commands(scene: Scene) -> tuple[Step, ...]:
         Step(
             "A held command waits until somebody on call agrees",
             f"{web1} 'mkdir {release}'",
-            note="It waits: run the next two in another terminal. On one screen, where g agrees, it is\n"
-            f"{scene.directory}/bastion console",
+            note="It waits: run the next two in another terminal. There is one screen for it too,\n"
+            f"where g agrees: {scene.directory}/bastion console",
             beside=(
                 Step("What is held", f"{approve} list", shows=("mkdir", "alice")),
                 Step("Agree, as bob", f'{approve} grant "$({approve} list | {identifier})"'),
