@@ -63,6 +63,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._agent = False
         self._asking: asyncio.Task[object] | None = None
         self._prompt: AccessPrompt | None = None
+        self._record: Record | None = None
         self._full = False
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -140,10 +141,15 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         shell = self._gated_shell(request)
         try:
             gate, text = (shell.gate, True) if shell is not None else self._choose(request)
-            record = self._open_record(request, text)
+            self._record = self._open_record(request, text)
         except BastionError as error:
             self._refused = self._refused or str(error)
             return True
+        self._make_drive(gate, shell, self._record)
+        return True
+
+    def _make_drive(self, gate: Gate, shell: GatedShellParts | None, record: Record) -> Drive:
+        session, place = self._session, self._place
         if self._x11 is not None and self._chan is not None:
             self._x11.display = self._chan.get_x11_display() or ""
         make = Dialler if shell is None else shell.dialler
@@ -165,7 +171,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             shell=shell.side if shell is not None else None,
         )
         session.drives.add(self._drive)
-        return True
+        return self._drive
 
     def _choose(self, request: Request) -> tuple[Gate, bool]:
         session, place = self._session, self._place
@@ -234,14 +240,18 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
     def _asked(self, granted: bool) -> None:
         """Access was asked for at the prompt; the gate decides by what holds now."""
         self._prompt = None
-        drive, request = self._drive, self._request
-        if drive is None or request is None or drive.ended is not None:
+        drive, request, record = self._drive, self._request, self._record
+        if drive is None or request is None or record is None or drive.ended is not None:
             return
-        if granted:
-            drive.deadline = deadline_of(self._session, self._place)
-            drive.start(request)
-        else:
+        if not granted:
             drive.end(EndReason.DENIED, "")
+            return
+        # All of it anew: which gate a shell gets, the environment, masks and deadline are the
+        # grant's to say, and there was none when the channel began.
+        self._session.drives.discard(drive)
+        shell = self._gated_shell(request)
+        gate = shell.gate if shell is not None else self._choose(request)[0]
+        self._make_drive(gate, shell, record).start(request)
 
     def awaits_exit(self) -> bool:
         """True while the target's program runs."""
