@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bastion.errors import CastFault
 from bastion.wire import asciicast
 from replay.screen import Transcript, plain
 from replay.stage import Stage
@@ -95,14 +94,3 @@ class Finder:
         transcript = Transcript(500, 2, raw_newlines=True)
         found = [*transcript.feed(event.data), *transcript.flush()]
         return any(self._pattern.search(plain(line)) for line in found)
-
-
-def search_all(tape: Tape, needle: str) -> list[int]:
-    """All hits at once; CastFault where the tape cannot be read."""
-    if not needle:
-        raise CastFault("There is nothing to look for.")
-    tape.read_on(float("inf"))
-    finder = Finder(tape, needle)
-    while not finder.read_on(1.0):
-        pass
-    return finder.hits

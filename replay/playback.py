@@ -91,10 +91,6 @@ class Playback:
         """Go to a position, clamped to the timeline."""
         self.position = min(max(0.0, position), self.duration)
 
-    def seek_event(self, number: int) -> None:
-        """Go where an event has just happened."""
-        self.seek(self._times[number])
-
     def step(self, count: int) -> None:
         """Go to the next event (1) or to the one before (-1) that shows at another time."""
         self.playing = False

@@ -29,7 +29,6 @@ from replay.timeline import current, draw_happening, draw_timeline, marks_of, ne
 IDLE_CAP: Final = 2.0
 """Seconds to which `i` shortens longer pauses."""
 
-LIST_WIDTH: Final = 40
 WIDE: Final = 120
 """Columns from which on the list is there unasked."""
 

@@ -11,9 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from replay.castfile import CastFile, has_raw_newlines
-from replay.screen import AvtScreen, Colour, Look, Screen
-from replay.stage import Stage
+from replay.screen import Colour, Look, Screen
 
 FRAME: Final = 1 / 30
 """Seconds between two looks at the clock."""
@@ -63,41 +61,6 @@ class ScreenView(ScrollView):
         if cursor is not None and cursor[1] == row and cursor[0] < columns:
             strip = _with_cursor(strip, cursor[0])
         return strip.crop_extend(left, left + self.size.width, Style.null())
-
-
-class LiveTerminal(ScreenView):
-    """Follows a cast that is still written, joined at its present screen.
-
-    What is recorded is on disk before it is shown to anybody, so reading the file's new lines is
-    following the session. `cast` must have been opened with `live=True`; who opened it closes it.
-    """
-
-    def __init__(self, cast: CastFile, **options: Any) -> None:
-        header = cast.header
-        screen = AvtScreen(header.width, header.height, raw_newlines=has_raw_newlines(cast))
-        super().__init__(screen, **options)
-        self._cast = cast
-        self._stage = Stage(cast, screen, len(cast))
-        self._drawn = -1
-
-    def on_mount(self) -> None:
-        """Begin to follow."""
-        self.set_interval(FRAME, self.follow)
-
-    def follow(self) -> bool:
-        """Show what has come since the last look; False while there is more to catch up with."""
-        read = self._cast.read_on(BUDGET)
-        self._stage.extend(len(self._cast))
-        arrived = self._stage.show(len(self._cast), BUDGET)
-        if self._stage.changes != self._drawn:
-            self._drawn = self._stage.changes
-            self.update()
-        return read and arrived
-
-    @property
-    def fault(self) -> str:
-        """Why no more can be shown, or nothing."""
-        return self._stage.fault or self._cast.fault
 
 
 def style_of(look: Look) -> Style:

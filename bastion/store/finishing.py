@@ -16,10 +16,10 @@ from bastion.store import seal
 from bastion.store.appendfile import AppendFile
 from bastion.store.recording import EVENTS, SEAL_SUFFIX, SUFFIXES
 from bastion.store.seal import FINAL, Extent, Rolling, Seal, SealLine
-from bastion.store.sealfile import read_seal
+from bastion.store.sealfile import last_kind, read_seal
 from bastion.store.stored import find_stored, stored_path
 from bastion.wire import encrypted
-from bastion.wire.packed import ENCRYPTED, PLAIN, ZSTD
+from bastion.wire.packed import ENCRYPTED, PLAIN
 
 REASON: Final = "the bastion stopped before this channel ended"
 
@@ -49,8 +49,7 @@ def finish_all(root: Path, key: Ed25519PrivateKey, at: float) -> Iterator[Finish
     """Finish every recording below `root` that has no end and that nobody writes any more."""
     for path in sorted(root.glob(f"????-??-??/*/*{SEAL_SUFFIX}")):
         stem = Path(str(path).removesuffix(SEAL_SUFFIX))
-        # What was packed away had its end verified before.
-        if any(find_stored(stem, name)[1] != ZSTD for name in SUFFIXES):
+        if last_kind(path) not in FINAL:
             finished = finish(stem, key, at)
             if finished is not None:
                 yield finished

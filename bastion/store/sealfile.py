@@ -118,9 +118,14 @@ def is_held(path: Path) -> bool:
 
 def last_kind(path: Path) -> str:
     """The kind of a seal's last line, or "" where that is no line of a seal."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - MAX_LINE))
-        lines = file.read().split(b"\n")
+        # Few last lines are long; those that are speak of very many lines at once.
+        for length in (64 * 1024, MAX_LINE):
+            file.seek(max(0, size - length))
+            lines = file.read(length).split(b"\n")
+            if len(lines) > 2:
+                break
     try:
         return parse_seal_line(lines[-2]).kind if len(lines) > 1 else ""
     except ValueError:

@@ -113,12 +113,6 @@ class SearchIndex:
             self._connection.execute("DELETE FROM pieces WHERE session = ?", (session,))
             self._connection.execute("DELETE FROM indexed WHERE session = ?", (session,))
 
-    def sessions(self) -> list[str]:
-        """Whose recordings are indexed."""
-        with _told():
-            rows = self._connection.execute("SELECT DISTINCT session FROM indexed")
-            return [row[0] for row in rows]
-
     def find(self, text: str, *, seconds: float, limit: int = MAX_HITS) -> list[Hit]:
         """Pieces that hold a text, the best first; StoreError where the time was not enough."""
         if len(text) < SHORTEST:

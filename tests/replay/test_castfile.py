@@ -54,3 +54,25 @@ def test_what_is_no_cast_is_a_fault(tmp_path: Path) -> None:
         CastFile(tmp_path / "none")
     with pytest.raises(CastFault, match="no file"):
         CastFile(tmp_path)
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_a_line_that_is_half_written_is_waited_for(tmp_path: Path, cut: int) -> None:
+    path, line = tmp_path / "x.cast", b'[1.0,"o","one"]\n[2.0,"o","two"]\n'
+    path.write_bytes(b'{"version":2,"width":80,"height":24}\n' + line[:cut])
+    with CastFile(path, live=True) as cast:
+        with path.open("ab") as file:
+            file.write(line[cut:])
+        assert cast.read_on()
+        assert (len(cast), cast.fault, cast.progress) == (2, "", 1.0)
+
+
+def test_a_long_index_is_built_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "x.cast"
+    path.write_bytes(b'{"version":2,"width":80,"height":24}\n' + b'[1.0,"o","one"]\n' * 100)
+    with CastFile(path, whole=False) as cast:
+        assert not cast.read_on(0)
+        assert 0 < cast.progress < 1
+        while not cast.read_on(0):
+            pass
+        assert (len(cast), cast.progress) == (100, 1.0)
