@@ -167,7 +167,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             target_name=place.target.name,
             login=place.login,
             deadline=deadline_of(session, place),
-            columns=self._terminal.size[0] if self._terminal else 0,
+            window=self._window(),
             shell=shell.side if shell is not None else None,
         )
         session.drives.add(self._drive)
@@ -212,6 +212,13 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         if refused:
             self._session.note("environment-refused", channel=self._id, names=sorted(refused)[:50])
         return allowed
+
+    def _window(self) -> tuple[int, int]:
+        """Columns and rows; a client that does not say has what terminals begin with."""
+        if self._terminal is None:
+            return 0, 0
+        columns, rows = self._terminal.size[:2]
+        return columns or 80, rows or 24
 
     def _tty(self) -> Terminal | None:
         if self._terminal is None:

@@ -93,7 +93,7 @@ class Drive:
         target_name: str,
         deadline: float | None = None,
         login: str = "",
-        columns: int = 0,
+        window: tuple[int, int] = (0, 0),
         shell: ShellSide | None = None,
     ) -> None:
         self._shell = shell
@@ -125,7 +125,7 @@ class Drive:
             client=client,
             clock=clock,
             guarded=self._guarded_tap,
-            columns=columns,
+            window=window,
         )
         self._client_hash = hashlib.sha256()
         self._client_bytes = 0
@@ -203,7 +203,7 @@ class Drive:
     def resized(self, columns: int, rows: int) -> None:
         """The client's window changed."""
         if self.ended is None:
-            self._taps.resized(columns)
+            self._guarded(lambda: self._taps.resized(columns, rows))
             self._guarded(lambda: self._record.resize(self._clock(), columns, rows))
             if self._shell is not None:
                 self._shell.resize(columns, rows)

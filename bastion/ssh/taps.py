@@ -14,8 +14,10 @@ from bastion.events import Stream
 from bastion.model import Secret
 from bastion.ssh.record import Record
 from bastion.ssh.services import Clock
+from bastion.tap.known import Known
 from bastion.tap.marks import Masked
 from bastion.tap.mask import Masker, Masking, mask_text
+from bastion.tap.screen import ScreenGuard
 
 HOLD_SECONDS: Final = 0.05
 """How long what could be the start of a secret is kept back, so that a prompt shows."""
@@ -31,6 +33,7 @@ class Shows(Protocol):
 class Taps:
     """Masks, records and shows one channel. Methods raise RecordingFailed.
 
+    `window` is the terminal's columns and rows, zeros without one.
     `guarded` runs what the timer brings, and ends the channel where that fails.
     """
 
@@ -42,14 +45,16 @@ class Taps:
         client: Shows,
         clock: Clock,
         guarded: Callable[[Callable[[], None]], None],
-        columns: int = 0,
+        window: tuple[int, int] = (0, 0),
     ) -> None:
         self._masking = masking
         self._record = record
         self._client = client
         self._clock = clock
         self._guarded = guarded
-        self._columns = columns
+        self._columns = window[0]
+        self._guard = ScreenGuard(masking, Known(), *window) if all(window) else None
+        """Of a terminal's screen; none where there is no terminal."""
         self._secrets: Sequence[Secret] = ()
         self._maskers: dict[Stream, Masker] = {}
         self._since: dict[Stream, tuple[int, float]] = {}
@@ -59,12 +64,16 @@ class Taps:
     def know(self, secrets: Sequence[Secret]) -> None:
         """Mask these exact values too: what the bastion brought to the target."""
         self._secrets = secrets
+        if self._guard is not None:
+            self._guard.known = Known(secrets)
         for masker in self._maskers.values():
             masker.know(secrets)
 
-    def resized(self, columns: int) -> None:
-        """The client's window has a new width."""
+    def resized(self, columns: int, rows: int) -> None:
+        """The client's window has a new size. TargetFault where its screen cannot be followed."""
         self._columns = columns
+        if self._guard is not None:
+            self._guard.resize(columns, rows)
         for masker in self._maskers.values():
             masker.columns = columns
 
@@ -104,6 +113,9 @@ class Taps:
         return masker
 
     def _pass(self, data: bytes, stream: Stream, masked: Sequence[Masked] = ()) -> None:
+        if data and self._guard is not None:
+            data = self._guard.show(data)
+            masked = [*masked, *self._guard.masked]
         if data:
             self._record.output(self._clock(), data, stream)
             self._client.show(data, stream)

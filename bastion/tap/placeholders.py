@@ -65,7 +65,7 @@ def _looks_made(word: str) -> bool:
     """Whether nobody would call a variable, or a member of one, like this."""
     digits = sum(c.isdecimal() for c in word)
     if "." in word or ":" in word:
-        return digits > 1 or (digits == 1 and word != word.lower() and word != word.upper())
+        return digits > 1 or (digits == 1 and word != word.lower())
     return digits > 0
 
 

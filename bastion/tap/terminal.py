@@ -207,6 +207,8 @@ class _Reader:
 
     def _back(self, count: int) -> None:
         for _ in range(min(count, self._at)):
+            if not self._at:
+                return  # characters of several bytes: there are fewer of them
             self._at -= 1
             while self._at and 0x80 <= self._line[self._at] < 0xC0:
                 self._at -= 1

@@ -222,3 +222,28 @@ async def test_a_copied_file_with_secrets_is_blocked_or_told_and_never_changed(t
         assert (tmp_path / "to").read_bytes() == content
         [noted] = [one for one in running.audited("file") if one["sha256"]]
         assert "holds secrets: github-token" in noted["note"]
+
+
+async def test_strokes_of_a_full_screen_program_do_not_make_a_secret(tmp_path):
+    program = tmp_path / "draw"
+    program.write_text(
+        "#!/bin/sh\n"
+        "printf '\\033[?1049h\\033[2J\\033[5;13H7EXAMPLE\\033[9;9H'; read x\n"
+        "printf '\\033[5;1HAKIAIOSFODNN\\033[9;9Hdrawn'; read x\n"
+        "printf '\\033[?1049l'\n"
+    )
+    program.chmod(0o755)
+    async with bastion(tmp_path, opaque="allow") as running, running.connect() as client:
+        process = await client.create_process(
+            str(program), term_type="xterm", request_pty="force", encoding=None
+        )
+        seen = await process.stdout.readuntil(b"7EXAMPLE\x1b[9;9H")
+        process.stdin.write(b"\r")
+        seen += await process.stdout.readuntil(b"drawn")
+        process.stdin.write(b"\r")
+        seen += await process.stdout.read()
+        assert b"\x1b[5;1HAKIA********" in seen
+        [cast] = running.casts()
+        assert "IOSFODNN" not in cast.read_text()
+        facts = [fact for noted in running.audited("masked") for fact in noted["secrets"]]
+        assert [fact["detector"] for fact in facts] == ["aws-key"]

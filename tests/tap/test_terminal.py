@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bastion.tap.mask import Masker
 from tests.tap.masking import DEFAULT
@@ -66,6 +68,27 @@ def test_colours_around_a_mark_are_kept() -> None:
 def test_in_a_full_screen_program_the_width_is_kept() -> None:
     seen = shown(b"\x1b[?1049h\x1b[2;1HAKIAIOSFODNN7EXAMPLE ok\x1b[3;1H")
     assert seen == b"\x1b[?1049h\x1b[2;1HAKIA**************** ok\x1b[3;1H"
+
+
+@pytest.mark.parametrize("move", [b"\r", b"\b" * 9, b"\x1b[20D", b"\x1b[1G", b"\x1b[2K\r"])
+def test_going_back_over_characters_of_several_bytes_stops_at_the_line_s_beginning(
+    move: bytes,
+) -> None:
+    data = "größe 漢字 …".encode() + move + KEY + b"\r\n"
+    for size in (1, 4, 1000):
+        assert VALUE not in shown(data, size=size)
+        assert VALUE not in shown(data, size=size, columns=80)
+
+
+MOVES = (
+    *(b"\xc3\xa9", b"a", b"\r", b"\b", b"\x1b[3D", b"\x1b[2P", b"\xe6", b"\x1b[K"),
+    *(b"\x1b[2@", b"\x1b[4X", b"\n", b"\x1b[1K", b"\x1b[7G", b"\x1b[2C"),
+)
+
+
+@given(st.lists(st.sampled_from(MOVES)), st.sampled_from([0, 2, 5]))
+def test_no_mixture_of_moves_breaks_the_line(pieces: list[bytes], columns: int) -> None:
+    assert shown(b"".join(pieces), columns=columns) == b"".join(pieces)
 
 
 def test_what_is_no_secret_passes_unchanged() -> None:

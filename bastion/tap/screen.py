@@ -1,0 +1,241 @@
+"""Secrets that are put together on the screen: written in strokes, by cursor moves, over old text.
+
+A terminal in memory shows what the client's would. Where a piece of the stream completes a secret
+on it, or writes it again, the letters of that piece that belong to it become stars before they are
+sent. What
+stood there before stays: the beginning of a secret, innocent until now, may have been seen.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+import avt
+
+from bastion.errors import TargetFault
+from bastion.tap.detect import Detector, Late
+from bastion.tap.known import Known
+from bastion.tap.marks import Masked
+from bastion.tap.mask import Masking
+
+MOST_COLUMNS: Final = 500
+MOST_ROWS: Final = 200
+"""The emulator moves every cell at a scroll: a window of thousands of rows would take seconds."""
+
+MOST_BEHIND: Final = 64 * 1024
+"""Characters that the second terminal may lag behind the first."""
+
+SHORTEST_BEGINNING: Final = 8
+"""Characters of an unfinished value at the cursor that are masked: shorter ones begin words."""
+
+_ADDRESS: Final = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[ABEFHLMPSTXZ@Jdfgrsu]|\x1b[78DEMc]")
+"""What takes the cursor, or what stands on the screen, to other lines."""
+
+_TOKEN: Final = re.compile(
+    r"(?P<text>[^\x00-\x1f\x7f-\x9f]+)|\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]|[\x00-\x1f\x7f-\x9f]",
+    re.DOTALL,
+)
+
+
+T = TypeVar("T")
+
+
+class _Sight(NamedTuple):
+    """A secret on the screen: which cells, `row * columns + column`, hold it."""
+
+    detector: str
+    value: bytes
+    cells: range
+
+
+class ScreenGuard:
+    """A client's terminal: `show` takes what is about to be sent, masked as a stream already."""
+
+    def __init__(self, masking: Masking, known: Known, columns: int, rows: int) -> None:
+        self._masking = masking
+        self.known = known
+        self._size = _clamped(columns, rows)
+        self._ahead = self._terminal()
+        """What the client's terminal would show now, but for the stars."""
+        self._behind = self._terminal()
+        self._lag: list[str] = []
+        """What `_behind` has not been shown yet."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._addressed = False
+        self._passed = 0
+        self.masked: list[Masked] = []
+
+    def resize(self, columns: int, rows: int) -> None:
+        """The client's window has a new size."""
+        self._size = _clamped(columns, rows)
+        self._catch_up()
+        _safely(lambda: self._ahead.resize(*self._size))
+        _safely(lambda: self._behind.resize(*self._size))
+
+    def show(self, data: bytes) -> bytes:
+        """Give what may be sent; TargetFault where the emulator cannot follow."""
+        self.masked = []
+        begun, _ = self._decoder.getstate()
+        text = self._decoder.decode(data)
+        self._passed += len(data)
+        if _ADDRESS.search(text) is not None:
+            self._addressed = True
+        elif "\n" in text:
+            self._addressed = False
+        changed = _feed(self._ahead, text)
+        if not self._addressed:
+            self._fall_behind(text)
+            return data
+        seen = self._secrets(self._ahead, changed)
+        if not seen:
+            self._fall_behind(text)
+            return data
+        self._catch_up()
+        known = {one[:2] for one in self._secrets(self._behind, range(self._size[1]))}
+        cells = frozenset(cell for one in seen for cell in one.cells)
+        shown, hit = self._starred(text, cells)
+        moved = [one for one in seen if one[:2] not in known and not hit & set(one.cells)]
+        if not hit and not moved:
+            return data
+        self._note([one for one in seen if one in moved or hit & set(one.cells)])
+        unfinished, _ = self._decoder.getstate()
+        sent = (shown + self._painted_over(moved)).encode("utf-8", "surrogateescape")
+        return sent[len(begun) :] + unfinished
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def _secrets(self, terminal: avt.Vt, changed: Sequence[int]) -> list[_Sight]:
+        """The secrets on the rows that changed, and the rows beside them."""
+        columns, rows = self._size
+        found: list[_Sight] = []
+        wanted = sorted({near for row in changed for near in (row - 1, row, row + 1)})
+        wanted = [row for row in wanted if 0 <= row < rows]
+        for first, last in _runs(wanted):
+            cells = "".join(self._row(terminal, row) for row in range(first, last + 1))
+            data = "".join(c if c.isascii() else "\x7f" for c in cells).encode()
+            base = first * columns
+            for detector in self._masking.detectors.looking(data):
+                found += [self._sight(data, base, *one) for one in detector.find(data)]
+            found += [self._sight(data, base, *one) for one in self.known.find(data)]
+            found += self._beginnings(terminal, data, base)
+        return found
+
+    def _row(self, terminal: avt.Vt, row: int) -> str:
+        """A row as wide as the screen; the second cell of a wide character is a space."""
+        columns, line = self._size[0], terminal[row]
+        text: str = line.text
+        if not text.isascii():
+            text = "".join(cell.char for cell in line.cells)
+        return text.ljust(columns)[:columns]
+
+    def _sight(self, data: bytes, base: int, start: int, end: int, detector: str) -> _Sight:
+        return _Sight(detector, data[start:end], range(base + start, base + end))
+
+    def _beginnings(self, terminal: avt.Vt, data: bytes, base: int) -> list[_Sight]:
+        """A value that is written letter by letter, of a kind that a beginning tells."""
+        cursor = terminal.cursor
+        at = cursor.row * self._size[0] + cursor.col - base
+        if not 0 < at <= len(data):
+            return []
+        line = data[max(0, at - 4096) : at]
+        found = []
+        for detector in self._masking.detectors.opening(line):
+            opened = detector.unfinished_at(line) if _is_sure(detector) else None
+            if opened is not None and len(line) - opened.start >= SHORTEST_BEGINNING:
+                start = at - (len(line) - opened.start)
+                found.append(self._sight(data, base, start, at, detector.name))
+        return found
+
+    # --- masking --------------------------------------------------------------------------------
+
+    def _starred(self, text: str, cells: frozenset[int]) -> tuple[str, set[int]]:
+        """`text` with stars where it writes one of `cells`, and which of them it does write.
+
+        Both terminals keep the text itself, so that what is written later is seen beside it.
+        """
+        pieces: list[str] = []
+        hit: set[int] = set()
+        for token in _TOKEN.finditer(text):
+            piece = token[0]
+            if token["text"] is not None:
+                cursor = self._behind.cursor
+                at = cursor.row * self._size[0] + cursor.col
+                written = cells & set(range(at, at + len(piece)))
+                hit |= written
+                _feed(self._behind, piece)
+                piece = "".join("*" if at + n in written else c for n, c in enumerate(piece))
+            else:
+                _feed(self._behind, piece)
+            pieces.append(piece)
+        return "".join(pieces), hit
+
+    def _painted_over(self, moved: Sequence[_Sight]) -> str:
+        """Stars over what was not written but moved together, by deleting or scrolling."""
+        if not moved:
+            return ""
+        places = (divmod(cell, self._size[0]) for one in moved for cell in one.cells)
+        stars = "".join(f"\x1b[{row + 1};{column + 1}H*" for row, column in places)
+        return f"\x1b7{stars}\x1b8"
+
+    def _note(self, seen: Sequence[_Sight]) -> None:
+        """One fact a secret; its beginning beside the whole of it is none of its own."""
+        longest: dict[tuple[str, int], _Sight] = {}
+        for one in sorted(seen, key=lambda one: len(one.value)):
+            longest[one.detector, one.cells.start] = one
+        for one in longest.values():
+            mark = self._masking.marks.mark(one.detector, one.value)
+            self.masked.append(Masked(one.detector, len(one.value), mark, self._passed))
+
+    # --- two terminals --------------------------------------------------------------------------
+
+    def _terminal(self) -> avt.Vt:
+        return avt.Vt(*self._size, scrollback_limit=0)
+
+    def _fall_behind(self, text: str) -> None:
+        self._lag.append(text)
+        if sum(map(len, self._lag)) > MOST_BEHIND:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        lag, self._lag = self._lag, []
+        for text in lag:
+            _feed(self._behind, text)
+
+
+def _is_sure(detector: Detector) -> bool:
+    return detector.check in {"", "mixed"} and detector.late is Late.MASK
+
+
+def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Rows that follow each other, as first and last."""
+    runs: list[tuple[int, int]] = []
+    for row in rows:
+        if runs and row == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], row)
+        else:
+            runs.append((row, row))
+    return runs
+
+
+def _clamped(columns: int, rows: int) -> tuple[int, int]:
+    """The emulator breaks on a window one column wide."""
+    return max(2, min(columns, MOST_COLUMNS)), max(1, min(rows, MOST_ROWS))
+
+
+def _feed(terminal: avt.Vt, text: str) -> Sequence[int]:
+    plain = text.encode("utf-8", "replace").decode()
+    changed: Sequence[int] = _safely(lambda: terminal.feed_str(plain))[0]
+    return changed
+
+
+def _safely(step: Callable[[], T]) -> T:
+    try:
+        return step()
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise TargetFault("the target's output breaks the terminal that it is masked by") from None
