@@ -18,6 +18,7 @@ from bastion.model import (
     Secret,
     ShellRequest,
     SubsystemRequest,
+    TargetKind,
     visible,
 )
 from bastion.ssh.drive import Drive
@@ -69,6 +70,10 @@ class Dialler:
 
     async def dial(self, request: Request, drive: Drive) -> None:
         """Open the target's channel; the drive is attached before the first byte."""
+        if self._place.target.kind is not TargetKind.SSH:
+            name = self._place.target.name
+            port = 5432 if self._place.target.kind is TargetKind.POSTGRES else "PORT"
+            raise DialError(f"{name} has no shell; forward to it: ssh -N -L {port}:{name}:{port}.")
         if self._place.target.host == "":
             raise DialError(f"there is no target {self._place.target.name}.")
         connection, secrets = await self._session.connection_to(self._place, self.agent_path)

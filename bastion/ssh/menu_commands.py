@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bastion.errors import AnswerRefused, ControlError, NotAsked
-from bastion.model import EXIT_REFUSED, visible
-from bastion.policy.access import describe_features, reachable
+from bastion.model import EXIT_REFUSED, TargetKind, visible
+from bastion.policy.access import Access, describe_features, reachable
 from bastion.policy.schema import ShellMode
 from bastion.ssh import access_commands, desk_commands
 from bastion.ssh.commands import EXIT_USAGE, Answer, Parser, Shown, Usage
@@ -72,6 +72,9 @@ def _screen(name: str) -> Command:
     return needs_terminal
 
 
+_FORWARDED = {TargetKind.POSTGRES, TargetKind.TCP}
+
+
 async def _targets(session: Session, words: list[str], shown: Shown) -> Answer:
     """A row for each target that the identity's roles reach."""
     as_json = _flags("targets", words)
@@ -84,16 +87,19 @@ async def _targets(session: Session, words: list[str], shown: Shown) -> Answer:
     for row in rows:
         target = row.target
         logins = ", ".join(row.logins) or "-"
-        uses = ", ".join(describe_features(row.features))
+        uses = ", ".join(_uses(row))
         command = "" if row.features.shell is ShellMode.UNGATED else " COMMAND"
         how = f"ssh {row.logins[0]}@{target.name}@bastion{command}"
+        if target.kind in _FORWARDED:
+            port = 5432 if target.kind is TargetKind.POSTGRES else target.port
+            how = f"ssh -N -L {port}:{target.name}:{port} bastion"
         data.append(
             {
                 "target": target.name,
                 "kind": target.kind.value,
                 "logins": list(row.logins),
                 "labels": dict(target.labels),
-                "may_use": list(describe_features(row.features)),
+                "may_use": list(_uses(row)),
                 "description": target.description,
                 "ssh": how,
             }
@@ -176,3 +182,10 @@ _COMMANDS: Final[dict[str, Command]] = {
     "replay": _screen("replay"),
     "console": _screen("console"),
 }
+
+
+def _uses(row: Access) -> tuple[str, ...]:
+    """What may be used there, a few words each."""
+    if row.target.kind is TargetKind.POSTGRES:
+        return ("SQL, read-only",) if row.features.database.read_only else ("SQL",)
+    return ("forwards",) if row.target.kind is TargetKind.TCP else describe_features(row.features)

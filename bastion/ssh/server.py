@@ -315,7 +315,7 @@ class BastionServer(asyncssh.SSHServer):
             return channel, MenuChannel(session, self._conn)
         target = self._services.targets.get(name)
         if target is None or target.kind is not TargetKind.SSH:
-            target = Target(name=name)
+            target = Target(name=name, kind=TargetKind.SSH if target is None else target.kind)
         return channel, ClientChannel(session, self._conn, Place(target, self._destination.login))
 
     def connection_requested(

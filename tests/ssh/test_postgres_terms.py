@@ -211,6 +211,14 @@ async def test_no_raw_tunnel_reaches_a_database_or_what_no_grant_forwards_to(rea
                 await connection.open_connection(host, port)
 
 
+async def test_the_bastion_says_what_a_database_is_reached_by(reading):
+    ran = await reading.bastion.run("ssh", "bastion")
+    assert "orders-db" in ran.stdout.decode() + ran.stderr
+    ran = await reading.bastion.run("ssh", "reader@orders-db@bastion", "true")
+    assert ran.status == 254
+    assert "ssh -N -L" in ran.stderr
+
+
 async def test_a_target_that_is_gone_is_told_in_one_sentence(reading):
     async with forward(reading.bastion) as port:
         ran = await reading.bastion.run(

@@ -1,0 +1,80 @@
+"""SQL is read in processes of its own: what ends one of them ends one reading."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from bastion.policy.sql.reading import MAX_SQL
+from bastion.target import sql_reader
+from bastion.target.sql_reader import SqlReader
+
+BREAKS = (
+    "import ctypes, sys, time\n"
+    "from bastion.target import sql_worker\n"
+    "import bastion.policy.sql.reading as reading\n"
+    "real = sql_worker.read_sql\n"
+    "def read(text):\n"
+    "    if 'crash' in text: ctypes.string_at(0)\n"
+    "    if 'hang' in text: time.sleep(3600)\n"
+    "    if 'chatter' in text: sys.stdout.buffer.write(b'\\xff' * 64); sys.stdout.flush()\n"
+    "    return real(text)\n"
+    "sql_worker.read_sql = read\n"
+    "sql_worker.main()\n"
+)
+
+
+@pytest.fixture
+async def reader(monkeypatch):
+    monkeypatch.setattr(sql_reader, "SECONDS", 1.0)
+    made = SqlReader((sys.executable, "-c", BREAKS))
+    yield made
+    await made.close()
+
+
+async def read(reader, text):
+    found = asyncio.get_running_loop().create_future()
+    reader.read(text, found.set_result)
+    return await asyncio.wait_for(found, 60)
+
+
+@pytest.mark.parametrize("word", ["crash", "hang", "chatter"])
+async def test_a_text_that_ends_its_worker_is_unreadable_and_no_more(reader, word):
+    broken, fine = await asyncio.gather(
+        read(reader, f"SELECT '{word}'"), read(reader, "DELETE FROM t")
+    )
+    assert broken.fault == "the parser did not survive it"
+    assert fine.statements[0].uses[0].kind == "delete"
+    again = await read(reader, "SELECT 1")
+    assert not again.fault
+
+
+async def test_what_was_read_lately_is_known_at_once(reader):
+    first = await read(reader, "SELECT 1")
+    seen = []
+    reader.read("SELECT 1", seen.append)
+    assert seen == [first]
+
+
+async def test_what_is_too_long_is_never_sent(reader):
+    seen = []
+    reader.read("x" * (MAX_SQL + 1), seen.append)
+    assert "longer than" in seen[0].fault
+
+
+async def test_the_real_parser_survives_or_is_replaced():
+    """Statements that crash libpg_query where the stack is small."""
+    reader = SqlReader()
+    try:
+        for text in (
+            "SELECT 1" + "+1" * 40_000,
+            "SELECT " + "NOT " * 50_000 + "true",
+            "SELECT " + "(SELECT " * 3_000 + "1" + ")" * 3_000,
+            "SELECT " + "ARRAY[" * 20_000 + "1" + "]" * 20_000,
+        ):
+            assert (await read(reader, text)).fault
+        assert not (await read(reader, "SELECT 1")).fault
+    finally:
+        await reader.close()
