@@ -44,6 +44,8 @@ class Server:
     """Called where the server begins to discard what follows."""
     settings: dict[str, str] = field(default_factory=dict)
     ready: bool = False
+    dying: bool = False
+    """The server has said that it ends the session, and why."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     _frames: wire.Frames = field(default_factory=lambda: wire.Frames(STREAMED))
     _own_key: tuple[int, bytes] | None = None
@@ -235,6 +237,7 @@ class Server:
 
     def _error(self, at: float, message: Message) -> None:
         fields = wire.decode_fields(message.body)
+        self.dying = self.dying or fields.get("V") in {"FATAL", "PANIC"}
         refusal = self._refusal(fields)
         if refusal is not None:
             self._out.append(

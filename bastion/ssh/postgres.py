@@ -88,8 +88,8 @@ class PostgresSide(TcpForwardSide):
         self.at_close()
 
     def _inside(self) -> bool:
-        """Whether the client has got a message in part: nothing may be put between."""
-        return self.gate is not None and self.gate.server.inside
+        """Whether nothing may be said: inside of a message, or after the server's own last word."""
+        return self.gate is not None and (self.gate.server.inside or self.gate.server.dying)
 
     def exit(self, ended: Exit) -> None:
         """Close; why is a FATAL error, as the server itself would say it."""
