@@ -12,13 +12,13 @@ from bastion.target import sql_reader
 from bastion.target.sql_reader import SqlReader
 
 BREAKS = (
-    "import ctypes, sys, time\n"
+    "import ctypes, sys, threading\n"
     "from bastion.target import sql_worker\n"
     "import bastion.policy.sql.reading as reading\n"
     "real = sql_worker.read_sql\n"
     "def read(text):\n"
     "    if 'crash' in text: ctypes.string_at(0)\n"
-    "    if 'hang' in text: time.sleep(3600)\n"
+    "    if 'hang' in text: threading.Event().wait()\n"
     "    if 'chatter' in text: sys.stdout.buffer.write(b'\\xff' * 64); sys.stdout.flush()\n"
     "    return real(text)\n"
     "sql_worker.read_sql = read\n"
