@@ -191,9 +191,10 @@ class ExecRequest:
 
 @dataclass(frozen=True, slots=True)
 class ShellRequest:
-    """An interactive shell."""
+    """An interactive shell. `gated`: its lines are decided one by one."""
 
     pty: bool = True
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,12 @@ def _commands(scene: Scene) -> tuple[Step, ...]:
             shows=("denied",),
             status=EXIT_REFUSED,
         ),
+        Step(
+            "A shell of your own there, in which every line is decided",
+            web1,
+            note="Type what you like, the same rm too: a line below says what Enter will do."
+            " ctrl-D leaves.",
+        ),
         Step("So the file is still there", f"{web1} 'cat {precious}'", shows=("would have",)),
         Step(
             "A held command waits until somebody on call agrees",

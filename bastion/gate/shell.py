@@ -6,6 +6,7 @@
     PROMPT  --Entered--> decide --deny----> PROMPT, the line still there to be mended
                             |--approve--> HELD --granted--> RUNNING, else PROMPT
                             `--allow----> RUNNING --all said, mark seen--> PROMPT
+    without a terminal, a refusal --> LEAVING --all output has come--> ENDED
     any --TargetExit--> ENDED
 
 At the prompt keys go to the line editor and nowhere else; while a line runs they go to its programs
@@ -59,13 +60,13 @@ from bastion.events import (
 )
 from bastion.gate.gate import Decide, finished
 from bastion.gate.shell_end import LineEnd
-from bastion.gate.shell_input import CommandReader
 from bastion.gate.shell_steps import Steps
 from bastion.gate.shell_terms import ShellTerms, unfit
 from bastion.gate.words import ENDS, refusal, unresolved
 from bastion.model import EXIT_REFUSED, Dialect, LineRequest, Request
 from bastion.policy.lines import drifts
 from bastion.policy.rules import Action, Verdict
+from bastion.wire.command_lines import CommandReader
 from bastion.wire.shellcontrol import (
     FORGET_ANSWERS,
     Answer,
@@ -83,6 +84,8 @@ MARK_SECONDS: Final = 0.5
 """How long a prompt waits for the last output of the line before it."""
 AGAIN_SECONDS: Final = 0.3
 """After ctrl-C the shell may have dropped what it had read, the end of the line included."""
+LEAVE_SECONDS: Final = 5.0
+"""How long a shell may take to leave after a command of its script was refused."""
 HELD_LIMIT: Final = 65536
 """Bytes kept before the first prompt, or of commands on stdin while a line runs."""
 INSTEAD: Final = "Send a command instead: ssh LOGIN@TARGET@bastion COMMAND."
@@ -95,6 +98,7 @@ class _State(Enum):
     PROMPT = auto()
     HELD = auto()
     RUNNING = auto()
+    LEAVING = auto()
     ENDED = auto()
 
 
@@ -118,6 +122,8 @@ class ShellGate:
         self._line = ""
         self._begun = False
         self._typed_at_program = False
+        self._last: list[Effect] = []
+        """What is done instead of passing the shell's own end on."""
         if terms.drifted:
             self._steps.defined = ("the account's start-up files",)
         self._client_done = False
@@ -153,7 +159,7 @@ class ShellGate:
             case ClientEof():
                 self._client_done = True
                 return self._next_command() if self._state is _State.PROMPT else []
-            case TargetEof():
+            case TargetEof() if self._state is not _State.LEAVING:
                 return [EofToClient()]
             case TargetExit():
                 return self._exited(event)
@@ -166,7 +172,7 @@ class ShellGate:
         last: list[Effect] = [ToClient(shown)] if shown else []
         if self._steps.refused and not self._terms.pty:
             return [*last, Exit(EndReason.DENIED, EXIT_REFUSED)]
-        return [*last, finished(ended)]
+        return [*last, *(self._last or [finished(ended)])]
 
     def _output_of_a_program(self, data: bytes, stream: Stream) -> list[Effect]:
         shown, seen = self._end_of.output(data)
@@ -286,8 +292,14 @@ class ShellGate:
     def _not_run(self, reason: EndReason, told: str) -> list[Effect]:
         """The line stays to be mended; a script that lost a command does not go on without it."""
         if not self._terms.pty:
-            return self._end(reason, told)
+            return self._leave([Tell(told), Exit(reason, EXIT_REFUSED)])
         return [Tell(told), *self._edit(self._line)]
+
+    def _leave(self, last: list[Effect]) -> list[Effect]:
+        """End the shell, but not before all that earlier commands wrote has come."""
+        self._state = _State.LEAVING
+        self._last = last
+        return [ToShell(read_lines("exit")), Wake("leave", LEAVE_SECONDS)]
 
     def _run(self, verdict: Verdict, *, approved: bool, leftover: bytes) -> list[Effect]:
         watched = self._watches and bool(
@@ -385,8 +397,7 @@ class ShellGate:
             return [*first, ToEditor(held)] if held else first
         refused, self._steps.refused = self._steps.refused, False
         if refused and not self._terms.pty:
-            self._state = _State.ENDED
-            return [Exit(EndReason.DENIED, EXIT_REFUSED)]
+            return self._leave([Exit(EndReason.DENIED, EXIT_REFUSED)])
         edit = self._edit(self._line if refused else self._end_of.typed.strip("\n"))
         if self._typed_at_program and self._terms.pty:
             edit.append(ToShell(read_lines("__bastion_collect")))
@@ -434,6 +445,9 @@ class ShellGate:
                 return [*([ToClient(shown)] if shown else []), *self._prompt_when_due()]
             case "again" if self._state is _State.RUNNING and not self._end_of.all_said:
                 return [ToShell(self._end_of.again())]
+            case "leave" if self._state is _State.LEAVING:
+                self._state = _State.ENDED
+                return self._last
             case "idle" if self._state is _State.PROMPT:
                 return self._end(EndReason.DEADLINE, "nothing was typed for too long.")
             case _:

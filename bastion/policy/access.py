@@ -353,6 +353,7 @@ def describe_features(features: Features) -> tuple[str, ...]:
     """What may be used, a few words each, for the menu."""
     words = [
         ("commands", features.exec),
+        ("shell", features.shell is ShellMode.GATED),
         ("ungated shell", features.shell is ShellMode.UNGATED),
         ("files", features.files),
         *((name, True) for name in sorted(features.subsystems)),

@@ -126,19 +126,19 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         return self._begin(ExecRequest(command, pty=self._pty))
 
     def shell_requested(self) -> bool:
-        """An interactive shell."""
-        return self._begin(ShellRequest(pty=self._pty))
+        """An interactive shell, gated where the policy says so."""
+        shell = gated_shell(self._session, self._place, self._tty())
+        return self._begin(ShellRequest(pty=self._pty, gated=shell is not None), shell)
 
     def subsystem_requested(self, subsystem: str) -> bool:
         """A subsystem by name."""
         return self._begin(SubsystemRequest(subsystem))
 
-    def _begin(self, request: Request) -> bool:
+    def _begin(self, request: Request, shell: GatedShellParts | None = None) -> bool:
         """Accept the request itself, so that a refusal can be told on stderr with its status."""
         self._request = request
         session, place = self._session, self._place
         self._refused = closed_to(session, place)
-        shell = self._gated_shell(request)
         try:
             gate, text = (shell.gate, True) if shell is not None else self._choose(request)
             self._record = self._open_record(request, text)
@@ -181,11 +181,6 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             lambda asked: session.verdict(place, asked),
             lambda: file_scanner(session, place),
         )
-
-    def _gated_shell(self, request: Request) -> GatedShellParts | None:
-        if not isinstance(request, ShellRequest):
-            return None
-        return gated_shell(self._session, self._place, self._tty())
 
     def _open_record(self, request: Request, text: bool) -> Record:
         terminal = self._terminal

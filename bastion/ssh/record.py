@@ -44,8 +44,8 @@ def request_text(request: Request) -> str:
             return command
         case LineRequest(text=text) | StepRequest(text=text):
             return text
-        case ShellRequest():
-            return "(interactive shell)"
+        case ShellRequest(gated=gated):
+            return "(interactive shell)" if gated else "(interactive shell, ungated)"
         case SubsystemRequest(name=name):
             return f"subsystem {name}"
         case FileRequest():

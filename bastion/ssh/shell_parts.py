@@ -60,7 +60,7 @@ def _keyboard(session: Session, place: Place, terminal: Terminal) -> Keyboard:
         term=terminal.term,
         columns=terminal.size[0] or 80,
         rows=terminal.size[1] or 24,
-        history=HistoryFile(session.services.history / name, lambda command: command),
+        history=HistoryFile(session.services.history / name, session.services.masks.text),
         judge=lambda asked: session.verdict(place, asked),
         login=place.login,
         target=place.target.name,

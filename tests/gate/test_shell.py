@@ -400,8 +400,19 @@ def test_a_script_does_not_go_on_without_a_command_it_lost():
     shell = Shell(pty=False)
     shell.start()
     effects = shell.feed(FromClient(0.0, b"deny it\nrm -rf .\n"))
-    assert kinds(effects) == ["Decided", "Tell", "Exit"]
-    assert effects[-1] == Exit(EndReason.DENIED, 254)
+    assert told(effects) == b"lexit\n"
+    assert shell.feed(FromClient(0.0, b"ls\n")) == []
+    assert shell.feed(FromTarget(0.0, b"late\n")) == [ToClient(b"late\n")]
+    last = shell.feed(TargetExit(0.0, status=0))
+    assert kinds(last) == ["Tell", "Exit"]
+    assert last[-1] == Exit(EndReason.DENIED, 254)
+
+
+def test_a_shell_that_does_not_leave_is_left():
+    shell = Shell(pty=False)
+    shell.start()
+    shell.feed(FromClient(0.0, b"deny it\n"))
+    assert shell.feed(Woken(0.0, "leave"))[-1] == Exit(EndReason.DENIED, 254)
 
 
 # --- pieces -----------------------------------------------------------------------------------
