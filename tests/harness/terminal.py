@@ -67,6 +67,14 @@ class Person:
         """Wait until the screen shows a text."""
         return await self.until(lambda screen: text in screen, seconds)
 
+    async def insist(self, key: str, condition: Callable[[str], object]) -> str:
+        """Press a key until it has its effect: a job may not own the terminal yet when it speaks."""
+        for _ in range(10):
+            self.type(key)
+            with contextlib.suppress(AssertionError):
+                return await self.until(condition, 1.0)
+        return await self.until(condition, 1.0)
+
     async def prompt(self, sign: str = "$ ") -> str:
         """Wait until the last row is a prompt with an empty line."""
         ends = sign.rstrip()

@@ -114,13 +114,11 @@ async def test_job_control_is_as_people_know_it(running):
         await person.prompt("#")
         person.type("(echo on; sleep 100; echo off)\r")
         await person.until(lambda screen: screen.endswith("\non"))
-        person.type("\x1a")
-        await person.until(lambda screen: "topped" in screen or "suspended" in screen)
+        await person.insist("\x1a", lambda screen: "topped" in screen or "suspended" in screen)
         assert "sleep 100" in " ".join(await person.line("jobs"))
         person.type("fg; echo back\r")
         await person.until(lambda screen: screen.rstrip().endswith(")"))
-        person.type("\x03")
-        await person.prompt("#")
+        await person.insist("\x03", lambda screen: screen.endswith("#"))
         assert await person.line("echo alive") == ["alive"]
 
 
