@@ -162,7 +162,9 @@ class DrawnEditor:
         was not at its beginning, so nobody has to be asked where it is.
         """
         columns = self._terminal.get_size().columns
-        self._terminal.write_raw("\x1b[0;7m%\x1b[0m" + " " * (columns - 1) + "\r\x1b[K")
+        reset = "\x0f\x1b(B\x1b[?7h"  # letters are letters, whatever a program has left behind
+        mark = "\x1b[0;7m%\x1b[0m" + " " * (columns - 1)
+        self._terminal.write_raw(f"{reset}{mark}\r\x1b[K")
 
     def feed(self, data: bytes) -> None:
         """Take keys of the client."""

@@ -59,6 +59,7 @@ from bastion.events import (
     Woken,
 )
 from bastion.gate.gate import Decide, finished
+from bastion.gate.shell_due import INTRUDED, Due
 from bastion.gate.shell_end import LineEnd
 from bastion.gate.shell_steps import Steps
 from bastion.gate.shell_terms import ShellTerms, unfit
@@ -120,6 +121,7 @@ class ShellGate:
         self._commands = CommandReader()
         self._shell = 0
         self._line = ""
+        self._due = Due(watches=terms.watches)
         self._begun = False
         self._typed_at_program = False
         self._last: list[Effect] = []
@@ -299,12 +301,11 @@ class ShellGate:
         """End the shell, but not before all that earlier commands wrote has come."""
         self._state = _State.LEAVING
         self._last = last
-        return [ToShell(read_lines("exit")), Wake("leave", LEAVE_SECONDS)]
+        return [*self._ask_shell("exit"), Wake("leave", LEAVE_SECONDS)]
 
     def _run(self, verdict: Verdict, *, approved: bool, leftover: bytes) -> list[Effect]:
-        watched = self._watches and bool(
-            self._steps.defined or drifts(verdict) or verdict.watch or verdict.opaque
-        )
+        loose = self._steps.defined or drifts(verdict) or verdict.watch or verdict.opaque
+        watched = self._watches and bool(loose or not self._terms.pty)
         self._steps.begin(self._line, approved=approved)
         self._steps.define(verdict)
         self._state = _State.RUNNING
@@ -312,15 +313,22 @@ class ShellGate:
         self._held += leftover
         terminal = "/dev/tty" if self._terms.pty else "/dev/null"
         command = "command eval" if not self._watches else "eval"
-        lines = f"__bastion_cook {int(watched)}\n{command} {quoted(self._line)} < {terminal}"
-        effects: list[Effect] = [ToShell(FORGET_ANSWERS + read_lines(lines))]
+        cook = f"__bastion_cook {int(watched)}"
+        line = f"{command} {quoted(self._line)} < {terminal}"
+        self._due.expect(cook, *([line] if watched else []))
+        # In one line: before the next the shell watches again (target/shell_scripts).
+        effects: list[Effect] = [ToShell(FORGET_ANSWERS + read_lines(f"{cook}; {line}"))]
         return [*effects, ToShell(self._end_of.begin(self._nonce()))]
 
     def _complete(self, asked: Completing) -> list[Effect]:
         """A question of the bastion's own: the word is data to it, whatever stands in it."""
         if self._state is not _State.PROMPT or "\0" in asked.word or "\n" in asked.word:
             return [Suggest(asked.question, ())]
-        words = f"__bastion_complete {asked.kind} {asked.question} {quoted(asked.word)}"
+        question = f"{asked.kind} {asked.question} {quoted(asked.word)}"
+        return self._ask_shell(f"__bastion_complete {question}")
+
+    def _ask_shell(self, words: str) -> list[Effect]:
+        self._due.expect(words)
         return [ToShell(read_lines(words))]
 
     # --- the shell's reports ------------------------------------------------------------------
@@ -357,22 +365,20 @@ class ShellGate:
         why = unfit(self._terms.dialect, report.data)
         if why:
             return self._end(EndReason.PROTOCOL_FAULT, f"{why} {INSTEAD}")
-        watch = ToShell(read_lines('eval "$__bastion_watch"'))
-        return [watch, ToShell(self._end_of.begin(self._nonce()))]
+        watch = self._ask_shell("__bastion_watch")
+        return [*watch, ToShell(self._end_of.begin(self._nonce()))]
 
     def _step(self, report: Report) -> list[Effect]:
-        _, _, text = report.data.partition("\t")
-        text = text.strip()
-        ours = f"eval {quoted(self._line)} < "
-        if report.pid == self._shell and self._state is _State.RUNNING and text.startswith(ours):
-            refused = self._steps.refused
-            told = Answer.ABORT if refused else Answer.RUN
+        text = report.data.partition("\t")[2].strip()
+        if report.pid == self._shell and self._due.take(text):
+            told = Answer.ABORT if self._steps.refused else Answer.RUN
             return [ToShell(answer(report, self._shell, told))]
         of_the_end = self._end_of.answer(text)
         if of_the_end is not None:
             return [ToShell(answer(report, self._shell, of_the_end))]
-        compounds = self._terms.dialect is Dialect.ZSH
-        return self._steps.take(report, self._shell, compounds=compounds)
+        if report.pid == self._shell and self._state is not _State.RUNNING:
+            return [Tell(INTRUDED), ToShell(answer(report, self._shell, Answer.ABORT))]
+        return self._steps.take(report, self._shell, compounds=self._terms.dialect is Dialect.ZSH)
 
     def _typed_ahead(self, data: str) -> list[Effect]:
         text = self._end_of.take_typed(data)
@@ -400,7 +406,7 @@ class ShellGate:
             return self._leave([Exit(EndReason.DENIED, EXIT_REFUSED)])
         edit = self._edit(self._line if refused else self._end_of.typed.strip("\n"))
         if self._typed_at_program and self._terms.pty:
-            edit.append(ToShell(read_lines("__bastion_collect")))
+            edit += self._ask_shell("__bastion_collect")
         return edit
 
     def _edit(self, text: str) -> list[Effect]:

@@ -13,6 +13,7 @@ from typing import Final
 from bastion.events import Ask, Decided, Effect, Outcome, Resolved, Tell, ToShell, Withdraw
 from bastion.gate.gate import Decide
 from bastion.gate.shell_values import NAMES_LIMIT, question, read_values
+from bastion.gate.shell_zsh import is_compound, keeps
 from bastion.gate.words import refusal, unresolved
 from bastion.model import LineRequest, StepRequest
 from bastion.policy.lines import covers
@@ -24,11 +25,6 @@ WAITING_LIMIT: Final = 16
 without end would ask without end."""
 DEFINED_LIMIT: Final = 64
 """Names that are kept of what was defined: one is enough to watch all that follows."""
-
-COMPOUND: Final = (
-    "for ", "while ", "until ", "if ", "case ", "select ", "repeat ", "{", "(",
-)  # fmt: skip
-"""How what zsh reports before the simple commands inside it begins."""
 
 Step = LineRequest | StepRequest
 
@@ -70,11 +66,11 @@ class Steps:
         if self.refused or len(self._held) + len(self._asked_values) >= WAITING_LIMIT:
             self.refused = True
             return [ToShell(answer(report, shell, Answer.ABORT))]
-        if compounds and (text.startswith(COMPOUND) or text.endswith("}")):
+        if compounds and is_compound(text):
             whole = LineRequest(text, directory, watched=True, defined=self.defined)
             return self._judge(report, shell, whole)
         step = StepRequest(text, directory, line=self._line, defined=self.defined)
-        return self._judge(report, shell, step)
+        return self._judge(report, shell, step, ask=not compounds or keeps(text, self.defined))
 
     def values(self, report: Report, shell: int) -> list[Effect]:
         """The shell says what variables hold that a step was asked about."""
@@ -91,9 +87,9 @@ class Steps:
         )
         return self._judge(report, shell, told)
 
-    def _judge(self, report: Report, shell: int, step: Step) -> list[Effect]:
+    def _judge(self, report: Report, shell: int, step: Step, *, ask: bool = True) -> list[Effect]:
         verdict = self._decide(step)
-        unknown = _still_unknown(step, verdict)
+        unknown = _still_unknown(step, verdict) if ask else ()
         if verdict.action is not Action.ALLOW and unknown:
             assert isinstance(step, StepRequest)
             self._asked_values[report.pid] = (step, unknown)

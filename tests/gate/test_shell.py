@@ -12,6 +12,7 @@ from bastion.events import (
     Ask,
     ClientEof,
     Completing,
+    Decided,
     Dial,
     Edit,
     EditorEof,
@@ -443,3 +444,29 @@ def test_output_is_shown_as_it_comes():
     shell = started()
     shell.enter("ls")
     assert shell.feed(FromTarget(0.0, b"a\r\n")) == [ToClient(b"a\r\n")]
+
+
+def test_what_comes_through_the_fifo_is_the_bastions_or_is_refused():
+    """Whoever reaches the FIFO of a shell's commands could write any command into it."""
+    shell = started()
+    effects = shell.says("S", "/\tshutdown -h now")
+    assert kinds(effects) == ["Tell", "ToShell"]
+    assert told(effects) == b"v%d x\n" % shell.sequence
+
+
+def test_a_line_is_cooked_only_once():
+    """A second `__bastion_cook 0` would leave the rest of a watched line unwatched."""
+    shell = started()
+    shell.enter("echo $x")
+    run = [ToShell(b"v%d a\n" % (shell.sequence + 1))]
+    assert shell.says("S", "/\t__bastion_cook 1") == run
+    again = shell.says("S", "/\t__bastion_cook 1")
+    assert [one.request.text for one in only(again, Decided)] == ["__bastion_cook 1"]
+
+
+def test_a_line_without_a_terminal_is_always_watched():
+    """Nothing but the prompt's own hook arms the shell again there."""
+    shell = Shell(pty=False)
+    shell.start()
+    effects = shell.feed(FromClient(0.0, b"ls\n"))
+    assert b"__bastion_cook 1; eval 'ls' < /dev/null" in told(effects)

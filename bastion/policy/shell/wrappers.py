@@ -88,6 +88,7 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "builtin": Wrapper(),
     "exec": Wrapper("a", "cl"),
     "coproc": Wrapper(),
+    "-": Wrapper(),  # zsh: the same as noglob and nocorrect, to the program's name alone
     "noglob": Wrapper(),
     "nocorrect": Wrapper(),
     "watch": Wrapper(

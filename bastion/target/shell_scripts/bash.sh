@@ -11,14 +11,14 @@ trap - DEBUG ERR EXIT RETURN
 \unset -f unalias alias builtin command read printf local kill return declare compgen jobs stty exit
 \unalias builtin command read printf local kill return declare compgen jobs exit case if 2> /dev/null
 readonly __bastion_dir
-__bastion_mode=0 __bastion_seq=0 __bastion_status=0 __bastion_refused= __bastion_ran=
+__bastion_seq=0 __bastion_status=0 __bastion_refused= __bastion_ran=
 __bastion_stty=$(type -P stty)
 [[ -n $__bastion_pty ]] && __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
 readonly __bastion_stty __bastion_pty
 
 # KIND DATA: one report, in pieces that a FIFO takes whole (POSIX: 512 bytes at least, Linux 4096).
 __bastion_emit() {
-  local LC_ALL=C data=$2 head="$1 $BASHPID $__bastion_seq"
+  local LC_ALL=C data=${2-} head="$1 $BASHPID $__bastion_seq"
   while [[ ${#data} -gt 1024 ]]; do
     builtin printf '+%s %s\0' "$head" "${data:0:1024}"
     data=${data:1024}
@@ -33,14 +33,14 @@ __bastion_await() {
   __bastion_answer=
   if [[ $BASHPID == $$ ]]; then
     until [[ $n == "$__bastion_seq" ]]; do
-      builtin read -r n __bastion_answer <> "$__bastion_dir/verdicts" || return 1
+      IFS=' ' builtin read -r n __bastion_answer <> "$__bastion_dir/verdicts" || return 1
     done
   else
     until [[ -s $file ]]; do
       builtin read -r -t 0.002 n <> "$__bastion_dir/idle"
       [[ -d $__bastion_dir ]] || return 1
     done
-    builtin read -r __bastion_answer < "$file"
+    IFS=' ' builtin read -r __bastion_answer < "$file"
   fi
 }
 
@@ -48,12 +48,15 @@ __bastion_await() {
 # function's arguments, which are the caller's. A reference to another variable is never followed:
 # its name could hold a command substitution.
 __bastion_values() {
+  local -a __bastion_ifs=(${IFS+"$IFS"}) __bastion_lc=(${LC_ALL+"$LC_ALL"})
   local LC_ALL=C IFS=' ' __bastion_name __bastion_shape __bastion_ref __bastion_value __bastion_shown=
   local -a __bastion_held
   for __bastion_name in $__bastion_names; do
     __bastion_held=()
     case $__bastion_name in
       @) __bastion_held=("$@") ;;
+      IFS) __bastion_held=("${__bastion_ifs[@]}") ;;
+      LC_ALL) __bastion_held=("${__bastion_lc[@]}") ;;
       *[!A-Za-z0-9_]* | [0-9]*) continue ;;
       *)
         __bastion_shape=$(builtin declare -p "$__bastion_name" 2> /dev/null)
@@ -72,11 +75,12 @@ __bastion_values() {
 }
 
 __bastion_hook() {
-  [[ $__bastion_mode == 0 ]] && return 0
-  case ${FUNCNAME[1]} in
+  case ${FUNCNAME[1]-} in
     __bastion_emit | __bastion_await | __bastion_values | __bastion_prompt | __bastion_complete) return 0 ;;
     __bastion_done | __bastion_canary | __bastion_cook | __bastion_collect) return 0 ;;
+    __bastion_arm | __bastion_watch) return 0 ;;
   esac
+  [[ $BASH_COMMAND == __bastion_arm ]] && return 0
   # In POSIX mode alone a special builtin is found before a function of its name.
   POSIXLY_CORRECT=y
   [[ -o posix ]] || return 1
@@ -105,10 +109,19 @@ __bastion_hook() {
   return 1
 }
 
-__bastion_done() {
-  __bastion_status=$?
-  __bastion_mode=1
+# Whether a line is watched is whether the trap is set: a variable for it could be assigned in
+# arithmetic, by any text that a variable holds. Between lines it is always set, so that what
+# comes through the FIFO is asked about whoever wrote it.
+__bastion_arm() { trap '__bastion_hook "$@"' DEBUG; }
+
+# Called once the shell runs: set in here, bash would take it for a call of its debugger.
+__bastion_watch() {
+  shopt -s extdebug
+  set -o functrace
+  __bastion_arm
 }
+
+__bastion_done() { __bastion_status=$?; }
 
 __bastion_canary() { __bastion_ran=$1; }
 
@@ -122,7 +135,7 @@ __bastion_prompt() {
     builtin printf '\e]7757;%s\a' "$1" > /dev/tty
   fi 2> /dev/null
   __bastion_emit P "$1 $__bastion_status ${__bastion_ran:-0} ${__bastion_refused:-0} $PWD"
-  __bastion_refused= __bastion_ran= __bastion_mode=0
+  __bastion_refused= __bastion_ran=
   __bastion_emit Q "$1"
 }
 
@@ -138,7 +151,7 @@ __bastion_cook() {
   [[ -z $__bastion_pty ]] || "$__bastion_stty" "$__bastion_cooked" < /dev/tty
   PS1= PS2=
   __bastion_emit B
-  __bastion_mode=$1
+  [[ $1 == 1 ]] || trap - DEBUG
   return "$__bastion_status"
 }
 
@@ -158,7 +171,7 @@ __bastion_complete() {
 
 readonly -f __bastion_emit __bastion_await __bastion_values __bastion_hook __bastion_done
 readonly -f __bastion_canary __bastion_prompt __bastion_cook __bastion_collect
-readonly -f __bastion_complete
-# Evaluated once the shell runs: set in here, bash would take it for a call of its debugger.
-readonly __bastion_watch='shopt -s extdebug; set -o functrace; trap "__bastion_hook \"\$@\"" DEBUG'
+readonly -f __bastion_complete __bastion_arm __bastion_watch
+# Before every line that is read, also after ctrl-C. Without a terminal all lines are watched.
+readonly PROMPT_COMMAND=__bastion_arm
 __bastion_emit R "bash $BASH_VERSION"

@@ -5,11 +5,13 @@ unset HISTFILE MAILCHECK MAIL MAILPATH ENV
 __bastion_stty=$(command -v stty)
 [ -z "$__bastion_pty" ] || __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
 __bastion_status=0
-readonly __bastion_dir __bastion_pty __bastion_stty __bastion_watch=
+readonly __bastion_dir __bastion_pty __bastion_stty
 
 __bastion_emit() {
-  printf '%s %s 0 %s\000' "$1" "$$" "$2" > "$__bastion_dir/reports"
+  printf '%s %s 0 %s\000' "$1" "$$" "${2-}" > "$__bastion_dir/reports"
 }
+
+__bastion_watch() { :; }
 
 __bastion_done() { __bastion_status=$?; }
 
@@ -34,6 +36,16 @@ __bastion_cook() {
   PS1= PS2=
   __bastion_emit B
   return "$__bastion_status"
+}
+
+# KIND ID WORD: only names of files can be listed here, and only those without a newline.
+__bastion_complete() {
+  __bastion_found=
+  for __bastion_file in "$3"*; do
+    [ ! -e "$__bastion_file" ] || __bastion_found="$__bastion_found$__bastion_file
+"
+  done
+  __bastion_emit C "$2 ${__bastion_found%?}"
 }
 
 __bastion_emit R "sh 0.0"

@@ -11,14 +11,14 @@ zmodload zsh/system zsh/parameter || exit 3
 unfunction builtin printf read kill local setopt typeset whence 2> /dev/null
 unalias builtin printf read kill local setopt typeset whence 2> /dev/null
 typeset -gr __bastion_dir __bastion_pty __bastion_stty=$(builtin whence -p stty)
-typeset -gi __bastion_mode=0 __bastion_seq=0
+typeset -gi __bastion_seq=0
 typeset -g __bastion_refused= __bastion_ran= __bastion_answer= __bastion_status=0
 typeset -g __bastion_cooked=
 [[ -n $__bastion_pty ]] && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
 
 __bastion_emit() {
   setopt localoptions nomultibyte nodebugbeforecmd
-  local data=$2 head="$1 $sysparams[pid] $__bastion_seq"
+  local data=${2-} head="$1 $sysparams[pid] $__bastion_seq"
   while (( ${#data} > 1024 )); do
     builtin printf '+%s %s\0' "$head" "${data[1,1024]}"
     data=${data[1025,-1]}
@@ -31,14 +31,14 @@ __bastion_await() {
   __bastion_answer=
   if (( sysparams[pid] == $$ )); then
     until [[ $n == $__bastion_seq ]]; do
-      builtin read -r n __bastion_answer <> $__bastion_dir/verdicts || return 1
+      IFS=' ' builtin read -r n __bastion_answer <> $__bastion_dir/verdicts || return 1
     done
   else
     until [[ -s $file ]]; do
       builtin read -r -t 0.002 n <> $__bastion_dir/idle
       [[ -d $__bastion_dir ]] || return 1
     done
-    builtin read -r __bastion_answer < $file
+    IFS=' ' builtin read -r __bastion_answer < $file
   fi
 }
 
@@ -65,15 +65,14 @@ __bastion_values() {
 }
 
 __bastion_hook() {
-  (( __bastion_mode )) || return 0
-  case $funcstack[2] in
-    __bastion_(emit|await|values|prompt|complete|done|canary|cook|collect)) return 0 ;;
+  case ${funcstack[2]-} in
+    __bastion_(emit|await|values|prompt|complete|done|canary|cook|collect|arm|watch)) return 0 ;;
   esac
   local __bastion_hide
   for __bastion_hide in builtin printf read kill local unset setopt typeset whence; do
     (( ${+functions[$__bastion_hide]} )) && unset "functions[$__bastion_hide]"
   done
-  if [[ -n $__bastion_refused && $ZSH_DEBUG_CMD == "__bastion_prompt $__bastion_refused"* ]]; then
+  if [[ -n $__bastion_refused && ${ZSH_DEBUG_CMD%% } == "__bastion_prompt $__bastion_refused" ]]; then
     return 0
   fi
   (( ++__bastion_seq ))
@@ -97,10 +96,12 @@ __bastion_hook() {
   return 1
 }
 
-__bastion_done() {
-  __bastion_status=$?
-  __bastion_mode=1
-}
+# Setting ERR_EXIT in the trap is how zsh is told to skip the command (zshbuiltins(1), DEBUG).
+__bastion_arm() { trap '__bastion_hook "$@" || setopt ERR_EXIT' DEBUG }
+
+__bastion_watch() { __bastion_arm }
+
+__bastion_done() { __bastion_status=$? }
 
 __bastion_canary() { __bastion_ran=$1 }
 
@@ -112,7 +113,7 @@ __bastion_prompt() {
     builtin printf '\e]7757;%s\a' $1 > /dev/tty
   fi 2> /dev/null
   __bastion_emit P "$1 $__bastion_status ${__bastion_ran:-0} ${__bastion_refused:-0} $PWD"
-  __bastion_refused= __bastion_ran= __bastion_mode=0
+  __bastion_refused= __bastion_ran=
   __bastion_emit Q $1
 }
 
@@ -126,7 +127,7 @@ __bastion_cook() {
   [[ -z $__bastion_pty ]] || $__bastion_stty $__bastion_cooked < /dev/tty
   PS1= PS2= RPS1= RPS2=
   __bastion_emit B
-  __bastion_mode=$1
+  [[ $1 == 1 ]] || trap - DEBUG
   return $__bastion_status
 }
 
@@ -143,6 +144,6 @@ __bastion_complete() {
   __bastion_emit C "$2 ${${(F)found}[1,32768]}"
 }
 
-# Setting ERR_EXIT in the trap is how zsh is told to skip the command (zshbuiltins(1), DEBUG).
-typeset -gr __bastion_watch='trap "__bastion_hook \"\$@\" || setopt ERR_EXIT" DEBUG'
+# Before every line that is read, also after ctrl-C. Without a terminal all lines are watched.
+typeset -gr precmd_functions=(__bastion_arm)
 __bastion_emit R "zsh $ZSH_VERSION"
