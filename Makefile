@@ -52,6 +52,7 @@ bench: $(VENV)/$(STAMP)
 	@$(BIN)/python -m tests.bench
 
 corpora: $(VENV)/$(STAMP)
+	$(call provide,$(DEMO_PROGRAMS) zsh:zsh)
 	@$(BIN)/python -m tests.corpora $(CORPORA)
 	@$(BIN)/python -m tests.corpora_masking
 

@@ -11,6 +11,7 @@ what goes wrong is listed, then one line a file. Any bypass ends with exit statu
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 from collections import Counter
@@ -31,6 +32,7 @@ from bastion.policy.decide import decide
 from bastion.policy.parse import parse_policy
 from bastion.policy.rules import Action, Policy, Verdict
 from bastion.policy.sql.reading import read_sql
+from tests import shellcorpus
 
 ROOT: Final = Path(__file__).parent
 REFERENCE: Final = ROOT.parent / "policies" / "reference.yaml"
@@ -171,9 +173,28 @@ def run_sql(path: Path, policy: Policy) -> Score:
     return Score("sql", count, wrong)
 
 
+# --- shell*.yaml --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ShellScore(Score):
+    """What scenarios of interactive shells came to."""
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{fault} {self.wrong[fault]}" for fault in shellcorpus.FAULTS)
+        return f"{self.name}: {self.cases} scenarios, {told}"
+
+
+def run_shell(path: Path, _: Policy) -> Score:
+    """Play every scenario against a real shell; print those that went wrong."""
+    outcomes = asyncio.run(shellcorpus.run(shellcorpus.scenarios(path)))
+    return ShellScore(path.stem, len(outcomes), shellcorpus.count(outcomes))
+
+
 RUNNERS: Final[dict[str, Callable[[Path, Policy], Score] | None]] = {
     "exec.tsv": run_exec,
-    "shell.yaml": None,
+    "shell.yaml": run_shell,
+    "shell_attacks.yaml": run_shell,
     "sql.tsv": run_sql,
     "http.tsv": None,
 }

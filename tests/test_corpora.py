@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import corpora
+from tests import corpora, shellcorpus
 
 VECTORS = Path(corpora.__file__).parent / "vectors"
 
@@ -78,8 +78,20 @@ def test_judging_sql(expected, answered, wrong):
     assert corpora.judge_sql(expected, answered) == wrong
 
 
-def test_the_corpora_hold(monkeypatch, capsys):
-    assert run(VECTORS, monkeypatch) == 0
+def test_the_corpora_hold(tmp_path, monkeypatch, capsys):
+    for name in ("exec.tsv", "sql.tsv"):
+        (tmp_path / name).symlink_to(VECTORS / name)
+    assert run(tmp_path, monkeypatch) == 0
     scores = {line.partition(":")[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "bypass 0" in scores["exec"]
     assert "bypass 0, weak 0, false positive 0" in scores["sql"]
+
+
+@pytest.mark.story
+@pytest.mark.parametrize(("name", "every"), [("shell.yaml", 6), ("shell_attacks.yaml", 6)])
+async def test_a_part_of_the_shell_scenarios_holds(name, every):
+    """All of them are `make corpora`'s; these are as many as a suite has time for."""
+    chosen = shellcorpus.scenarios(VECTORS / name)[::every]
+    outcomes = await shellcorpus.run(chosen)
+    found = shellcorpus.count(outcomes)
+    assert (found["bypass"], found["desync"]) == (0, 0)

@@ -230,13 +230,14 @@ async def bastion(
     address: str = "",
     target: str = "",
     target_extra: str = "",
+    also: Mapping[str, str] | None = None,
     authorized_keys: Sequence[str] = (),
     sshd_extra: Sequence[str] = (),
     oidc: str = "",
 ) -> AsyncIterator[Bastion]:
     """Run it all in `directory`; `config` and `target` add lines to bastion.yaml.
 
-    `address` puts another target in the place of sshd.
+    `address` puts another target in the place of sshd. `also`: other names of it, with more lines.
     """
     state = directory / "state"
     state.mkdir(mode=0o700, exist_ok=True)
@@ -252,6 +253,11 @@ async def bastion(
         port = _free_port()
         text = policy.replace("LOGIN", server.login).replace("SESSION", session)
         (directory / "policy.yaml").write_text(text.replace("OPAQUE", opaque))
+        for name, lines in (also or {}).items():
+            target_extra += (
+                f"\n  {name}:\n    address: '{server.address}'\n"
+                f'    host_key: "{server.host_key}"\n    {lines}'
+            )
         target_lines = (target or f'host_key: "{server.host_key}"') + target_extra
         (directory / "bastion.yaml").write_text(
             f"listen: {{ssh: '127.0.0.1:{port}', names: [bastion, 127.0.0.1]}}\n"
