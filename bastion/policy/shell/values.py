@@ -207,6 +207,8 @@ class Values:
             return value if not part.operator else None
         if not self.splits and not part.parts and len(values) > 1:
             return None  # zsh gives all elements
+        if not self.splits and any(isinstance(one, Arithmetic) for one in part.parts):
+            return None  # zsh counts from 1, and a string's subscripts are its characters
         index = int(element)
         if index >= len(values) and index > 0:
             return "" if not part.operator else None

@@ -49,7 +49,8 @@ __bastion_await() {
 # its name could hold a command substitution.
 __bastion_values() {
   local -a __bastion_ifs=(${IFS+"$IFS"}) __bastion_lc=(${LC_ALL+"$LC_ALL"})
-  local LC_ALL=C IFS=' ' __bastion_name __bastion_shape __bastion_ref __bastion_value __bastion_shown=
+  local LC_ALL=C IFS=' ' __bastion_name __bastion_shape __bastion_ref __bastion_index
+  local __bastion_value __bastion_shown=
   local -a __bastion_held
   for __bastion_name in $__bastion_names; do
     __bastion_held=()
@@ -64,6 +65,13 @@ __bastion_values() {
         [[ ${__bastion_shape%% *} == *[nA]* ]] && continue
         __bastion_ref="$__bastion_name[@]"
         [[ -z $__bastion_shape ]] || __bastion_held=("${!__bastion_ref}")
+        # An array with gaps would be told with the wrong subscripts.
+        __bastion_index=${#__bastion_held[@]}
+        while [[ $__bastion_index -gt 0 ]]; do
+          __bastion_index=$((__bastion_index - 1))
+          __bastion_ref="$__bastion_name[$__bastion_index]"
+          [[ -n ${!__bastion_ref+x} ]] || continue 2
+        done
         ;;
     esac
     __bastion_shown+="$__bastion_name ${#__bastion_held[@]}"$'\n'
