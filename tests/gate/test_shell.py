@@ -470,3 +470,18 @@ def test_a_line_without_a_terminal_is_always_watched():
     shell.start()
     effects = shell.feed(FromClient(0.0, b"ls\n"))
     assert b"__bastion_cook 1; eval 'ls' < /dev/null" in told(effects)
+
+
+def test_an_end_that_was_told_twice_does_not_stop_the_next_line():
+    """ctrl-C, the end told again, and the shell has read both: the second comes with a new line."""
+    shell = started()
+    shell.enter("sleep 9")
+    shell.feed(FromClient(0.0, b"\x03"))
+    again = shell.feed(Woken(0.0, "again"))
+    assert told(again).count(b"__bastion_done m2") == 1
+    shell.over("m2", status=130)
+    shell.enter("echo $x")
+    assert shell.says("S", "/\t__bastion_done m2") == [ToShell(b"v%d a\n" % shell.sequence)]
+    assert shell.says("S", "/\t__bastion_canary m2") == [ToShell(b"v%d c\n" % shell.sequence)]
+    assert shell.says("P", "m2 0 0 m2 /home/ann") == []
+    assert shell.says("S", "/\t__bastion_cook 1") == [ToShell(b"v%d a\n" % shell.sequence)]
