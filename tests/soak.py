@@ -70,12 +70,13 @@ class User:
         self.figures.interrupts += 1
         await self.person.keys("\x03")
 
-    async def running(self) -> None:
-        """Wait until a program has the keys, or the line is over already."""
-        await asyncio.sleep(0.01)
-        await self.person.until(
-            lambda p: p._all_taken() and p.state in ("RUNNING", "PROMPT"), PROMPT_SECONDS
-        )
+    async def running(self) -> bool:
+        """Wait until a program has the keys; False where it is over already, or never began."""
+        try:
+            await self.person.until(lambda p: p.state == "RUNNING" and p._all_taken(), 1.0)
+        except AssertionError:
+            return False
+        return True
 
     async def plain(self) -> None:
         await self.line(self.chance.choice(("true", "false", "cd /tmp", "ls", "pwd", "(exit 3)")))
@@ -87,15 +88,15 @@ class User:
 
     async def reader(self) -> None:
         await self.line("cat > /dev/null")
-        await self.running()
-        await self.person.keys(f"{HARM}\r{HARM}\r")
-        await self.pause(0.05)
-        await self.person.keys("\x04")
+        if await self.running():
+            await self.person.keys(f"{HARM}\r{HARM}\r")
+            await self.pause(0.05)
+            await self.person.keys("\x04")
 
     async def password(self) -> None:
         await self.line("read -rs secret")
-        await self.running()
-        await self.person.keys(f"{HARM}\r")
+        if await self.running():
+            await self.person.keys(f"{HARM}\r")
 
     async def job(self) -> None:
         await self.line("sleep 0.2 &")
@@ -110,13 +111,13 @@ class User:
 
     async def one_key(self) -> None:
         await self.line("printf '\\e[?1049h'; read -rsn 1 key; printf '\\e[?1049l'")
-        await self.running()
-        await self.person.keys(self.chance.choice(("q", "\x1b", "Z")))
+        if await self.running():
+            await self.person.keys(self.chance.choice(("q", "\x1b", "Z")))
 
     async def raw_program(self) -> None:
         await self.line("stty raw -echo; dd bs=1 count=3 of=/dev/null; stty sane")
-        await self.running()
-        await self.person.keys("\x03\x1aq")
+        if await self.running():
+            await self.person.keys("\x03\x1aq")
 
     async def ahead(self) -> None:
         await self.line("sleep 0.1")
@@ -182,7 +183,7 @@ class User:
                 await person.until(lambda p: p.state == "PROMPT" and p._all_taken(), 1.0)
                 break
             except AssertionError:
-                await person.keys("\x04")
+                await person.keys("\x1c")
         # A key right behind Enter is dropped with a refused line, so once more.
         await person.settled()
         await self.interrupt()
