@@ -251,7 +251,10 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         # All of it anew: which gate a shell gets, the environment, masks and deadline are the
         # grant's to say, and there was none when the channel began.
         self._session.drives.discard(drive)
-        shell = self._gated_shell(request)
+        shell = None
+        if isinstance(request, ShellRequest):
+            shell = gated_shell(self._session, self._place, self._tty())
+            request = ShellRequest(pty=request.pty, gated=shell is not None)
         gate = shell.gate if shell is not None else self._choose(request)[0]
         self._make_drive(gate, shell, record).start(request)
 

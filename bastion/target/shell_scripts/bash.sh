@@ -11,7 +11,7 @@ trap - DEBUG ERR EXIT RETURN
 \unset -f unalias alias builtin command read printf local kill return declare compgen jobs stty exit
 \unalias builtin command read printf local kill return declare compgen jobs exit case if 2> /dev/null
 readonly __bastion_dir
-__bastion_seq=0 __bastion_status=0 __bastion_refused= __bastion_ran=
+__bastion_seq=0 __bastion_status=0 __bastion_refused= __bastion_ran= __bastion_over=
 __bastion_stty=$(type -P stty)
 [[ -n $__bastion_pty ]] && __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
 readonly __bastion_stty __bastion_pty
@@ -129,7 +129,12 @@ __bastion_watch() {
   __bastion_arm
 }
 
-__bastion_done() { __bastion_status=$?; }
+# MARK: a line is over, or was long ago: its end may be told twice (the bastion's gate, LineEnd).
+__bastion_done() {
+  __bastion_new=$?
+  [[ $1 == "$__bastion_over" ]] || __bastion_status=$__bastion_new
+  __bastion_over=$1
+}
 
 __bastion_canary() { __bastion_ran=$1; }
 

@@ -4,7 +4,7 @@ PS1= PS2= PS4='+ '
 unset HISTFILE MAILCHECK MAIL MAILPATH ENV
 __bastion_stty=$(command -v stty)
 [ -z "$__bastion_pty" ] || __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
-__bastion_status=0
+__bastion_status=0 __bastion_over=
 readonly __bastion_dir __bastion_pty __bastion_stty
 
 __bastion_emit() {
@@ -13,7 +13,11 @@ __bastion_emit() {
 
 __bastion_watch() { :; }
 
-__bastion_done() { __bastion_status=$?; }
+__bastion_done() {
+  __bastion_new=$?
+  [ "$1" = "$__bastion_over" ] || __bastion_status=$__bastion_new
+  __bastion_over=$1
+}
 
 __bastion_collect() {
   __bastion_typed=$(dd bs=1024 count=1 < /dev/tty; echo .)

@@ -13,6 +13,7 @@ unalias builtin printf read kill local setopt typeset whence 2> /dev/null
 typeset -gr __bastion_dir __bastion_pty __bastion_stty=$(builtin whence -p stty)
 typeset -gi __bastion_seq=0
 typeset -g __bastion_refused= __bastion_ran= __bastion_answer= __bastion_status=0
+typeset -g __bastion_over= __bastion_new=0
 typeset -g __bastion_cooked=
 [[ -n $__bastion_pty ]] && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
 
@@ -101,7 +102,11 @@ __bastion_arm() { trap '__bastion_hook "$@" || setopt ERR_EXIT' DEBUG }
 
 __bastion_watch() { __bastion_arm }
 
-__bastion_done() { __bastion_status=$? }
+__bastion_done() {
+  __bastion_new=$?
+  [[ $1 == $__bastion_over ]] || __bastion_status=$__bastion_new
+  __bastion_over=$1
+}
 
 __bastion_canary() { __bastion_ran=$1 }
 
