@@ -68,7 +68,7 @@ class Person:
         return await self.until(lambda screen: text in screen, seconds)
 
     async def insist(self, key: str, condition: Callable[[str], object]) -> str:
-        """Press a key until it has its effect: a job may not own the terminal yet when it speaks."""
+        """Press a key until it has its effect: a job that speaks may not own the terminal yet."""
         for _ in range(10):
             self.type(key)
             with contextlib.suppress(AssertionError):

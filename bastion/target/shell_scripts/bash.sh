@@ -12,6 +12,7 @@ trap - DEBUG ERR EXIT RETURN
 \unalias builtin command read printf local kill return declare compgen jobs exit case if 2> /dev/null
 readonly __bastion_dir
 __bastion_seq=0 __bastion_status=0 __bastion_refused= __bastion_ran= __bastion_over=
+__bastion_shown=
 __bastion_stty=$(type -P stty)
 [[ -n $__bastion_pty ]] && __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
 readonly __bastion_stty __bastion_pty
@@ -142,8 +143,11 @@ __bastion_canary() { __bastion_ran=$1; }
 # what was typed meanwhile, and say how it went.
 __bastion_prompt() {
   if [[ -n $__bastion_pty ]]; then
-    [[ $__bastion_status -lt 128 ]] && __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
+    # Told twice, it finds the terminal as it has left it itself.
+    [[ $__bastion_status -lt 128 && $1 != "$__bastion_shown" ]] &&
+      __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
     "$__bastion_stty" -icanon -echo -isig min 0 time 0 < /dev/tty
+    __bastion_shown=$1
     __bastion_collect
     builtin printf '\e]7757;%s\a' "$1" > /dev/tty
   fi 2> /dev/null

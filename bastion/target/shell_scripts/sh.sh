@@ -4,7 +4,7 @@ PS1= PS2= PS4='+ '
 unset HISTFILE MAILCHECK MAIL MAILPATH ENV
 __bastion_stty=$(command -v stty)
 [ -z "$__bastion_pty" ] || __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
-__bastion_status=0 __bastion_over=
+__bastion_status=0 __bastion_over= __bastion_shown=
 readonly __bastion_dir __bastion_pty __bastion_stty
 
 __bastion_emit() {
@@ -26,7 +26,9 @@ __bastion_collect() {
 
 __bastion_prompt() {
   if [ -n "$__bastion_pty" ]; then
-    [ "$__bastion_status" -ge 128 ] || __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
+    [ "$__bastion_status" -ge 128 ] || [ "$1" = "$__bastion_shown" ] ||
+      __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
+    __bastion_shown=$1
     "$__bastion_stty" -icanon -echo -isig min 0 time 0 < /dev/tty
     __bastion_collect
     printf '\033]7757;%s\007' "$1" > /dev/tty

@@ -13,7 +13,7 @@ unalias builtin printf read kill local setopt typeset whence 2> /dev/null
 typeset -gr __bastion_dir __bastion_pty __bastion_stty=$(builtin whence -p stty)
 typeset -gi __bastion_seq=0
 typeset -g __bastion_refused= __bastion_ran= __bastion_answer= __bastion_status=0
-typeset -g __bastion_over= __bastion_new=0
+typeset -g __bastion_over= __bastion_new=0 __bastion_shown=
 typeset -g __bastion_cooked=
 [[ -n $__bastion_pty ]] && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
 
@@ -112,8 +112,10 @@ __bastion_canary() { __bastion_ran=$1 }
 
 __bastion_prompt() {
   if [[ -n $__bastion_pty ]]; then
-    (( __bastion_status < 128 )) && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
+    [[ $__bastion_status -lt 128 && $1 != $__bastion_shown ]] &&
+      __bastion_cooked=$($__bastion_stty -g < /dev/tty)
     $__bastion_stty -icanon -echo -isig min 0 time 0 < /dev/tty
+    __bastion_shown=$1
     __bastion_collect
     builtin printf '\e]7757;%s\a' $1 > /dev/tty
   fi 2> /dev/null
