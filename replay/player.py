@@ -119,7 +119,7 @@ class Player(Screen[None]):
         caught_up = track.stage.count >= min(target, track.stage.limit)
         if self.following:
             self.playback.seek(self.playback.duration)
-        elif caught_up and not self._at:
+        elif caught_up and self.tape.ready and not self._at:
             self.playback.advance(elapsed)
         number, track = self._shown()
         arrived = track.stage.show(self.tape.count_of(number, self.playback.count), BUDGET)

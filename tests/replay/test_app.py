@@ -356,3 +356,19 @@ async def test_a_click_on_the_timeline_goes_there(cast: CastFile, clock: Clock) 
         assert "0:09" in (after(app, 0), said(app))[1]
         await pilot.click("#timeline", offset=(79, 0))
         assert "0:19 / 0:19" in (after(app, 0), said(app))[1]
+
+
+async def test_what_takes_long_to_read_is_played_from_its_beginning_then(
+    tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "c.cast"
+    line = "x" * 70 + "\r\n"
+    casts.write(path, (0.0, "o", line * 60_000), (1.0, "o", "end"), (2.0, "o", ".")).close()
+    tape = open_tape([path])
+    app = ReplayApp(player=Player(tape, clock=clock))
+    async with app.run_test(size=(80, 24)):
+        assert "reading" in said(app)
+        while not tape.ready:
+            after(app, 0)
+        after(app, 0.5)
+        assert "▶ 0:00 / 0:02" in said(app)
