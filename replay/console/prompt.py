@@ -18,7 +18,7 @@ class Prompt(Horizontal):
     DEFAULT_CSS = """
     Prompt { height: 1; display: none; }
     Prompt Static { width: auto; max-width: 60%; text-style: bold; }
-    Prompt Input { width: 1fr; border: none; height: 1; padding: 0 1; background: ansi_default; }
+    Prompt Input { width: 1fr; padding: 0 1; background: ansi_default; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", show=False)]
 
@@ -35,7 +35,7 @@ class Prompt(Horizontal):
     def compose(self) -> ComposeResult:
         """What is asked, and where it is typed."""
         yield Static(id="prompt-label", markup=False)
-        yield Input(id="prompt-input", max_length=2000)
+        yield Input(id="prompt-input", max_length=2000, compact=True)
 
     def ask(self, label: str, then: Callable[[str], None], *, empty: bool = False) -> None:
         """Open; `then` gets the text, stripped; nothing typed is no answer unless `empty`."""
@@ -44,7 +44,13 @@ class Prompt(Horizontal):
         typed = self.query_one(Input)
         typed.value = ""
         self.display = True
-        typed.focus()
+        # At once, not by a message: the next key may be waiting already, and it is a letter of the
+        # reason, not a key of the console (`r` and then `gone` must not grant).
+        self.screen.set_focus(typed)
+
+    def type(self, letter: str) -> None:
+        """Take a letter that was pressed after this opened and before it had the focus."""
+        self.query_one(Input).insert_text_at_cursor(letter)
 
     @on(Input.Submitted)
     def take(self, message: Input.Submitted) -> None:

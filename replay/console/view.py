@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Final
 
 from rich.text import Text
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -94,6 +95,11 @@ class ConsoleView(App[str]):
         self.welcome: wire.Welcome | None = None
         self.following = ""
         self._again = again
+        self._keys_of_ours = {
+            binding.action.partition("(")[0]
+            for bindings in self._bindings.key_to_bindings.values()
+            for binding in bindings
+        } - {"quit"}
         self._find = dict.fromkeys(TABS, "")
         self._asking: set[str] = set()
         self._shown: object = None
@@ -128,6 +134,19 @@ class ConsoleView(App[str]):
         await self.link.run()
         if not self._again:
             self.exit("The bastion hung up.")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While a reason is typed, keys are letters."""
+        typing = any(prompt.open for prompt in self.query(Prompt))
+        return not typing or action not in self._keys_of_ours
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter that comes as far as here while a reason is typed was on its way to a list when
+        the line opened: it belongs to the reason, and its order is that of the keys."""
+        prompt = self.query_one(Prompt)
+        if prompt.open and event.is_printable and event.character is not None:
+            prompt.type(event.character)
+            event.prevent_default()
 
     # --- what the bastion tells ---------------------------------------------------------------
 

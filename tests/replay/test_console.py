@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -247,3 +248,26 @@ async def test_a_lock_takes_a_time_and_a_reason(desk: Desk) -> None:
         await until(pilot, lambda: len(lines(app, "locks")) == 1)
         [lock] = desk.ledger.locks(201.0)
         assert (lock.value, lock.reason, lock.until) == (QUESTION.identity, "gone mad", 2000.0)
+
+
+async def test_a_reason_that_is_typed_fast_is_no_key_of_the_console(desk: Desk) -> None:
+    """`r` and then `gone`: the g must not grant, however soon it comes."""
+    hold(desk)
+    app = make(desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(lines(app)) == 1)
+        for key in "rgone":
+            app.post_message(events.Key(key, key))
+        app.post_message(events.Key("enter", None))
+        await until(pilot, lambda: bool(desk.ends))
+        assert desk.ends == [(Outcome.REFUSED, ("Lena",), "gone")]
+
+
+async def test_the_reason_can_be_read_while_it_is_typed(desk: Desk) -> None:
+    hold(desk)
+    app = make(desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(lines(app)) == 1)
+        await pilot.press("r", *"not now")
+        screen = [strip.text for strip in app.screen._compositor.render_strips()]
+        assert any("because:" in line and "not now" in line for line in screen), screen
