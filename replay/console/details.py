@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 from rich.text import Text
 
+from bastion.errors import CastFault
 from bastion.model import visible
 from bastion.wire import control as wire
+from replay.console.live import STEP
 from replay.console.rows import Row
 from replay.console.state import Known, details, past_lines, request_text
 from replay.screen import AvtScreen
+
+MOMENT: Final = 0.1
+"""Seconds that drawing the last screen may take."""
 
 _STRONG = frozenset({"request", "runs", "cannot tell"})
 
@@ -51,11 +59,26 @@ def _screen_text(screen: wire.ScreenShown) -> Text:
     """The screen that the bytes lead to, as plain lines: no escape sequence of it reaches ours."""
     raw = b"\n" in screen.data and b"\r\n" not in screen.data
     terminal = AvtScreen(screen.columns, screen.rows, raw_newlines=raw)
-    terminal.feed(screen.data.decode("utf-8", "replace"))
+    whole = _play(terminal, screen.data.decode("utf-8", "replace"))
     lines = ["".join(text for text, _ in terminal.row(y)) for y in range(terminal.size[1])]
     while lines and not lines[-1].strip():
         lines.pop()
-    return Text("\n".join(f"│ {line.rstrip()}" for line in lines) + "\n", "dim")
+    told = "" if whole else "(it costs too much to draw; this is not the end of it)\n"
+    return Text("\n".join(f"│ {line.rstrip()}" for line in lines) + f"\n{told}", "dim")
+
+
+def _play(terminal: AvtScreen, text: str) -> bool:
+    """Feed what fits into a moment: a hostile target can make the rest take seconds, at every move
+    of the cursor. False where something is left, or cannot be shown."""
+    until = time.perf_counter() + MOMENT
+    try:
+        for start in range(0, len(text), STEP):
+            if time.perf_counter() > until:
+                return False
+            terminal.feed(text[start : start + STEP])
+    except CastFault:
+        return False
+    return True
 
 
 def _decision_text(decision: wire.Decision) -> Text:

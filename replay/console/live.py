@@ -8,11 +8,15 @@ from typing import Final
 
 from bastion.errors import CastFault
 from bastion.wire import control as wire
-from replay.screen import PIECE, AvtScreen
+from replay.screen import AvtScreen
 from replay.terminal import BUDGET, FRAME, ScreenView
 
 MAX_BEHIND: Final = 256 * 1024
 """Characters that wait to be played; a channel that shows more for long is joined anew."""
+
+
+STEP: Final = 256
+"""Characters fed between two looks at the clock: of a hostile target's they can cost 7 ms."""
 
 
 class LiveScreen(ScreenView):
@@ -70,8 +74,8 @@ class LiveScreen(ScreenView):
         until = time.perf_counter() + seconds
         try:
             while self._text and time.perf_counter() < until:
-                self._avt.feed(self._text[:PIECE])
-                self._text = self._text[PIECE:]
+                piece, self._text = self._text[:STEP], self._text[STEP:]
+                self._avt.feed(piece)
         except CastFault:
             self.clear()
         self.update()

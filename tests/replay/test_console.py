@@ -1,6 +1,7 @@
 """The console against a real control service, driven by keys."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -271,3 +272,18 @@ async def test_the_reason_can_be_read_while_it_is_typed(desk: Desk) -> None:
         await pilot.press("r", *"not now")
         screen = [strip.text for strip in app.screen._compositor.render_strips()]
         assert any("because:" in line and "not now" in line for line in screen), screen
+
+
+async def test_a_hostile_screen_freezes_no_approver(desk: Desk) -> None:
+    """64 KiB that an emulator needs seconds for, as the last screen of a held request."""
+    tail = desk.live.shown["c1"] = Tail(100, 20)
+    bomb = b"A\x1b[65535b\x1b[9999;9999H"
+    tail.feed(bomb * (60_000 // len(bomb)))
+    hold(desk)
+    app = make(desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "costs too much" in said(app, "#details"))
+        began = time.perf_counter()
+        await pilot.press("g")
+        await until(pilot, lambda: bool(desk.ends))
+        assert time.perf_counter() - began < 5
