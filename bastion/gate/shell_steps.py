@@ -24,7 +24,8 @@ WAITING_LIMIT: Final = 16
 """Steps that wait for people or values at once: every subshell may have one, and a line that forks
 without end would ask without end."""
 DEFINED_LIMIT: Final = 64
-"""Names that are kept of what was defined: one is enough to watch all that follows."""
+"""Names that are kept of what was defined; beyond it every word may mean something else."""
+MORE: Final = "what else was defined"
 
 Step = LineRequest | StepRequest
 
@@ -51,8 +52,10 @@ class Steps:
 
     def define(self, verdict: Verdict) -> None:
         """Something is about to run that changes what words mean from then on."""
-        defined = dict.fromkeys((*self.defined, *verdict.definitions))
-        self.defined = tuple(defined)[:DEFINED_LIMIT]
+        defined = tuple(dict.fromkeys((*self.defined, *verdict.definitions)))
+        if len(defined) > DEFINED_LIMIT:
+            defined = (*defined[: DEFINED_LIMIT - 1], MORE)
+        self.defined = defined
 
     @property
     def held(self) -> bool:

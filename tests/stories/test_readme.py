@@ -16,6 +16,7 @@ import pytest
 from bastion.demo.child import free_port
 from tests.harness.idp import nanoidp_server
 from tests.harness.running import bastion
+from tests.ssh.test_access import ACCESS, as_boss
 
 pytestmark = pytest.mark.story
 
@@ -28,11 +29,15 @@ GRANT = "bastion approvals grant ID"
 REFUSE = "bastion approvals refuse ID --reason 'not on a Friday'"
 SERVE = "make serve CONFIG=/etc/bastion/bastion.yaml"
 DEMO = "make demo"
+REQUEST = "ssh bastion request web1 --for 30m --reason migrating the shop --wait"
+REQUESTS = "ssh bastion requests"
+REVOKE = "ssh bastion revoke ID --reason done"
 
 
 def test_every_command_is_run_here():
     """`make test` is what runs this."""
-    assert set(COMMANDS) == {DEMO, LOGIN, LIST, GRANT, REFUSE, SERVE, "make test"}
+    asked = {REQUEST, REQUESTS, REVOKE}
+    assert set(COMMANDS) == {DEMO, LOGIN, LIST, GRANT, REFUSE, SERVE, "make test"} | asked
 
 
 @pytest.fixture
@@ -92,6 +97,22 @@ async def test_approvals(running, tmp_path, answer, status):
     assert decided.returncode == 0, stderr
     assert (await asking).status == status
     assert (tmp_path / "made").exists() is (status == 0)
+
+
+async def test_access(tmp_path):
+    async with bastion(tmp_path, policy=ACCESS) as here:
+        here.issue(groups=["oncall"], name="olga")
+        ssh = f"ssh -F {tmp_path}/ssh_config "
+        asking = await shell(here, REQUEST, **{"ssh ": ssh})
+        request = await here.pending()
+        assert (await as_boss(here, "grant", request)).status == 0
+        said, stderr = await asking.communicate()
+        assert asking.returncode == 0, stderr
+        listed, _ = await (await shell(here, REQUESTS, **{"ssh ": ssh})).communicate()
+        assert "granted" in listed.decode()
+        revoked = await shell(here, REVOKE, **{"ssh ": ssh, "ID": said.decode().split()[0]})
+        _, stderr = await revoked.communicate()
+        assert revoked.returncode == 0, stderr
 
 
 async def test_make_serve(running, tmp_path):

@@ -5,6 +5,8 @@
 PS1= PS2= PS4='+ ' MAILCHECK=
 unset HISTFILE PROMPT_COMMAND PS0 BASH_ENV ENV
 set +o history +H
+# Rules speak of real paths: `cd` through a symbolic link says where it leads.
+set -o physical
 shopt -u promptvars
 shopt -s checkwinsize
 trap - DEBUG ERR EXIT RETURN

@@ -2,7 +2,7 @@
 #
 # zsh reports whole sublists (`a | b`) and the heads of compound commands, then what is inside those.
 unsetopt ZLE PROMPT_SP PROMPT_CR PROMPT_SUBST PROMPT_BANG BG_NICE BEEP BANG_HIST XTRACE ERR_EXIT 2> /dev/null
-setopt INTERACTIVE_COMMENTS DEBUG_BEFORE_CMD
+setopt INTERACTIVE_COMMENTS DEBUG_BEFORE_CMD CHASE_LINKS
 unset HISTFILE PROMPT_COMMAND MAILCHECK
 unfunction precmd preexec chpwd periodic zshexit TRAPDEBUG TRAPEXIT TRAPZERR 2> /dev/null
 precmd_functions=() preexec_functions=() chpwd_functions=() periodic_functions=()
@@ -47,7 +47,7 @@ __bastion_values() {
   setopt localoptions nomultibyte
   local __bastion_name __bastion_value __bastion_shown=
   local -a __bastion_held
-  for __bastion_name in ${=__bastion_names}; do
+  for __bastion_name in ${(s: :)__bastion_names}; do
     __bastion_held=()
     case $__bastion_name in
       @) __bastion_held=("$@") ;;
