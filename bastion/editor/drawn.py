@@ -87,7 +87,7 @@ class DrawnEditor:
         """Keys wait for the next slice of time."""
         self._drawing: asyncio.TimerHandle | None = None
         self._next_draw = 0.0
-        self._verdict = LiveVerdict(outlook, self._draw)
+        self._verdict = LiveVerdict(outlook, is_complete, self._draw)
         self._line = Line(self.bell, self.accept)
         self._completer = Completer(self._line, complete, self._draw, self.bell)
         self._app = self._make_application(vi)
@@ -137,10 +137,8 @@ class DrawnEditor:
         try:
             return await future
         finally:
-            self._rest()
+            self.close()
             self._app.future = None
-            with self._active():
-                self._app.renderer.reset()
 
     def _begin(self, text: str) -> None:
         self._accepted, self._recalled = False, ""
@@ -259,10 +257,11 @@ class DrawnEditor:
             self._render()
 
     def close(self) -> None:
-        """Leave the terminal clean; a line being read is never finished."""
+        """Leave the terminal clean: a line that was not entered stays on it, as after ctrl-C."""
         self._rest()
-        with self._active():
-            self._app.renderer.reset()
+        if self._app.future is not None and not self._accepted:
+            with self._active():
+                self._leave()
 
     # --- what keys do -----------------------------------------------------------------------------
 

@@ -24,8 +24,14 @@ QUIET: Final = Outlook(Action.ALLOW)
 class LiveVerdict:
     """`text_changed` starts the clock; `changed` is called when there is something else to show."""
 
-    def __init__(self, outlook: Callable[[str], Outlook], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        outlook: Callable[[str], Outlook],
+        is_complete: Callable[[str], bool],
+        changed: Callable[[], None],
+    ) -> None:
         self._outlook = outlook
+        self._is_complete = is_complete
         self._changed = changed
         self._text = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -52,8 +58,10 @@ class LiveVerdict:
 
     def _work_out(self) -> None:
         self._timer = None
-        judged = len(self._text.strip()) > 0 and len(self._text) <= MAX_JUDGED
-        outlook = self._outlook(self._text) if judged else QUIET
+        text = self._text
+        # Enter would only go on with an open quote or loop; of half a command nothing can be told.
+        judged = text.strip() and len(text) <= MAX_JUDGED and self._is_complete(text)
+        outlook = self._outlook(text) if judged else QUIET
         if outlook != self.outlook:
             self.outlook = outlook
             self._changed()

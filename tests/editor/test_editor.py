@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bastion.editor.values import Prompt
-from tests.editor.desk import APPROVAL, DENIED, PROMPT, SIGN, Seat, seat
+from tests.editor.desk import APPROVAL, DENIED, PROMPT, SIGN, Seat, judged, seat
 
 
 async def test_a_line_stays_on_the_screen_and_the_cursor_goes_below():
@@ -124,6 +124,21 @@ async def test_the_verdict_is_shown_when_the_typing_pauses():
         assert await at.line("\r") == "ls"
 
 
+async def test_half_a_command_has_no_verdict():
+    asked = []
+
+    def outlook(text):
+        asked.append(text)
+        return judged(text)
+
+    async with seat(outlook=outlook) as at:
+        at.keys("echo 'reboot")
+        await asyncio.sleep(0.2)
+        assert (asked, at.rows[1]) == ([], "")
+        at.keys("'")
+        await at.until(lambda at: at.rows[1] == DENIED.text)
+
+
 async def test_the_verdict_is_gone_from_the_scrollback():
     async with seat() as at:
         at.keys("reboot")
@@ -174,6 +189,7 @@ async def test_the_end_of_a_session_leaves_the_terminal_clean():
     at = await Seat().start()
     at.keys("half")
     await at.leave()
+    assert (at.rows[0], at.cursor) == (SIGN + "half", (1, 0))
     assert at.written.rfind(b"\x1b[?2004l") > at.written.rfind(b"\x1b[?2004h")
 
 
