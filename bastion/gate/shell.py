@@ -24,6 +24,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
+from bastion.errors import ClientFault
 from bastion.events import (
     Ask,
     ClientEof,
@@ -258,7 +259,10 @@ class ShellGate:
         return effects
 
     def _next_command(self) -> list[Effect]:
-        command = self._commands.take(ended=self._client_done)
+        try:
+            command = self._commands.take(ended=self._client_done)
+        except ClientFault as fault:
+            return self._end(EndReason.PROTOCOL_FAULT, str(fault))
         if command is not None:
             return self._entered(command, b"")
         return self._entered("exit", b"") if self._client_done else [HoldClient(False)]
