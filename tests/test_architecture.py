@@ -22,7 +22,7 @@ LONGER = {
     # may be as long as they are, and no longer.
     "bastion/events.py": 520,
     "bastion/gate/sftp.py": 450,
-    "bastion/gate/shell.py": 460,
+    "bastion/gate/shell.py": 475,
     "bastion/ssh/drive.py": 420,
     "bastion/model.py": 420,
 }
