@@ -43,7 +43,7 @@ class Player(Screen[None]):
     """Plays one tape. Leaving it closes the tape."""
 
     CSS = """
-    #list { width: 40; display: none; border: none; border-left: solid $primary; }
+    #list { width: 40; height: 1fr; display: none; border: none; border-left: solid $primary; }
     #list { background: $surface; text-wrap: nowrap; text-overflow: ellipsis; padding: 0; }
     #list:focus { border: none; border-left: heavy $accent; }
     Player.listed #list { display: block; }
