@@ -134,15 +134,18 @@ class Messages(Judging):
         self._with_reading(sql, lambda reading: self._judge(sql, reading, (), decided, refused), at)
 
     def _sql_prepared(self, request: QueryRequest) -> Prepared | None:
-        """The statement that a PREPARE of SQL makes; a text with several is not followed."""
+        """The statement that a PREPARE of SQL makes. One that stands among others, or inside of
+        something, is not followed: then nobody knows what its name stands for."""
         statements = request.reading.statements
-        if len(statements) != 1 or not statements[0].uses:
+        made = [use for one in statements for use in one.uses if use.kind == "prepare"]
+        if not made:
             return None
-        first = statements[0].uses[0]
-        if first.kind != "prepare":
+        if len(statements) > 1 or len(made) > 1 or statements[0].uses[0] != made[0]:
+            for use in made:
+                self.flight.statements.pop(use.name, None)
             return None
         kept = replace(statements[0], uses=statements[0].uses[1:])
-        prepared = Prepared(first.name, request.sql, SqlReading((kept,)))
+        prepared = Prepared(made[0].name, request.sql, SqlReading((kept,)))
         self.flight.prepare(prepared)
         return prepared
 
@@ -152,8 +155,9 @@ class Messages(Judging):
         sql = _text(parsed.sql)
 
         def read(reading: SqlReading) -> None:
-            reading = self._resolve_names(self._unsure(sql or "", reading))
-            request = self._request(sql or "", reading, ())
+            reading = self._unsure(sql or "", reading)
+            # What an EXECUTE in it stands for is looked up again at every execution.
+            request = self._request(sql or "", self._resolve_names(reading), ())
             verdict = self._verdict(request)
             prepared = Prepared(parsed.name, sql or "", reading)
             if verdict.action is Action.DENY:

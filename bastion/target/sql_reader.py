@@ -21,6 +21,8 @@ WORKERS: Final = 2
 """So that one slow text does not keep everybody else's waiting."""
 SECONDS: Final = 3.0
 """How long one text may take; then its worker is killed."""
+ATTEMPTS: Final = 2
+"""A worker may have died of something else than this text."""
 START_SECONDS: Final = 30.0
 """How long a worker may take to answer for the first time, on a busy machine."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
@@ -69,22 +71,24 @@ class SqlReader:
 
     async def _work(self) -> None:
         """One worker's life, and its successors'."""
-        while True:
-            text, done = await self._waiting.get()
-            worker = await self._start()
-            try:
-                while True:
+        worker: asyncio.subprocess.Process | None = None
+        try:
+            while True:
+                text, done = await self._waiting.get()
+                reading = None
+                for _ in range(ATTEMPTS):
+                    worker = worker or await self._start()
                     reading = await self._ask(worker, text, SECONDS)
-                    if reading is None:
-                        self._answer(text, done, _CRASHED)
+                    if reading is not None:
                         break
+                    await _end(worker)
+                    worker = None
+                if reading is not None:
                     self._keep(text, reading)
-                    self._answer(text, done, reading)
-                    text, done = await self._waiting.get()
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    worker.kill()
-                await worker.wait()
+                self._answer(text, done, reading or _CRASHED)
+        finally:
+            if worker is not None:
+                await _end(worker)
 
     def _answer(self, text: str, done: Done, reading: SqlReading) -> None:
         try:
@@ -133,3 +137,9 @@ class SqlReader:
 
 
 _CRASHED: Final = SqlReading(fault="the parser did not survive it")
+
+
+async def _end(worker: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        worker.kill()
+    await worker.wait()

@@ -34,6 +34,7 @@ from bastion.gate.postgres_mask import Masks
 from bastion.model import QueryRequest, SqlReading, SqlStatement, SqlUse
 from bastion.policy.access import DatabaseTerms
 from bastion.policy.rules import Action, Verdict
+from bastion.policy.sql.reading import read_sql
 from bastion.wire import postgres as wire
 
 SECRET = bytes(range(32))
@@ -61,10 +62,14 @@ def decide(request):
 class Run:
     """A gate with a shell that reads SQL at once, and keeps all it wants done."""
 
-    def __init__(self, *, terms=None, user="app", settings=(), open_=True, minor=0, masks=None):
+    def __init__(
+        self, *, terms=None, user="app", settings=(), open_=True, minor=0, masks=None, real=False
+    ):
+        self.real = real
         terms = terms or DatabaseTerms()
+        self.seen = []
         self.gate = PostgresGate(
-            lambda _user, _database: Admitted("app", decide, terms), Key(77, SECRET), "nonce"
+            lambda _user, _database: Admitted("app", self.decide, terms), Key(77, SECRET), "nonce"
         )
         self.effects = []
         if open_:
@@ -76,6 +81,11 @@ class Run:
                 self.gate.mask(masks)
             self.server(GREETING)
 
+    def decide(self, request):
+        if isinstance(request, QueryRequest):
+            self.seen.append({use.kind for one in request.reading.statements for use in one.uses})
+        return decide(request)
+
     def feed(self, event):
         pending = [event]
         while pending:
@@ -83,7 +93,10 @@ class Run:
                 self.effects.append(effect)
                 if isinstance(effect, ReadSql):
                     use = SqlUse("select", name=effect.text)
-                    pending.append(SqlRead(1.0, effect.number, SqlReading((SqlStatement((use,)),))))
+                    reading = SqlReading((SqlStatement((use,)),))
+                    if self.real:
+                        reading = read_sql(effect.text)
+                    pending.append(SqlRead(1.0, effect.number, reading))
 
     def client(self, data):
         self.feed(FromClient(1.0, data))
@@ -255,6 +268,32 @@ def test_a_statement_prepared_anew_may_still_be_the_old_one():
     run.server(wire.encode(b"1") + wire.ready("I"))
     run.client(parse("s", "harmless") + SYNC + bind("", "s") + wire.execute(""))
     assert run.all(Ask)
+
+
+def executed(run, *texts):
+    for text in texts:
+        run.client(wire.query(text))
+        tag = text.partition(" ")[0].encode()
+        run.server(wire.encode(b"C", tag + b"\0") + wire.ready("I"))
+
+
+def test_what_execute_stands_for_is_looked_up_when_it_runs():
+    """A Parse of EXECUTE kept what the name stood for at that time."""
+    run = Run(real=True)
+    executed(run, "PREPARE x AS SELECT 1")
+    run.client(parse("p", "EXECUTE x") + SYNC)
+    run.server(wire.encode(b"1") + wire.ready("I"))
+    executed(run, "DEALLOCATE x", "PREPARE x AS DELETE FROM t")
+    run.client(bind("", "p") + wire.execute("") + SYNC)
+    assert run.seen[-1] == {"delete"}
+
+
+def test_a_prepare_among_other_statements_makes_its_name_unknown():
+    run = Run(real=True)
+    executed(run, "PREPARE x AS SELECT 1", "DEALLOCATE x; PREPARE x AS DELETE FROM t")
+    run.client(wire.query("EXECUTE x"))
+    assert "x" not in run.gate.flight.statements
+    assert run.seen[-1] == {"execute"}
 
 
 def test_cancelling_a_hold_withdraws_it_and_the_session_goes_on():
