@@ -32,6 +32,7 @@ from bastion.model import (
     StepRequest,
     SubsystemRequest,
     Target,
+    TargetKind,
     visible,
 )
 from bastion.policy import commands, lines
@@ -85,6 +86,21 @@ def decide(
             "The policy engine failed on this request, so it is refused.",
             "Tell whoever runs the bastion which request it was.",
         )
+
+
+def loses(
+    policy: Policy, before: Identity, after: Identity, target: Target, login: str, request: Request
+) -> bool:
+    """Whether a channel that `request` opened may not go on once `before` has become `after`.
+
+    A channel whose statements are decided one by one does not say what it stands on: it may not go
+    on where any of the grants that cover it is gone.
+    """
+    had, left = (covering(policy, one, target, login) for one in (before, after))
+    if had and (not left or (target.kind is not TargetKind.SSH and left != had)):
+        return True
+    then, now = (decide(policy, one, target, login, request) for one in (before, after))
+    return SEVERITY[now.action] > SEVERITY[then.action]
 
 
 def _decide(

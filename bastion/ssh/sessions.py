@@ -10,8 +10,7 @@ from dataclasses import replace
 from bastion.errors import BastionError, StoreError
 from bastion.events import EndReason
 from bastion.model import Identity
-from bastion.policy.decide import decide
-from bastion.policy.judgement import SEVERITY
+from bastion.policy.decide import loses
 from bastion.policy.rights import Subject
 from bastion.ssh.services import Services
 from bastion.ssh.session import GRANT_OVER, Line, Session, granted_by, locked
@@ -191,9 +190,6 @@ def end_granted(session: Session) -> None:
         target = session.services.targets.get(drive.target_name)
         if target is None or drive.request is None:
             continue
-        then, left = (
-            decide(policy, identity, target, drive.login, drive.request)
-            for identity in (with_it, session.identity)
-        )
-        if SEVERITY[left.action] > SEVERITY[then.action]:
+        login, request = drive.login, drive.request
+        if loses(policy, with_it, session.identity, target, login, request):
             drive.end(reason, f"the access that was granted to you here ({roles}) {how}.")

@@ -2,6 +2,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,13 @@ def test_a_lock_stands_in_the_way_of_what_it_names_alone(
     assert ledger.remove_lock(lock.id)
     assert ledger.lock_on(ALICE, "web", "s1", 7, 99.9) is None
     assert not ledger.remove_lock(lock.id)
+
+
+def test_a_lock_on_an_agent_leaves_its_person_alone(ledger: Ledger) -> None:
+    lock = ledger.add_lock("agent", "Robot", "gone mad", None, "carol", 1.0)
+    assert ledger.lock_on(replace(ALICE, agent="robot"), "web", "s1", 7, 2.0) == lock
+    assert ledger.lock_on(ALICE, "web", "s1", 7, 2.0) is None
+    assert ledger.lock_on(replace(ALICE, agent="other"), "web", "s1", 7, 2.0) is None
 
 
 def test_locks_outlive_a_restart_and_an_unknown_kind_is_refused(open_ledger: Open) -> None:
