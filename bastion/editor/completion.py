@@ -11,7 +11,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
 from bastion.editor.line import Line
-from bastion.editor.values import Completing
+from bastion.editor.values import Completing, CompletionKind
 from bastion.editor.words import Place, place_of, written
 from bastion.errors import BastionError
 from bastion.model import visible
@@ -139,6 +139,8 @@ class Completer:
         self._changed()
 
     def _found(self, place: Place, names: Iterable[str]) -> None:
+        if place.kind is CompletionKind.DIRECTORY:
+            names = [name.rstrip("/") + "/" for name in names]
         candidates = _trusted(place.word, names)
         text, cursor = self._line.text, self._line.cursor_position
         choice = Choice(

@@ -31,6 +31,13 @@ async def test_a_directory_goes_on():
         assert await at.line("\r") == "cat /etc/passwd "
 
 
+async def test_what_can_only_be_a_directory_goes_on_too():
+    async with seat() as at:
+        at.answers[("directory", "/v")] = ["/var"]
+        at.keys("cd /v\t")
+        await at.until(lambda at: at.rows[0] == SIGN + "cd /var/")
+
+
 async def test_first_what_they_share_then_the_list_then_one_by_one():
     async with seat() as at:
         at.answers[("path", "/v")] = ["/var/log", "/var/lib", "/var/local"]
