@@ -179,7 +179,7 @@ __bastion_complete() {
   local found
   case $1 in
     command) found=$(builtin compgen -A command -A file -- "$3") ;;
-    path) found=$(builtin compgen -A file -- "$3") ;;
+    path) found=$(builtin compgen -A directory -S / -- "$3"; builtin compgen -A file -- "$3") ;;
     directory) found=$(builtin compgen -A directory -- "$3") ;;
     variable) found=$(builtin compgen -A variable -- "$3") ;;
     user) found=$(builtin compgen -A user -- "$3") ;;

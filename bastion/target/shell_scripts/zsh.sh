@@ -143,8 +143,14 @@ __bastion_complete() {
   local -a found
   case $1 in
     command) found=(${(k)commands[(I)${(b)3}*]} ${(k)builtins[(I)${(b)3}*]} ${(k)aliases[(I)${(b)3}*]} ${(k)functions[(I)${(b)3}*]} ${(b)3}*) ;;
-    path) found=(${(b)3}*) ;;
+    path)
+      case $3 in
+        '~/'*) found=($HOME/${(b)${3#\~/}}*(M)) found=(\~/${^found#$HOME/}) ;;
+        *) found=(${(b)3}*(M)) ;;
+      esac
+      ;;
     directory) found=(${(b)3}*(-/)) ;;
+    user) found=(${(M)${${(f)"$(</etc/passwd)"}%%:*}:#${(b)3}*}) ;;
     variable) found=(${(k)parameters[(I)${(b)3}*]}) ;;
   esac 2> /dev/null
   found=(${found:#__bastion*})
