@@ -231,14 +231,16 @@ class Flight:
         """The client sent CopyDone or CopyFail."""
         if self.copying:
             self.copying = False
-        else:
+        elif self.sent and self.sent[-1].kind is not Kind.COPY_END:
             self.sent.append(Sent(Kind.COPY_END))
 
     def ready(self, status: str) -> Sent | None:
         """ReadyForQuery."""
         self.status = status
         self.copying = False
-        if status == "I":  # portals die with their transaction; those that are on their way do not
+        if (
+            status == "I" and self.portals
+        ):  # portals die with their transaction; those that are on their way do not
             pending = {id(one.portal) for one in self.sent if one.kind is Kind.BIND}
             self.portals = {
                 name: kept

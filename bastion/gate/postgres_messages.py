@@ -30,6 +30,11 @@ from bastion.wire.postgres import Message
 HELD_LIMIT: Final = 1024 * 1024
 """Bytes of a client that wait for a verdict; beyond it the client is not read."""
 
+MOST_SENT: Final = 20_000
+"""Messages that the server has not answered yet; a client that pipelines without end waits."""
+OVERHEAD: Final = 200
+"""Bytes that a waiting message costs beside its own: Sync alone is five."""
+
 _COPY: Final = frozenset(b"dcf")
 
 
@@ -55,15 +60,20 @@ class Messages(Judging):
     def _enqueue(self, at: float, data: bytes) -> None:
         for message in self._frames.feed(data):
             self._queue.append(message)
-            self._queued += len(message.raw)
+            self._queued += len(message.raw) + OVERHEAD
             self._leaving = self._leaving or message.kind == ord("X")
         self._work(at)
 
     def _work(self, at: float) -> None:
         """Take messages until one has to wait."""
-        while self._queue and self._waiting is None and self._open:
+        while (
+            self._queue
+            and self._waiting is None
+            and self._open
+            and len(self.flight.sent) < MOST_SENT
+        ):
             message = self._queue.popleft()
-            self._queued -= len(message.raw)
+            self._queued -= len(message.raw) + OVERHEAD
             self._take(at, message)
         held = self._queued > HELD_LIMIT
         if held != self._held:

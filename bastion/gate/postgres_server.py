@@ -273,6 +273,8 @@ class Server:
             sent = self.flight.ready(status)
             if sent is not None and sent.prepared is not None:  # PREPARE in a simple query
                 self.flight.prepared(sent.prepared)
+        if not self.flight.sent:
+            self.refusals.clear()  # of what was discarded before the server saw it
         self._out.append(message.raw)
 
     def _asynchronous(self, kind: str, message: Message) -> None:

@@ -364,6 +364,19 @@ def test_a_client_that_goes_on_during_a_hold_is_stopped_somewhere():
     assert HoldClient(held=True) in run.effects
 
 
+def test_a_client_that_pipelines_without_end_waits_for_answers():
+    run = Run()
+    run.client(SYNC * 30_000)
+    assert len(run.gate.flight.sent) == 20_000
+    assert HoldClient(held=True) in run.effects
+    run.client(wire.encode(b"c") * 1000)
+    for _ in range(2):
+        run.server(wire.ready("I") * 15_000)
+    assert HoldClient(held=False) in run.effects
+    assert not run.gate.flight.head()
+    assert run.sent.count(SYNC) == 30_000
+
+
 def test_function_calls_are_refused_by_default():
     run = Run()
     run.client(wire.encode(b"F", struct.pack(">ihhh", 952, 0, 0, 0)))
