@@ -18,6 +18,7 @@ from bastion.target.shell import (
     SOURCE_START_UP,
     GatedShell,
     Relay,
+    RelaySession,
     cannot_be_gated,
     relay_command,
     start_command,
@@ -80,7 +81,7 @@ class ShellDialler(Dialler):
             drive.end(EndReason.TARGET_LEFT, f"the shell on {name} lost its relay.", 255)
 
         relay = Relay(drive.from_shell, lost)
-        side = TargetSession(relay, connection, lambda: None)
+        side = RelaySession(relay, connection, lambda: None)
         self._relay_side = side
         assert connection.connection is not None
         await opened(

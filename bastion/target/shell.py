@@ -153,6 +153,20 @@ class Relay:
         """Answers are short; what waits is bounded by the steps that wait for them."""
 
 
+class RelaySession(TargetSession):
+    """The relay's channel. It is over with its program, though what that began may live on."""
+
+    def exit_status_received(self, status: int) -> None:
+        """Without waiting for the end of the output, which another process may hold open."""
+        super().exit_status_received(status)
+        self.close()
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        """The same for a relay that was killed."""
+        super().exit_signal_received(signal, core_dumped, msg, lang)
+        self.close()
+
+
 class GatedShell:
     """Terminal and relay, as the drive sees them: one end."""
 

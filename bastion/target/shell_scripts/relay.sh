@@ -26,3 +26,7 @@ while IFS= read -r l; do
     f*) rm -f "$d"/answer.* ;;
   esac
 done
+# Until the terminal's hang-up has reached the shell: at the end of its FIFO it would leave in peace,
+# and its jobs with it.
+rm -rf "$d"
+sleep 3
