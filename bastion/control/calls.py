@@ -15,8 +15,8 @@ from bastion.control.playing import Playing
 from bastion.control.telling import about
 from bastion.errors import ControlError
 from bastion.model import visible
-from bastion.policy.approvals import Answer, Approval, Operator, is_requester
-from bastion.policy.rights import Right, Subject, may, may_anywhere, rights_of
+from bastion.policy.approvals import Answer, Approval, Operator
+from bastion.policy.rights import Right, Subject, decidable, may, may_anywhere, rights_of
 from bastion.policy.rules import Policy
 from bastion.store import past
 from bastion.store.access import AccessGrants
@@ -247,7 +247,18 @@ class Calls:
     def _list_grants(self, operator: Operator, __: wire.ListGrants) -> list[wire.GrantShown]:
         found = [shown.access(grant) for grant in self._parts.access.in_force()]
         found += [shown.repeat(repeat) for repeat in self._parts.board.repeats()]
-        return [grant for grant in found if self._may(operator, Right.LIST, _about(grant))]
+        own = self._granted_by(operator)
+        return [
+            grant
+            for grant in found
+            if grant.id in own or self._may(operator, Right.LIST, _about(grant))
+        ]
+
+    def _granted_by(self, operator: Operator) -> set[str]:
+        """The grants for equal requests that this operator gave, and may take back."""
+        return {
+            repeat.id for repeat in self._parts.board.repeats() if operator.id in repeat.approvers
+        }
 
     # --- deciding -----------------------------------------------------------------------------
 
@@ -299,7 +310,7 @@ class Calls:
         grant = next((one for one in grants if one.id == call.grant), None)
         if grant is None:
             raise ControlError(f"No grant is called {call.grant!r}; list them again.")
-        if operator.name not in grant.by and operator.identity != grant.identity:
+        if operator.identity != grant.identity and grant.id not in self._granted_by(operator):
             self._check(operator, Right.REVOKE, _about(grant))
         by, parts = operator.name, self._parts
         if grant.kind == shown.REPEAT:
@@ -376,17 +387,6 @@ class Calls:
     ) -> None:
         at = self._parts.clock()
         self._parts.feed.publish(Happening(kind.value, at, subject, fields, approvers))
-
-
-def decidable(operator: Operator, approval: Approval) -> bool:
-    """Whether this operator's answer could count; the board has the last word."""
-    question, terms = approval.question, approval.terms
-    return not (
-        operator.agent
-        or is_requester(question, operator.id, operator.name)
-        or (terms.approvers and not operator.roles.intersection(terms.approvers))
-        or any(answer.approver_id == operator.id for answer in approval.answers)
-    )
 
 
 def _about(grant: wire.GrantShown) -> Subject:

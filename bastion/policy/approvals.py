@@ -212,6 +212,8 @@ class Repeat:
     at: float
     until: float
     roles: frozenset[str] = frozenset()
+    approvers: frozenset[str] = frozenset()
+    """Ids of those who granted it: they may take it back."""
 
     def covers(self, question: Question, at: float) -> bool:
         """Whether this is for `question`: all that the approver was shown of it is the same."""
@@ -230,7 +232,9 @@ def repeat_of(approval: Approval, at: float) -> Repeat | None:
         return None
     names = tuple(answer.approver_name for answer in approval.answers)
     reason = "; ".join(answer.reason for answer in approval.answers if answer.reason)
-    return Repeat(approval.id, approval.question, names, reason, at, at + seconds, approval.roles)
+    ids = frozenset(answer.approver_id for answer in approval.answers)
+    until = at + seconds
+    return Repeat(approval.id, approval.question, names, reason, at, until, approval.roles, ids)
 
 
 def _thing(question: Question) -> tuple[object, ...]:

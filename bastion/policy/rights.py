@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bastion.policy.approvals import Operator
+from bastion.policy.approvals import Approval, Operator, is_requester
 from bastion.policy.globs import matches_name
 from bastion.policy.rules import ConsoleGrant, Policy
 from bastion.policy.schema import Right as Right
@@ -55,6 +55,17 @@ def may_anywhere(policy: Policy, operator: Operator, right: Right) -> bool:
     them gives no right over all."""
     grants = (one for one in policy.console if _gives(one, operator, right))
     return operator.machine or any(not one.people and "*" in one.targets for one in grants)
+
+
+def decidable(operator: Operator, approval: Approval) -> bool:
+    """Whether this operator's answer could count; the board has the last word."""
+    question, terms = approval.question, approval.terms
+    return not (
+        operator.agent
+        or is_requester(question, operator.id, operator.name)
+        or (terms.approvers and not operator.roles.intersection(terms.approvers))
+        or any(answer.approver_id == operator.id for answer in approval.answers)
+    )
 
 
 def _gives(grant: ConsoleGrant, operator: Operator, right: Right) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +260,18 @@ async def test_a_caller_who_hangs_up_before_the_answer_is_let_go_at_once(desk: D
     async with asyncio.timeout(5):  # half of what a stalled reader is given
         while desk.service._attached.total():
             await asyncio.sleep(0.01)
+
+
+async def test_who_granted_equals_takes_them_back_and_a_namesake_does_not(
+    desk: Desk, caller: Any
+) -> None:
+    lena, namesake = await caller("lena", "lead"), await caller("other", "watcher")
+    namesake.operator = replace(namesake.operator, name="lena")
+    approval = desk.ask(approvers=("lead",), repeat=600.0)
+    await lena.call(wire.Grant(approval, QUESTION.hash, "", 600.0))
+    assert [one["id"] for one in await namesake.call(wire.ListGrants())] == [approval]
+    with pytest.raises(ControlError, match="no right to revoke"):
+        await namesake.call(wire.RevokeGrant(approval, "x"))
+    assert [one["id"] for one in await lena.call(wire.ListGrants())] == [approval]
+    await lena.call(wire.RevokeGrant(approval, "enough"))
+    assert desk.board.repeats() == ()
