@@ -18,6 +18,8 @@ COMMAND: Final = "kubectl get pods -n shop | grep -v Running && systemctl status
 LONG: Final = ("for f in *.log; do echo \"$f\" | sed 's/a/b/' >> out.txt; done; " * 80)[:4096]
 PROMPT: Final = Prompt("deploy", "web1", "/srv/app")
 TOGETHER: Final = 50
+PACE: Final = 0.05
+"""Seconds between two keys in a long line, as fast as people type: see REST of the editor."""
 
 
 def editor(written: list[float]) -> LineEditor:
@@ -48,8 +50,10 @@ async def typed(text: str, before: str = "") -> list[float]:
     for character in text:
         arrived = time.perf_counter()
         one.feed(character.encode())
+        while written[-1] < arrived:
+            await asyncio.sleep(0)
         echoes.append((written[-1] - arrived) * 1e3)
-        await asyncio.sleep(0)
+        await asyncio.sleep(PACE if before else 0)
     reading.cancel()
     one.close()
     return echoes
@@ -66,8 +70,8 @@ async def together(count: int, text: str) -> list[float]:
         arrived = time.perf_counter()
         for one in editors:
             asyncio.get_running_loop().call_soon(one.feed, character.encode())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        while any(each[-1] < arrived for each in written):
+            await asyncio.sleep(0)
         echoes += [(each[-1] - arrived) * 1e3 for each in written]
     for reading in readings:
         reading.cancel()
