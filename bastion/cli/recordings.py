@@ -113,6 +113,37 @@ def verify(
 
 
 @recordings.command()
+@click.argument("session_id", metavar="[SESSION]", default="")
+@as_json
+@with_state
+def scan(directory: StateDirectory, session_id: str, json_output: bool) -> None:
+    """Look for secrets that the masker missed, with a second scanner: in all, or in one session.
+
+    Needs the extra `scan` (pip install 'bastion[scan]'). Exit status: 0 nothing was missed, 1
+    something was; write a detector for it.
+    """
+    from bastion.identity.keyfiles import read_private
+    from bastion.store import deepscan
+    from bastion.store.stored import find_stored, open_stored, stem_of
+    from bastion.tap.marks import Marks
+
+    marks = Marks(read_private(directory.path / "mask.key"))
+    look = deepscan.second_scanner()
+    rows = []
+    for path in _find(directory, session_id):
+        with open_stored(*find_stored(stem_of(path), "cast")) as cast:
+            for missed in deepscan.look_again(cast, look, marks):
+                session, channel = path.parent.name, stem_of(path).name
+                rows.append({"session": session, "channel": channel, **asdict(missed)})
+    if json_output:
+        print_json(rows)
+    else:
+        names = ("session", "channel", "time", "rule", "length", "mark")
+        print_table(names, ([row[name] for name in names] for row in rows))
+    sys.exit(bool(rows))
+
+
+@recordings.command()
 @click.argument("text", default="")
 @click.option("--identity", default="", help="Of this person: their name, or issuer#subject.")
 @click.option("--target", default="", help="On this target.")
