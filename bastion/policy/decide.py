@@ -48,6 +48,7 @@ from bastion.policy.judgement import (
     SEVERITY,
     by_default,
     by_rule,
+    combine,
     deny,
     join_terms,
     judge,
@@ -101,6 +102,31 @@ def loses(
         return True
     then, now = (decide(policy, one, target, login, request) for one in (before, after))
     return SEVERITY[now.action] > SEVERITY[then.action]
+
+
+def decide_unmasked(
+    policy: Policy, identity: Identity, target: Target, login: str, request: Request
+) -> Verdict:
+    """The same for a request whose output is to be shown with its secrets: a person decides."""
+    verdict = decide(policy, identity, target, login, request)
+    if verdict.action is Action.DENY:
+        return verdict
+    grants = covering(policy, identity, target, login)
+    terms = [grant.unmask for grant in grants if grant.unmask is not None]
+    if len(terms) < len(grants) or not terms:
+        reason = "Secrets are shown in clear to nobody here."
+        return deny("unmask", reason, "Leave BASTION_UNMASK out of the environment.")
+    approval = combine([*terms, verdict.approval] if verdict.approval is not None else terms)
+    if approval is None:
+        return deny("unmask", "Showing secrets here needs approvals that no one role can give.")
+    return replace(
+        verdict,
+        action=Action.APPROVE,
+        rule="unmask",
+        reason="Secrets in its output are to be shown in clear.",
+        approval=approval,
+        parse=(*verdict.parse, "shows secrets in clear (the recording keeps them masked)"),
+    )
 
 
 def _decide(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bastion.policy.desk_schema import ApprovalSection
 from bastion.policy.document import Section
 from bastion.policy.fields import OneOrMany
 
@@ -25,6 +26,8 @@ class MaskSection(Section):
     """Marks as wide as the secret, so that tables keep their columns."""
     files: FilesWord = "log"
     """Copied files: not looked at, looked at and told, or blocked where secrets are found."""
+    unmask: ApprovalSection | None = None
+    """Who may let secrets be shown; without it nobody may. What is recorded stays masked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,7 @@ class _Reader:
             certificate=section.certificate,
             session=section.session,
             mask=section.mask,
+            unmask=self._terms(section.mask.unmask, (*path, "mask", "unmask")),
             deny=self._listed(requests, "deny", section.name, path),
             approve=self._listed(requests, "approve", section.name, path),
             allow=self._listed(requests, "allow", section.name, path),

@@ -101,6 +101,7 @@ class Grant:
     opaque: Action = Action.DENY
     approval: ApprovalTerms | None = None
     mask: MaskSection = NO_MASK
+    unmask: ApprovalTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)

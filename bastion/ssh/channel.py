@@ -35,6 +35,8 @@ from bastion.ssh.record import Record
 from bastion.ssh.session import Place, Session, closed_to, deadline_of, file_scanner, masking_of
 from bastion.ssh.shell_parts import GatedShellParts, gated_shell
 
+UNMASK = "BASTION_UNMASK"
+
 TERM_LIMIT = 64
 """Characters of TERM that are kept; it goes into the cast's header and to the target."""
 
@@ -162,7 +164,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             dialler=self._dialler,
             asker=Asker(session, place, self._id),
             record=record,
-            masking=masking_of(session, place),
+            masking=masking_of(session, place, clear=shell is None and self._wants_clear()),
             clock=session.services.clock,
             target_name=place.target.name,
             login=place.login,
@@ -178,7 +180,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         return choose(
             request,
             place.target.dialect,
-            lambda asked: session.verdict(place, asked),
+            lambda asked: session.verdict(place, asked, clear=self._wants_clear()),
             lambda: file_scanner(session, place),
         )
 
@@ -200,6 +202,8 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         assert self._chan is not None
         allowed, refused = {}, []
         for name, value in self._chan.get_environment().items():
+            if name == UNMASK:
+                continue
             if self._session.wants_environment(self._place, name):
                 allowed[name] = value
             else:
@@ -207,6 +211,10 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         if refused:
             self._session.note("environment-refused", channel=self._id, names=sorted(refused)[:50])
         return allowed
+
+    def _wants_clear(self) -> bool:
+        """Whether the client asks for secrets in clear: `ssh -o SetEnv=BASTION_UNMASK=1`."""
+        return self._chan is not None and UNMASK in self._chan.get_environment()
 
     def _window(self) -> tuple[int, int]:
         """Columns and rows; a client that does not say has what terminals begin with."""

@@ -13,10 +13,19 @@ import asyncssh
 
 from bastion.errors import DialError, SecretUnavailable, StoreError
 from bastion.events import EndReason
-from bastion.model import ForwardKind, ForwardRequest, Granted, Identity, Request, Secret, Target
+from bastion.model import (
+    FileRequest,
+    ForwardKind,
+    ForwardRequest,
+    Granted,
+    Identity,
+    Request,
+    Secret,
+    Target,
+)
 from bastion.policy.access import environment_allowed, grant_for
 from bastion.policy.approvals import Operator
-from bastion.policy.decide import NO_GRANT, decide
+from bastion.policy.decide import NO_GRANT, decide, decide_unmasked
 from bastion.policy.masking import NO_TERMS, MaskTerms
 from bastion.policy.requests import may_ask_on
 from bastion.policy.rights import Subject
@@ -137,15 +146,19 @@ class Session:
         self.endings.add(ending)
         return lambda: self.endings.discard(ending)
 
-    def verdict(self, place: Place, request: Request) -> Verdict:
-        """Decide by the policy in force now; this identity never changes."""
+    def verdict(self, place: Place, request: Request, *, clear: bool = False) -> Verdict:
+        """Decide by the policy in force now; this identity never changes.
+
+        `clear`: the output is to be shown with its secrets.
+        """
         if isinstance(request, ForwardRequest):
             extension = _EXTENSIONS.get(request.kind, "permit-port-forwarding")
             if not self.permits(extension):
                 reason = f"Your certificate does not carry {extension}."
                 return Verdict(Action.DENY, "certificate", reason, "Log in again for another one.")
         policy, identity = self.services.policy(), self.identity
-        verdict = decide(policy, identity, place.target, place.login, request)
+        judge = decide_unmasked if clear and not isinstance(request, FileRequest) else decide
+        verdict = judge(policy, identity, place.target, place.login, request)
         if verdict.rule == NO_GRANT and may_ask_on(policy, identity, place.target.name):
             ask = f"ssh bastion request {place.target.name} --reason '…'"
             return replace(verdict, hint=f"You may ask for access: {ask}")
@@ -307,9 +320,9 @@ def mask_terms(session: Session, place: Place) -> MaskTerms:
     return NO_TERMS if features is None else features.mask
 
 
-def masking_of(session: Session, place: Place) -> Masking:
-    """The same, as the masker takes it."""
-    return session.services.masks.at(mask_terms(session, place))
+def masking_of(session: Session, place: Place, *, clear: bool = False) -> Masking:
+    """The same, as the masker takes it; `clear` where people grant that secrets are shown."""
+    return replace(session.services.masks.at(mask_terms(session, place)), clear=clear)
 
 
 def file_scanner(session: Session, place: Place) -> FileScanner | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from bastion.events import Stream
 from bastion.model import Secret
 from bastion.ssh.record import Record
 from bastion.ssh.services import Clock
+from bastion.tap.detect import Detectors
 from bastion.tap.known import Known
 from bastion.tap.marks import Masked
 from bastion.tap.mask import Masker, Masking, mask_text
@@ -60,13 +62,15 @@ class Taps:
         self._since: dict[Stream, tuple[int, float]] = {}
         """Of each stream that waits, from which byte on and since when."""
         self._timer: asyncio.TimerHandle | None = None
+        self._clear: dict[Stream, tuple[Masker, bytearray]] | None = {} if masking.clear else None
+        """Where secrets are shown: what masks our own credentials alone, and what still waits."""
 
     def know(self, secrets: Sequence[Secret]) -> None:
         """Mask these exact values too: what the bastion brought to the target."""
         self._secrets = secrets
         if self._guard is not None:
             self._guard.known = Known(secrets)
-        for masker in self._maskers.values():
+        for masker in (*self._maskers.values(), *(one for one, _ in (self._clear or {}).values())):
             masker.know(secrets)
 
     def resized(self, columns: int, rows: int) -> None:
@@ -84,17 +88,20 @@ class Taps:
             return
         masker = self._masker(stream)
         self._pass(masker.feed(data), stream, masker.masked)
+        self._show_clear(data, stream, masker.held)
         self._wait(stream, masker)
 
     def flush(self) -> None:
         """Show what waits, as if its time were over."""
         for stream, masker in self._maskers.items():
             self._pass(masker.flush(), stream, masker.masked)
+            self._show_clear(b"", stream, 0)
 
     def finish(self) -> None:
         """Show what waits: nothing more will come."""
         for stream, masker in self._maskers.items():
             self._pass(masker.finish(), stream, masker.masked)
+            self._show_clear(b"", stream, 0)
 
     def text(self, text: str) -> str:
         """A sentence as it may be shown."""
@@ -118,9 +125,26 @@ class Taps:
             masked = [*masked, *self._guard.masked]
         if data:
             self._record.output(self._clock(), data, stream)
-            self._client.show(data, stream)
+            if self._clear is None or not self._record.text:
+                self._client.show(data, stream)
         if masked:
             self._record.masked(self._clock(), stream, masked)
+
+    def _show_clear(self, data: bytes, stream: Stream, held: int) -> None:
+        """Show all but the last `held` bytes as they are, but for the bastion's own credentials."""
+        if self._clear is None:
+            return
+        if stream not in self._clear:
+            bare = replace(self._masking, detectors=Detectors(()))
+            self._clear[stream] = Masker(bare, self._secrets), bytearray()
+        masker, waiting = self._clear[stream]
+        waiting += data
+        settled = len(waiting) - held
+        shown = masker.feed(bytes(waiting[:settled]))
+        del waiting[:settled]
+        shown += b"" if held else masker.flush()
+        if shown:
+            self._client.show(shown, stream)
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -149,5 +173,6 @@ class Taps:
                 del self._since[stream]
                 masker = self._maskers[stream]
                 self._pass(masker.flush(), stream, masker.masked)
+                self._show_clear(b"", stream, 0)
         if self._since:
             self._set_timer()

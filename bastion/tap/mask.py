@@ -36,6 +36,8 @@ class Masking:
     """Instead of what each detector says about a value that is late."""
     keep_width: bool = False
     """Marks as wide as the secret, so that tables keep their columns."""
+    clear: bool = False
+    """The client sees what is masked for everybody else; people have granted that."""
 
 
 Exact = Known | Sequence[Secret | bytes]

@@ -247,3 +247,37 @@ async def test_strokes_of_a_full_screen_program_do_not_make_a_secret(tmp_path):
         assert "IOSFODNN" not in cast.read_text()
         facts = [fact for noted in running.audited("masked") for fact in noted["secrets"]]
         assert [fact["detector"] for fact in facts] == ["aws-key"]
+
+
+UNMASK = POLICY.replace(
+    "    requests:\n", "    mask: {unmask: {approvers: [oncall], wait: 30s}}\n    requests:\n", 1
+)
+
+
+async def test_secrets_are_shown_to_whom_people_grant_it_and_recorded_masked(tmp_path):
+    (tmp_path / "content").write_text(f"x {WAYS['exec stdout']} y\n")
+    async with (
+        bastion(tmp_path, policy=UNMASK, opaque="allow") as running,
+        running.connect() as client,
+    ):
+        env = {"BASTION_UNMASK": "1"}
+        reading = asyncio.create_task(read_all(client, f"cat {tmp_path}/content", env=env))
+        approval = await running.pending()
+        [question] = [one.question for one in running.services.approvals.pending()]
+        assert ("rule", "unmask") in question.facts
+        running.answer(approval, grant=True)
+        seen = await reading
+        assert f"x {WAYS['exec stdout']} y\n" in seen
+        [cast] = running.casts()
+        assert "x ghp_[masked:github-token:" in cast.read_text()
+        assert WAYS["exec stdout"] not in cast.read_text()
+        assert running.audited("masked")
+        masked = await read_all(client, f"cat {tmp_path}/content")
+        assert "ghp_[masked:" in masked
+
+
+async def test_without_a_grant_for_it_nobody_sees_secrets(tmp_path):
+    async with bastion(tmp_path, opaque="allow") as running, running.connect() as client:
+        ran = await client.run("echo x", env={"BASTION_UNMASK": "1"})
+        assert ran.exit_status == 254
+        assert "shown in clear to nobody here" in ran.stderr
