@@ -42,6 +42,10 @@ to and fro on a line of kilobytes must not cost the square of it."""
 _COLOURS: Final = re.compile(rb"\x1b\[[0-9;:]*m|\x1b\[\?[0-9;]*[hl]|\x1b\([0AB]|[\x00\x07]")
 """What most programs write beside text: taken out at once, where nothing else is there."""
 
+LONGEST_BLANK: Final = 4096
+"""Bytes of a line that may be blank only because the cursor went there: a target that moves it to
+and fro would make a line of megabytes out of a few kilobytes."""
+
 
 @dataclass(slots=True)
 class Text:
@@ -206,6 +210,9 @@ class _Reader:
             self._break()
 
     def _back(self, count: int) -> None:
+        if self._line.isascii():
+            self._at = max(0, self._at - count)
+            return
         for _ in range(min(count, self._at)):
             if not self._at:
                 return  # characters of several bytes: there are fewer of them
@@ -214,22 +221,33 @@ class _Reader:
                 self._at -= 1
 
     def _forward(self, count: int) -> None:
-        for _ in range(min(count, 1000)):
-            if self._at == len(self._line):
-                self._line += b" "
-                self._places.append(-1)
+        left = min(count, 1000)
+        if self._line.isascii():
+            steps = min(left, len(self._line) - self._at)
+            self._at += steps
+            left -= steps
+        while left and self._at < len(self._line):
             self._at = self._over(self._at)
+            left -= 1
+        self._line += b" " * left
+        self._places += [-1] * left
+        self._at += left
 
     def _sequence(self, token: re.Match[bytes]) -> None:
-        final = token["final"]
+        final, number = token["final"], token["count"]
         if final[0] in _STILL and FULL_SCREEN.match(token[0]) is None:
             return
-        number = token["count"]
         if final not in b"CDGKPX@`" or (number and not number.isdigit()):
             self._break()
             return
         count = int(number[:5] or b"0")
         self._look()
+        if final in b"CG`@" and len(self._line) + min(count, 1000) > LONGEST_BLANK:
+            self._break()
+        else:
+            self._edit(final, count)
+
+    def _edit(self, final: bytes, count: int) -> None:
         match final:
             case b"C":
                 self._forward(count or 1)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bastion.tap import terminal
 from bastion.tap.mask import Masker
 from tests.tap.masking import DEFAULT
 
@@ -89,6 +90,12 @@ MOVES = (
 @given(st.lists(st.sampled_from(MOVES)), st.sampled_from([0, 2, 5]))
 def test_no_mixture_of_moves_breaks_the_line(pieces: list[bytes], columns: int) -> None:
     assert shown(b"".join(pieces), columns=columns) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("move", [b"\x1b[999C", b"\x1b[999@", b"\x1b[9999G"])
+def test_blanks_alone_make_no_endless_line(move: bytes) -> None:
+    [*_, text] = terminal.read(move * 5000)
+    assert len(text.data) <= terminal.LONGEST_BLANK
 
 
 def test_what_is_no_secret_passes_unchanged() -> None:
