@@ -25,13 +25,13 @@ demo: $(VENV)/$(STAMP)
 
 test: $(VENV)/$(STAMP)
 	$(call provide,$(TEST_PROGRAMS))
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
 	@if $(call find_python,3.13); then $(MAKE) --no-print-directory test-3.13; \
 	else echo "make test: no working Python 3.13 here, so the unit tests ran on $$($(BIN)/python -V) alone"; fi
 
 .PHONY: test-3.13
 test-3.13: $(VENV_313)/$(STAMP)
-	$(VENV_313)/bin/python -m pytest -q -m 'not story' --ignore=tests/identity/providers $(PYTEST)
+	$(VENV_313)/bin/python -m pytest -q -n auto -m 'not story' --ignore=tests/identity/providers $(PYTEST)
 
 check: $(VENV)/$(STAMP)
 	$(BIN)/ruff check
