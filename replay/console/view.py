@@ -220,6 +220,8 @@ class ConsoleView(App[str]):
 
     def draw(self) -> None:
         """Show all lists and lines as they are now; cursors stay on what they were on."""
+        if not self.query("#head"):
+            return  # an answer that comes while the app closes finds nothing to draw on
         known, now, find = self.known, self.clock(), self._find
         waiting = self.rows_of("waiting")
         under = waiting.current
