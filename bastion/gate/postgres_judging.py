@@ -290,9 +290,10 @@ def _hides(what: str) -> Verdict:
 
 def denied(verdict: Verdict) -> Refusal:
     syntax = verdict.rule == "syntax"
+    bare = replace(verdict, hint="")  # which has a field of its own
     return Refusal(
         "42601" if syntax else "42501",
-        f"bastion: {visible(verdict.reason)}" if syntax else f"bastion: {refusal(verdict)}",
+        f"bastion: {visible(verdict.reason)}" if syntax else f"bastion: {refusal(bare)}",
         f"Rule {verdict.rule}.",
         visible(verdict.hint),
     )
