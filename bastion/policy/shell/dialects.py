@@ -18,7 +18,7 @@ _POSIX: Final[tuple[tuple[str, str], ...]] = (
 _REDIRECTION: Final = r"[<>][<>&|!]*\s*(?:[^\s<>;&|()'\"\\]|'[^']*'|\"[^\"]*\"|\\.)+"
 
 _ZSH: Final[tuple[tuple[str, str], ...]] = (
-    (r"(?:^|[\s;&|(])=[A-Za-z(]", "zsh expands =name and =(command)"),
+    (r"(?:^|[\s;&|(])=[^\s=;&|)]", "zsh expands =name and =(command)"),
     (r"[^\s;&|<>($=]\([^)]", "zsh reads a parenthesis in a word as a glob qualifier"),
     (r"\$\{\(", "zsh expansion flags"),
     (r"\$\{[^}]*:[a-zA-Z&]|\$\w+:[a-zA-Z&]", "zsh modifiers"),
