@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -406,3 +408,23 @@ def test_how_zsh_reads_is_found_in_bounded_time(text):
     start = time.perf_counter()
     read(text, Dialect.ZSH)
     assert time.perf_counter() - start < 2
+
+
+def test_characters_far_from_ascii_do_not_end_the_process():
+    """The second parser's scanner looked them up in a table of 256 entries, and segfaulted."""
+    program = """
+import random
+from bastion.policy.shell.reading import read
+pieces = list("$()`'\\"|&<>{}[]*?~ \\n#!=") + ["${", "$((", "<<E\\n", "=(", "[["]
+for seed in range(300):
+    pick = random.Random(seed)
+    far = lambda: chr(pick.choice([pick.randrange(0x80, 0xD7FF), pick.randrange(0xE000, 0x10FFFF)]))
+    line = (pick.choice(pieces) if pick.random() < 0.6 else far() for _ in range(50))
+    read("".join(line))
+print("alive")
+"""
+    ran = [
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        for _ in range(3)
+    ]
+    assert [one.stdout for one in ran] == ["alive\n"] * 3

@@ -36,6 +36,10 @@ MAX_LISTED: Final = 5000
 
 MAX_MARKS: Final = 600
 """Brackets in one text: with those that fit nothing, this parser's time grows by their square."""
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+"""Each becomes a letter, which it is to a shell too: the grammar's scanner looks every character up
+in a table of 256 entries (isalnum(3)), and far beyond it the process dies. A byte of what it reads
+is so a character of the text."""
 _MARKS: Final = re.compile(r"[()\[\]{}<`]")
 
 _OVERLOOKED: Final = re.compile(
@@ -56,9 +60,9 @@ def compare(
     command, for the strict parser has found their ends and read every expansion in them.
     """
     root = _root(text)
-    spans = _in_bytes(text, spans) if root.has_error else []
+    spans = spans if root.has_error else []
     theirs = Counter(
-        _normal(_name(node))
+        _normal(_name(text, node))
         for node in _commands(root)
         if not any(start <= node.start_byte < end for start, end in spans)
     )
@@ -87,8 +91,8 @@ def list_commands(reader: Reader, text: str, place: Place, only: set[str] | None
     for node in _nodes(root):
         if node.type not in ("command", "declaration_command", "unset_command"):
             continue
-        source = _source(node)
-        if only is not None and _normal(_name(node)) not in only:
+        source = _source(text, node)
+        if only is not None and _normal(_name(text, node)) not in only:
             continue
         count += 1
         if count > MAX_LISTED:
@@ -101,7 +105,7 @@ def list_commands(reader: Reader, text: str, place: Place, only: set[str] | None
 def _root(text: str) -> tree_sitter.Node:
     if len(_MARKS.findall(text)) > MAX_MARKS:
         raise ExhaustedError
-    return _PARSER.parse(text.replace("\0", " ").encode("utf-8", "surrogatepass")).root_node
+    return _PARSER.parse(_BEYOND_ASCII.sub("x", text.replace("\0", " ")).encode()).root_node
 
 
 def _argv(source: str) -> list[Word]:
@@ -150,8 +154,8 @@ def _escaped(node: tree_sitter.Node) -> bool:
     return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
 
 
-def _source(node: tree_sitter.Node) -> str:
-    return (node.text or b"").decode("utf-8", "surrogatepass")
+def _source(text: str, node: tree_sitter.Node) -> str:
+    return text[node.start_byte : node.end_byte]
 
 
 def _commands(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
@@ -160,21 +164,11 @@ def _commands(root: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
             yield node
 
 
-def _in_bytes(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [
-        (
-            len(text[:start].encode("utf-8", "surrogatepass")),
-            len(text[:end].encode("utf-8", "surrogatepass")),
-        )
-        for start, end in spans
-    ]
-
-
-def _name(node: tree_sitter.Node) -> str:
+def _name(text: str, node: tree_sitter.Node) -> str:
     if node.type != "command":
-        return _source(node.children[0])
+        return _source(text, node.children[0])
     named = node.child_by_field_name("name")
-    return _source(named) if named is not None else ""
+    return _source(text, named) if named is not None else ""
 
 
 def heads(tree: object) -> Iterator[str]:
