@@ -1,5 +1,6 @@
 """The control socket's written schema is what the code reads and writes."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -36,7 +37,19 @@ def schema() -> str:
         "the_bastion_sends": {"$ref": "#/$defs/Reply"},
         "$defs": components,
     }
-    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+    return json.dumps(_dedented(document), indent=1, sort_keys=True) + "\n"
+
+
+def _dedented(value: object) -> object:
+    """Python 3.13 takes the indentation out of docstrings, 3.11 leaves it in."""
+    if isinstance(value, dict):
+        return {
+            name: inspect.cleandoc(one)
+            if name == "description" and isinstance(one, str)
+            else _dedented(one)
+            for name, one in value.items()
+        }
+    return [_dedented(one) for one in value] if isinstance(value, list) else value
 
 
 def test_the_schema_is_written_as_it_is() -> None:
