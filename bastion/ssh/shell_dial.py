@@ -81,7 +81,7 @@ class ShellDialler(Dialler):
             drive.end(EndReason.TARGET_LEFT, f"the shell on {name} lost its relay.", 255)
 
         relay = Relay(drive.from_shell, lost)
-        side = RelaySession(relay, connection, lambda: None)
+        side = RelaySession(relay, connection)
         self._relay_side = side
         assert connection.connection is not None
         await opened(

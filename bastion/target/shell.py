@@ -15,6 +15,7 @@ from bastion.errors import DialError
 from bastion.events import Stream, TargetExit
 from bastion.model import Dialect, visible
 from bastion.target.channel import TargetSession
+from bastion.target.dial import TargetConnection
 from bastion.wire.shellcontrol import PIECE_LIMIT, ReportDecoder, ReportKind, quoted, start_up
 
 _START: Final = {
@@ -85,6 +86,8 @@ class Relay:
     def __init__(self, reports: Callable[[bytes], None], lost: Callable[[], None]) -> None:
         self._reports = reports
         self._lost = lost
+        self.started = False
+        """Whether a shell depends on it."""
         self._directory: Callable[[str], None] | None = None
         self._failed: Callable[[str], None] | None = None
         self._before = b""
@@ -124,7 +127,7 @@ class Relay:
         elif not _DIRECTORY.fullmatch(report.data):
             self._fail(f"its temporary directory has an odd name: {visible(report.data, limit=80)}")
         else:
-            self._failed = None
+            self._failed, self.started = None, True
             made(report.data)
             if rest:
                 self._reports(rest)
@@ -139,11 +142,11 @@ class Relay:
 
     def target_exit(self, ended: TargetExit) -> None:
         """Without the relay nothing can be decided any more."""
-        if self._failed is not None:
+        if self.started:
+            self._lost()
+        else:
             said = visible(self._said.decode("utf-8", "replace").strip(), limit=200)
             self._fail(said or "it needs mktemp, mkfifo and a POSIX shell in /bin/sh")
-        else:
-            self._lost()
 
     def target_lost(self) -> None:
         """The connection broke off."""
@@ -154,17 +157,30 @@ class Relay:
 
 
 class RelaySession(TargetSession):
-    """The relay's channel. It is over with its program, though what that began may live on."""
+    """The relay's channel. It is over with its program, though what that began may live on.
+
+    It tells so at once: the shell reads the end of its FIFO in the same moment and leaves, and
+    sshd may close this channel after the terminal's.
+    """
+
+    def __init__(self, relay: Relay, connection: TargetConnection) -> None:
+        super().__init__(relay, connection, lambda: None)
+        self._relay = relay
 
     def exit_status_received(self, status: int) -> None:
         """Without waiting for the end of the output, which another process may hold open."""
         super().exit_status_received(status)
-        self.close()
+        self._over()
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         """The same for a relay that was killed."""
         super().exit_signal_received(signal, core_dumped, msg, lang)
-        self.close()
+        self._over()
+
+    def _over(self) -> None:
+        if self._relay.started:  # before, its reason is still on the way
+            self._relay.target_lost()
+            self.close()
 
 
 class GatedShell:
