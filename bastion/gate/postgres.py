@@ -41,6 +41,8 @@ from bastion.gate import postgres_startup
 from bastion.gate.gate import Decide
 from bastion.gate.postgres_mask import Masks
 from bastion.gate.postgres_messages import Messages
+from bastion.gate.postgres_results import Results
+from bastion.gate.postgres_rows import Keeper
 from bastion.gate.words import refusal
 from bastion.model import (
     EXIT_REFUSED,
@@ -106,9 +108,10 @@ class PostgresGate(Messages):
         return self._terms
 
     def mask(self, masks: Masks) -> None:
-        """The masked columns of this database, before the server's first bytes are fed."""
+        """What is masked in this database, before the server's first bytes are fed."""
         self.masks = masks
-        self.server.mask(masks)
+        keeper = Keeper() if self._terms.results == "rows" else None
+        self.server.show(Results(masks, keeper))
 
     def feed(self, event: Event) -> list[Effect]:
         """Give what is to be done about `event`; after an Exit, nothing."""
@@ -187,6 +190,7 @@ class PostgresGate(Messages):
         self.login, self._decide = admitted.login, admitted.decide
         self._terms, self._database = admitted.terms, wanted.database
         self.server.key = self.key
+        self.server.counts = admitted.terms.results != "none"
         if wanted.minor > wire.NEWEST_MINOR or wanted.unknown:
             self._emit(ToClient(wire.negotiate(wanted.unknown)))
         self._phase = _Phase.DIALLING

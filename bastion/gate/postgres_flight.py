@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from bastion.errors import ClientFault
+from bastion.gate.postgres_cells import Shape
 from bastion.model import SqlReading
 from bastion.wire.postgres import Column
 
@@ -68,6 +69,9 @@ class Run:
     size: int = 0
     columns: tuple[Column, ...] | None = None
     formats: tuple[int, ...] = ()
+    plan: tuple[tuple[int, Shape], ...] | None = None
+    """Which cells of its rows are looked at for secrets, once that is known."""
+    copies_binary: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -23,6 +23,7 @@ from bastion.events import (
 from bastion.gate.gate import Decide
 from bastion.gate.postgres_flight import Flight, Run
 from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres_results import Results
 from bastion.gate.postgres_server import Refusal, Server
 from bastion.gate.words import refusal, unresolved
 from bastion.model import (
@@ -75,7 +76,7 @@ class Judging(ABC):
         self._refuse_held: Callable[[Refusal], None] = lambda _told: None
         self.flight = Flight()
         self.masks = Masks()
-        self.server = Server(self.flight, self.masks, (0, b""), self._batch_failed)
+        self.server = Server(self.flight, Results(self.masks), (0, b""), self._batch_failed)
 
     @property
     def holding(self) -> bool:

@@ -6,7 +6,7 @@ that an alias does not evade it; and by what is in a cell, where a CellMasker is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -20,9 +20,31 @@ _SHORT: Final = frozenset({18})
 
 
 class CellMasker(Protocol):
-    """Masks secrets in a text, whole."""
+    """Finds secrets in values (`tap.cells.Cells`)."""
 
-    def __call__(self, text: bytes) -> bytes: ...
+    def may(self, data: bytes) -> bool:
+        """Whether any value in `data` may have one, wherever values begin and end there."""
+
+    def mask(self, cell: bytes) -> tuple[bytes, Sequence[str]]:
+        """One whole value without its secrets, and the names of what was found."""
+
+    def spans(self, data: bytes) -> Iterable[Span]:
+        """Where in `data` secrets are, in no order."""
+
+
+class GoesOn(Protocol):
+    """A detector, to a value that does not end where the data does."""
+
+    @property
+    def name(self) -> str:
+        """As marks and events say it."""
+
+    def goes_on(self, text: bytes) -> int:
+        """How many bytes of `text` may still belong to a value that began before it."""
+
+
+Span = tuple[int, int, GoesOn | None]
+"""A secret: begin, end, and what found it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +59,7 @@ class Masks:
     functions: frozenset[str] = frozenset()
     """Functions with a body of their own, which may read what is masked."""
     cells: CellMasker | None = None
+    """Finds secrets in cells of any column; None where nothing is looked for."""
 
     def hidden(self, columns: Sequence[Column]) -> tuple[int, ...]:
         """The positions in a row that are hidden."""

@@ -225,7 +225,7 @@ class Messages(Judging):
             run.formats = portal.formats
             run.columns = _columns(portal)
             portal.allowed = True
-            if self.masks.active and run.columns is None:
+            if run.columns is None and self.server.results.described:
                 own = Sent(Kind.DESCRIBE, portal=portal, own=True)
                 self._forward(own, wire.describe_portal(name))
             prepared = self._sql_prepared(request)

@@ -8,8 +8,8 @@ from typing import Final
 
 from bastion.errors import TargetFault
 from bastion.events import CancelTarget, Effect, Logged, ToClient
-from bastion.gate.postgres_flight import Flight, Kind, Run, Sent
-from bastion.gate.postgres_mask import Masks, masked_row
+from bastion.gate.postgres_flight import Flight, Kind, Sent
+from bastion.gate.postgres_results import Results
 from bastion.policy.decide_sql import PINNED
 from bastion.wire import postgres as wire
 from bastion.wire.postgres import Message
@@ -37,12 +37,14 @@ class Server:
     """Takes the server's bytes; gives what goes to the client and what is recorded."""
 
     flight: Flight
-    masks: Masks
+    results: Results
     key: tuple[int, bytes]
     """The process id and secret that the client gets for its cancel requests."""
     batch_failed: Callable[[], None]
     """Called where the server begins to discard what follows."""
     settings: dict[str, str] = field(default_factory=dict)
+    counts: bool = True
+    """Rows and bytes are recorded."""
     ready: bool = False
     dying: bool = False
     """The server has said that it ends the session, and why."""
@@ -57,27 +59,39 @@ class Server:
         """Whether the client has got a message in part: nothing may be put between."""
         return self._frames.inside
 
-    def mask(self, masks: Masks) -> None:
-        """Mask from the first row on: rows are then kept whole, however long."""
-        self.masks = masks
-        self._frames = wire.Frames(b"d")
+    def show(self, results: Results) -> None:
+        """Mask, and keep, from the first row on. Where columns are masked, rows are kept whole."""
+        self.results = results
+        if results.masks.active:
+            self._frames = wire.Frames(b"d")
 
     def feed(self, at: float, data: bytes) -> list[Effect]:
         """Bytes of the server."""
+        begun = self._frames.begun
+        self.results.arrived(data, begun=begun)
         for message in self._frames.feed(data):
             if message.kind == ROW or message.kind == COPY_DATA:
                 self._data(message)
             else:
                 self._message(at, message)
+            if begun:
+                begun = False
+                self.results.first_taken()
         return self.flush()
 
     def flush(self) -> list[Effect]:
         """What is recorded comes first, then what the client gets."""
+        self._keep_rows()
         effects, self._effects = self._effects, []
         if self._out:
             effects.append(ToClient(b"".join(self._out)))
             self._out = []
         return effects
+
+    def _keep_rows(self) -> None:
+        rows = None if self.results.keeper is None else self.results.keeper.taken()
+        if rows is not None:
+            self._effects.append(Logged("rows", rows))
 
     def cancel(self) -> list[Effect]:
         """Have the server give up what runs."""
@@ -90,29 +104,16 @@ class Server:
         run = head.run if head is not None else None
         if run is None:
             raise TargetFault("the database sent rows that nobody asked for.")
+        raw, results = message.raw, self.results
+        run.size += len(raw)
         if message.kind == ROW:
             run.rows += message.first
-        run.size += len(message.raw)
-        if not self.masks.active:
-            self._out.append(message.raw)
+        if results.clean and message.first and message.last:
+            self._out.append(raw)
         elif message.kind == ROW:
-            self._masked(message, run)
+            self._out.append(results.row(message, run))
         else:
-            self._out.append(message.raw)  # which columns those are was decided with the statement
-
-    def _masked(self, message: Message, run: Run) -> None:
-        if run.columns is None:
-            raise TargetFault("the database sent rows that it did not describe; they are masked.")
-        hidden = self.masks.hidden(run.columns)
-        if not hidden:
-            self._out.append(message.raw)
-        elif not (message.first and message.last):
-            raise TargetFault("a row that is masked is too long.")
-        else:
-            values = wire.decode_row(message.body)
-            if len(values) != len(run.columns):
-                raise TargetFault("the database sent a row of another shape than it described.")
-            self._out.append(wire.encode_row(masked_row(values, run.columns, run.formats, hidden)))
+            self._out.append(results.copied(message, run))
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class Server:
                 self.flight.begin_copy()
                 self._out.append(message.raw)
             case "H" | "c":
-                self._out.append(message.raw)
+                self._copies_out(message)
             case "V":
                 self._returned(at, message)
             case "K" if not self.ready:
@@ -141,12 +142,19 @@ class Server:
             case _:
                 raise TargetFault(f"the database sent a message of type {kind!r}, unknown here.")
 
+    def _copies_out(self, message: Message) -> None:
+        """CopyOutResponse, which says the format, or CopyDone."""
+        head = self.flight.head()
+        if message.kind == ord("H") and head is not None and head.run is not None:
+            head.run.copies_binary = message.body[:1] == b"\x01"
+        self._out.append(message.raw)
+
     def _returned(self, at: float, message: Message) -> None:
         """FunctionCallResponse."""
         head = self.flight.head()
         if head is None or head.kind is not Kind.FUNCTION:
             raise TargetFault("the database answered a call that nobody made.")
-        if self.masks.active:
+        if self.results.masks.active:
             raise TargetFault("the database answered a call with a value that may be masked.")
         self._out.append(message.raw)
         self._done(at, head, "FUNCTION", "00000")
@@ -184,11 +192,14 @@ class Server:
                 head.prepared.columns = columns
             if head.portal is not None:
                 head.portal.columns = columns
+                if len(head.portal.statements) == 1:
+                    head.portal.statements[0].columns = columns
                 for one in self.flight.sent:
                     if one.portal is head.portal and one.run is not None:
                         one.run.columns = columns
+                        one.run.plan = None
         elif head.run is not None:
-            head.run.columns = columns
+            head.run.columns, head.run.plan = columns, None
             head.run.formats = tuple(column.format for column in columns)
 
     def _completed(self, at: float, kind: str, message: Message) -> None:
@@ -220,18 +231,23 @@ class Server:
         run = sent.run
         if run is None:
             return
+        self._keep_rows()
         rows = wire.row_count(tag)
         rows = run.rows if rows is None else rows
         seconds = round(max(0.0, at - run.started_at), 6)
         fields: dict[str, object] = {
             "number": run.number,
-            "tag": tag,
-            "rows": rows,
-            "bytes": run.size,
+            "tag": tag if self.counts else tag.rstrip(" 0123456789"),
+            "rows": rows if self.counts else None,
+            "bytes": run.size if self.counts else None,
             "seconds": seconds,
             "sqlstate": code,
             "said": said,
         }
+        if self.results.keeper is not None and (left_out := self.results.keeper.done()):
+            fields["rows_left_out"] = left_out
+        if found := self.results.found():
+            fields["masked"] = found
         self._effects.append(Logged("query-done", fields))
         run.rows = run.size = 0
 
@@ -244,11 +260,8 @@ class Server:
                 wire.error(refusal.code, refusal.message, detail=refusal.detail, hint=refusal.hint)
             )
             fields = {"C": refusal.code, "M": refusal.message}
-        elif self.masks.active:
-            fields = _scrubbed(fields)
-            self._out.append(wire.encode_fields(b"E", fields))
         else:
-            self._out.append(message.raw)
+            fields = self._told(b"E", message, fields)
         skipped_before = self.flight.skipping
         dropped = self.flight.fail()
         failed = next((one for one in dropped if one.run is not None), None)
@@ -256,6 +269,14 @@ class Server:
             self._done(at, failed, "", fields.get("C", ""), fields.get("M", "")[:200])
         if self.flight.skipping and not skipped_before:
             self.batch_failed()
+
+    def _told(self, kind: bytes, message: Message, fields: dict[str, str]) -> dict[str, str]:
+        """Pass an error or a notice on without what is masked."""
+        told = _scrubbed(fields) if self.results.masks.active else fields
+        if self.results.suspect(message.raw):
+            told = {key: self.results.text(value) for key, value in told.items()}
+        self._out.append(message.raw if told is fields else wire.encode_fields(kind, told))
+        return told
 
     def _refusal(self, fields: dict[str, str]) -> Refusal | None:
         said = fields.get("M", "")
@@ -287,16 +308,24 @@ class Server:
                     " the gate reads it."
                 )
             self.settings[name] = value
-            self._out.append(message.raw)
-        elif not self.masks.active:
-            self._out.append(message.raw)
-        elif kind == "A":
-            reader = wire.Reader(message.body, "NotificationResponse")
-            head = reader.take(4) + reader.text() + b"\0"
-            self._out.append(wire.encode(b"A", head + b"\0"))
+            suspect = self.results.suspect(message.raw)
+            told = wire.setting(name, self.results.text(value)) if suspect else message.raw
+            self._out.append(told)
+        elif kind == "N":
+            self._told(b"N", message, wire.decode_fields(message.body))
+        elif self.results.masks.active or self.results.suspect(message.raw):
+            self._notification(message)
         else:
-            fields = wire.decode_fields(message.body)
-            self._out.append(wire.encode_fields(b"N", _scrubbed(fields)))
+            self._out.append(message.raw)
+
+    def _notification(self, message: Message) -> None:
+        reader = wire.Reader(message.body, "NotificationResponse")
+        pid, channel, payload = reader.take(4), reader.text(), reader.text()
+        reader.end()
+        payload = b"" if self.results.masks.active else payload
+        texts = (one.decode("utf-8", "surrogateescape") for one in (channel, payload))
+        told = wire.text_bytes(*map(self.results.text, texts))
+        self._out.append(wire.encode(b"A", pid + told))
 
 
 def _scrubbed(fields: dict[str, str]) -> dict[str, str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
+from bastion.gate.postgres_mask import TEXT_TYPES
 from bastion.model import SqlReading, SqlStatement, SqlUse
 from bastion.wire.postgres import Bind
 
@@ -47,6 +50,39 @@ def _binary(value: bytes) -> str:
     except UnicodeDecodeError:
         return "\\x" + value[: MAX_VALUE // 2].hex()
     return text if text.isprintable() else "\\x" + value[: MAX_VALUE // 2].hex()
+
+
+def shown_cell(value: bytes, oid: int, *, binary: bool, most: int) -> str:
+    """A cell of a result as text, `most` characters of it."""
+    text = _typed(value, oid) if binary else ""
+    if not text:
+        shown = value[: most * 4].decode("utf-8", "replace")
+        text = _binary(value) if binary and oid not in TEXT_TYPES else shown
+    return f"{text[:most]}… ({len(value)} bytes)" if len(text) > most else text
+
+
+_NUMBERS: Final = {20: ">q", 21: ">h", 23: ">i", 26: ">I", 700: ">f", 701: ">d", 16: ">?"}
+"""int8, int2, int4, oid, float4, float8, bool."""
+_EPOCH: Final = datetime(2000, 1, 1)  # noqa: DTZ001  (PostgreSQL counts from here, without a zone)
+
+
+def _typed(value: bytes, oid: int) -> str:
+    """A binary value of the types that drivers ask for in binary; "" for others."""
+    try:
+        if oid in _NUMBERS:
+            return str(struct.unpack(_NUMBERS[oid], value)[0])
+        if oid == 3802:  # jsonb: a version, then text
+            return value[1:].decode("utf-8", "replace")
+        if oid == 2950:
+            return str(UUID(bytes=value))
+        if oid == 1082:
+            return str((_EPOCH + timedelta(days=struct.unpack(">i", value)[0])).date())
+        if oid in {1114, 1184}:
+            moment = _EPOCH + timedelta(microseconds=struct.unpack(">q", value)[0])
+            return str(moment) + ("+00" if oid == 1184 else "")
+    except (struct.error, ValueError, OverflowError):
+        pass
+    return ""
 
 
 def called(oid: int) -> SqlReading:

@@ -20,7 +20,7 @@ from bastion.policy.fields import describe_duration
 from bastion.policy.globs import matches_name
 from bastion.policy.masking import NO_TERMS, MaskTerms, join_masks
 from bastion.policy.rules import Grant, Policy, Role
-from bastion.policy.schema import NAME, DatabaseSection, ForwardPattern, ShellMode
+from bastion.policy.schema import NAME, DatabaseSection, ForwardPattern, ResultsWord, ShellMode
 
 MAX_LIFETIME: Final = 24 * 3600.0
 """Seconds; the configuration sets a lower ceiling. No policy makes a certificate live longer."""
@@ -29,6 +29,7 @@ DEFAULT_LIFETIME: Final = 600.0
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_KEPT: Final[tuple[ResultsWord, ...]] = ("none", "counts", "rows")
 _CLAIMED_LOGIN: Final = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
 _NEVER_CLAIMED: Final = frozenset({"root", "toor", "admin", "daemon", "bin", "sys", "nobody"})
 """Accounts that a policy must name itself: a provider's claim may be the person's own choice."""
@@ -43,6 +44,7 @@ class DatabaseTerms:
     """`table.column` globs."""
     masked_elsewhere: Action = Action.DENY
     parameters: bool = True
+    results: ResultsWord = "counts"
     function_calls: bool = False
 
 
@@ -231,6 +233,9 @@ def _database(sections: Sequence[DatabaseSection]) -> DatabaseTerms:
             default=Action.DENY,
         ),
         parameters=all(one.parameters for one in sections),
+        results=max(
+            (one.results for one in sections if one.results), key=_KEPT.index, default="counts"
+        ),
         function_calls=any(one.function_calls for one in sections),
     )
 

@@ -299,6 +299,9 @@ class ShellMode(StrEnum):
     UNGATED = "ungated"
 
 
+ResultsWord = Literal["none", "counts", "rows"]
+
+
 class DatabaseSection(Section):
     """What a session of a database may do beside the rules, and what of it is kept and shown."""
 
@@ -309,6 +312,9 @@ class DatabaseSection(Section):
     """What is done about a masked column that does not only come out as it is."""
     parameters: bool = True
     """Whether the values bound to statements are recorded."""
+    results: ResultsWord | None = None
+    """What of results is recorded: `none`, `counts` (rows and bytes, the default), or `rows` too,
+    masked as the client gets them and within bounds. Of several grants the most counts."""
     function_calls: bool = False
     """Whether the protocol's FunctionCall is decided, instead of refused."""
 

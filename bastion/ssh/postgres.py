@@ -44,6 +44,7 @@ from bastion.ssh.channel import open_record
 from bastion.ssh.drive import Drive
 from bastion.ssh.forward_side import Origin, TcpForwardSide
 from bastion.ssh.postgres_dialler import PostgresDialler
+from bastion.ssh.postgres_lines import done_line, row_lines
 from bastion.ssh.session import Place, Session, closed_to, deadline_of
 from bastion.wire import postgres as wire
 
@@ -150,14 +151,16 @@ class PostgresDrive(Drive):
             self._record.logged(at, kind, {**fields, "sql": sql, "parameters": shown})
             self._record.line(at, f"#{fields['number']} {' '.join(sql[:LINE].split())}")
             return
+        if kind == "rows":
+            self._record.logged(at, kind, fields)
+            for line in row_lines(fields):
+                self._record.line(at, line)
+            return
         said = self._masked(str(fields["said"])) if fields["said"] else ""
         self._record.logged(at, kind, {**fields, "said": said})
-        ended = f"ERROR {fields['sqlstate']}: {said}" if said else f"{fields['tag']}"
-        seconds = fields["seconds"]
-        assert isinstance(seconds, float)
-        self._record.line(
-            at, f"  #{fields['number']} {ended}, {fields['rows']} rows, {seconds * 1000:.1f} ms"
-        )
+        if found := fields.get("masked"):
+            self._note("masked", stream="database", statement=fields["number"], secrets=found)
+        self._record.line(at, done_line(fields, said))
 
     def _masked(self, text: str) -> str:
         """Secrets out; the same few texts come again and again."""

@@ -14,7 +14,8 @@ from bastion.gate.postgres_mask import Masks
 from bastion.model import DatabaseRequest, Request, Secret
 from bastion.secrets.held import held
 from bastion.ssh.drive import Drive
-from bastion.ssh.session import Place, Session
+from bastion.ssh.session import Place, Session, masking_of
+from bastion.tap.cells import Cells
 from bastion.target.postgres import Proof, Ready, cancel, dial_postgres
 from bastion.target.postgres_catalog import masked_columns
 from bastion.target.postgres_role import SessionRole, make_role
@@ -57,17 +58,18 @@ class PostgresDialler:
         ready.link.attached()
 
     async def _look_up_masks(self, ready: Ready) -> None:
+        masking = masking_of(self._session, self.place)
+        cells = Cells(masking) if masking.detectors else None
         globs = self._gate.terms.mask
         if not globs:
+            self._gate.mask(Masks(cells=cells))
             return
         try:
             async with asyncio.timeout(CATALOG_SECONDS):
                 found = await masked_columns(ready.link, globs)
         except TimeoutError:
             raise DialError("what is masked could not be looked up in time.") from None
-        self._gate.mask(
-            Masks(found.numbers, active=True, names=found.names, functions=found.functions)
-        )
+        self._gate.mask(Masks(found.numbers, True, found.names, found.functions, cells))
 
     async def _proof(self, stack: AsyncExitStack, database: str) -> Proof:
         target, login = self.place.target, self.place.login

@@ -95,6 +95,11 @@ class Frames:
         return len(self._left) + sum(map(len, self._parts))
 
     @property
+    def begun(self) -> bool:
+        """Whether a message has begun that has not ended."""
+        return bool(self._rest or self._parts or self._left)
+
+    @property
     def inside(self) -> bool:
         """Whether a message has gone out in part."""
         return bool(self._rest)

@@ -241,3 +241,20 @@ def test_principals_are_never_more_than_names(claims):
     except IdentityError:
         return
     assert grant.principals == ("dev",)
+
+
+@pytest.mark.parametrize(
+    ("given", "results"),
+    [
+        (["{}"], "counts"),
+        (["{results: none}"], "none"),
+        (["{results: none}", "{}"], "none"),
+        (["{results: rows}", "{results: none}"], "rows"),
+        (["{}", "{results: rows}"], "rows"),
+    ],
+)
+def test_of_several_grants_the_most_of_results_is_recorded(given, results):
+    terms = [f"{BASE}, session: {{database: {one}}}" for one in given]
+    features = grant_for(with_grants(*terms), person("dev"), Target("web-1"), "app")
+    assert features is not None
+    assert features.database.results == results
