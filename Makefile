@@ -7,8 +7,11 @@ BIN := $(VENV)/bin
 CONFIG ?= bastion.yaml
 PORT ?= 2222
 CORPORA ?= tests/vectors
-# In CI a test that a busy machine failed is tried once more, and named in the summary.
+# In CI a test that a busy machine failed is tried once more beside the others, and named in the
+# summary; what fails then too is run alone. A test that fails alone is red.
 RERUN := $(if $(CI),--reruns 1)
+ALONE = || { status=$$?; test -n "$(CI)" && test $$status = 1 && \
+	$(1)/bin/python -m pytest --last-failed --last-failed-no-failures none $(2) $(PYTEST); }
 
 # A change of the lock or of the project's own metadata sets the environment up anew.
 STAMP := .installed-$(shell cat requirements-dev.txt pyproject.toml | cksum | tr ' ' -)
@@ -27,13 +30,15 @@ demo: $(VENV)/$(STAMP)
 
 test: $(VENV)/$(STAMP)
 	$(call provide,$(TEST_PROGRAMS))
-	$(BIN)/python -m pytest -n auto --dist worksteal $(RERUN) $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(RERUN) $(PYTEST) $(call ALONE,$(VENV))
 	@if $(call find_python,3.13); then $(MAKE) --no-print-directory test-3.13; \
 	else echo "make test: no working Python 3.13 here, so the unit tests ran on $$($(BIN)/python -V) alone"; fi
 
+UNITS := -q -m 'not story' --ignore=tests/identity/providers
+
 .PHONY: test-3.13
 test-3.13: $(VENV_313)/$(STAMP)
-	$(VENV_313)/bin/python -m pytest -q -n auto $(RERUN) -m 'not story' --ignore=tests/identity/providers $(PYTEST)
+	$(VENV_313)/bin/python -m pytest $(UNITS) -n auto $(RERUN) $(PYTEST) $(call ALONE,$(VENV_313),$(UNITS))
 
 check: $(VENV)/$(STAMP)
 	$(BIN)/ruff check

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asyncssh
@@ -25,7 +25,7 @@ from bastion.policy.access import grant_for
 from bastion.policy.rules import Action
 from bastion.ssh.access_prompt import AccessPrompt, offer
 from bastion.ssh.ask import Asker
-from bastion.ssh.client_end import ClientEnd
+from bastion.ssh.client_side import SessionSide
 from bastion.ssh.connection import BastionConnection
 from bastion.ssh.dialler import X11, Dialler, Terminal
 from bastion.ssh.drive import Drive
@@ -48,17 +48,15 @@ class _Pty:
     modes: dict[int, int]
 
 
-class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
+class ClientChannel(SessionSide, asyncssh.SSHServerSession[bytes]):
     """A session channel that goes to a target."""
 
     def __init__(self, session: Session, connection: BastionConnection, place: Place) -> None:
-        super().__init__(connection)
-        self._session = session
+        super().__init__(session, connection)
         self._place = place
         self._id = session.next_channel()
         self._terminal: _Pty | None = None
         self._request: Request | None = None
-        self._drive: Drive | None = None
         self._dialler: Dialler | None = None
         self._refused = ""
         self._x11: X11 | None = None
@@ -66,8 +64,6 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._asking: asyncio.Task[object] | None = None
         self._prompt: AccessPrompt | None = None
         self._record: Record | None = None
-        self._full = False
-        self._unwatch: Callable[[], None] = lambda: None
 
     # --- before the request ---------------------------------------------------------------------
 
@@ -158,7 +154,7 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         self._dialler = make(session, place, self._environment(), self._tty(), self._x11)
         if self._agent:
             self._dialler.agent_path = self._connection.get_agent_path() or ""
-        self._drive = Drive(
+        self.drive = Drive(
             gate=gate,
             client=self,
             dialler=self._dialler,
@@ -172,8 +168,8 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
             window=self._window(),
             shell=shell.side if shell is not None else None,
         )
-        session.drives.add(self._drive)
-        return self._drive
+        session.drives.add(self.drive)
+        return self.drive
 
     def _choose(self, request: Request) -> tuple[Gate, bool]:
         session, place = self._session, self._place
@@ -231,26 +227,26 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
     def session_started(self) -> None:
         """The client knows that its request was taken; now decide it."""
         assert self._request is not None
-        if self._drive is None or self._refused:
+        if self.drive is None or self._refused:
             self.tell(self._refused)
             self._session.note("channel-refused", channel=self._id, reason=self._refused)
-            if self._drive is not None:
-                self._drive.end(EndReason.LOCKED, "")
-                self._session.drives.discard(self._drive)
+            if self.drive is not None:
+                self.drive.end(EndReason.LOCKED, "")
+                self._session.drives.discard(self.drive)
             self.exit(Exit(EndReason.RECORDING_FAILED, EXIT_REFUSED))
             return
-        self._unwatch = self._connection.watch(lambda _stalled: self._report())
+        self.watch_pace()
         entry = offer(self._session, self._place, self._request)
         if entry is None:
-            self._drive.start(self._request)
+            self.drive.start(self._request)
         else:
-            say = self._drive.say
+            say = self.drive.say
             self._prompt = AccessPrompt(self._session, self._place, entry, say, self._asked)
 
     def _asked(self, granted: bool) -> None:
         """Access was asked for at the prompt; the gate decides by what holds now."""
         self._prompt = None
-        drive, request, record = self._drive, self._request, self._record
+        drive, request, record = self.drive, self._request, self._record
         if drive is None or request is None or record is None or drive.ended is not None:
             return
         if not granted:
@@ -266,15 +262,11 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         gate = shell.gate if shell is not None else self._choose(request)[0]
         self._make_drive(gate, shell, record).start(request)
 
-    def awaits_exit(self) -> bool:
-        """True while the target's program runs."""
-        return self._drive is not None and self._drive.ended is None
-
     def nobody_reads(self) -> None:
         """Tell the target, so that its program gets SIGPIPE; what still comes is neither shown nor
         recorded, for nobody sees it."""
-        if self._drive is not None and self._dialler is not None:
-            self._drive.nobody_reads()
+        if self.drive is not None and self._dialler is not None:
+            self.drive.nobody_reads()
             self._dialler.end_of_write()
 
     # --- bytes ----------------------------------------------------------------------------------
@@ -283,41 +275,21 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
         """Bytes of the client."""
         if self._prompt is not None:
             self._prompt.typed(data)
-        elif self._drive is not None:
-            self._drive.from_client(data)
-
-    def eof_received(self) -> bool:
-        """The client sends no more; it may still read."""
-        if self._drive is not None:
-            self._drive.client_eof()
-        return True
-
-    def pause_writing(self) -> None:
-        """The client does not read."""
-        self._full = True
-        self._report()
-
-    def resume_writing(self) -> None:
-        """The client reads again."""
-        self._full = False
-        self._report()
-
-    def _report(self) -> None:
-        if self._drive is not None:
-            self._drive.client_stalled(self._full or self._connection.stalled)
+        elif self.drive is not None:
+            self.drive.from_client(data)
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
         """A new window size."""
-        if self._drive is not None and self._dialler is not None:
-            self._drive.resized(width, height)
+        if self.drive is not None and self._dialler is not None:
+            self.drive.resized(width, height)
             self._dialler.resize(width, height, pixwidth, pixheight)
 
     def signal_received(self, signal: str) -> None:
         """A signal for the target's program; while a request is held it can only end the wait."""
-        if self._drive is None or self._dialler is None:
+        if self.drive is None or self._dialler is None:
             return
         if not self._dialler.signal(signal) and signal in {"INT", "TERM", "HUP", "QUIT", "KILL"}:
-            self._drive.end(EndReason.APPROVAL_WITHDRAWN, "withdrawn; nothing was run.", 130)
+            self.drive.end(EndReason.APPROVAL_WITHDRAWN, "withdrawn; nothing was run.", 130)
 
     def break_received(self, msec: int) -> bool:
         """A break for the target's program."""
@@ -325,12 +297,8 @@ class ClientChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client closed the channel, or we did."""
-        self._chan = None
-        self._unwatch()
         if self._asking is not None:
             self._asking.cancel()  # nobody is asked any more for a channel that is gone
         if self._prompt is not None:
             self._prompt.cancel()
-        if self._drive is not None:
-            self._drive.client_left()
-            self._session.drives.discard(self._drive)
+        super().connection_lost(exc)

@@ -14,10 +14,9 @@ from bastion.errors import BastionError
 from bastion.events import EndReason, Exit, Stream
 from bastion.model import EXIT_REFUSED, ExecRequest, Request, ShellRequest, Target
 from bastion.ssh.channel import open_record
-from bastion.ssh.client_end import ClientEnd
+from bastion.ssh.client_side import SessionSide
 from bastion.ssh.commands import EXIT_USAGE, Shown, Usage, split
 from bastion.ssh.connection import BastionConnection
-from bastion.ssh.drive import Drive
 from bastion.ssh.menu_commands import run
 from bastion.ssh.record import Record
 from bastion.ssh.session import Place, Session
@@ -26,21 +25,17 @@ from bastion.ssh.terminal_app import PROGRAMS, RESTORE, TerminalApp
 EXIT_INTERRUPTED = 130
 
 
-class MenuChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
+class MenuChannel(SessionSide, asyncssh.SSHServerSession[bytes]):
     """A session channel that goes to no target."""
 
     def __init__(self, session: Session, connection: BastionConnection) -> None:
-        super().__init__(connection)
-        self._session = session
+        super().__init__(session, connection)
         self._id = session.next_channel()
         self._columns, self._rows = 100, 24
         self._term = ""
         self._request: Request = ShellRequest(pty=False)
         self._task: asyncio.Task[None] | None = None
         self._app: TerminalApp | None = None
-        self._drive: Drive | None = None
-        self._full = False
-        self._unwatch: Callable[[], None] = lambda: None
         self._not_at_end: Callable[[], None] = lambda: None
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
@@ -150,59 +145,31 @@ class MenuChannel(ClientEnd, asyncssh.SSHServerSession[bytes]):
 
     def _start_screen(self, words: list[str], record: Record) -> None:
         self._app = TerminalApp(self._session, words, self._term, self._columns, self._rows)
-        self._drive = self._app.drive(self, record)
-        self._session.drives.add(self._drive)
-        self._unwatch = self._connection.watch(lambda _stalled: self._report())
-        self._drive.start(self._request)
-
-    def awaits_exit(self) -> bool:
-        """True while a screen runs."""
-        return self._drive is not None and self._drive.ended is None
+        self.drive = self._app.drive(self, record)
+        self._session.drives.add(self.drive)
+        self.watch_pace()
+        self.drive.start(self._request)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Keys for the screen; ctrl-C ends a command that waits."""
-        if self._drive is not None:
-            self._drive.from_client(data)
+        if self.drive is not None:
+            self.drive.from_client(data)
         elif self._pty and b"\x03" in data and self._task is not None:
             self._task.cancel()
-
-    def eof_received(self) -> bool:
-        """A command only prints; a screen without keys has nothing left to do."""
-        if self._drive is not None:
-            self._drive.client_eof()
-        return True
-
-    def pause_writing(self) -> None:
-        """The client does not read."""
-        self._full = True
-        self._report()
-
-    def resume_writing(self) -> None:
-        """The client reads again."""
-        self._full = False
-        self._report()
-
-    def _report(self) -> None:
-        if self._drive is not None:
-            self._drive.client_stalled(self._full or self._connection.stalled)
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
         """A new window size."""
         self._columns, self._rows = _clamped(width, height)
-        if self._drive is not None and self._app is not None:
-            self._drive.resized(self._columns, self._rows)
+        if self.drive is not None and self._app is not None:
+            self.drive.resized(self._columns, self._rows)
             self._app.resize(self._columns, self._rows)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left."""
-        self._chan = None
-        self._unwatch()
         self._not_at_end()
         if self._task is not None:
             self._task.cancel()
-        if self._drive is not None:
-            self._drive.client_left()
-            self._session.drives.discard(self._drive)
+        super().connection_lost(exc)
 
 
 def _clamped(columns: int, rows: int) -> tuple[int, int]:
