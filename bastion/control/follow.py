@@ -17,7 +17,7 @@ PAUSE: Final = 0.05
 """Seconds between two looks: a busy channel is told in some larger pieces."""
 
 MAX_PIECE: Final = 64 * 1024
-"""Bytes of one piece; a channel that shows more meanwhile is shown anew, from its tail."""
+"""Bytes of one piece; a channel that shows more meanwhile is shown anew, as it stands."""
 
 
 class Follower:
@@ -85,4 +85,4 @@ class Follower:
 
     def _piece(self) -> Seen:
         columns, rows = self._tail.size
-        return Seen(columns, rows, bytes(self._new))
+        return Seen(columns, rows, bytes(self._new), raw=self._tail.raw)

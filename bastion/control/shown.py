@@ -81,8 +81,10 @@ def decision(decided: Decided) -> wire.Decision:
 
 
 def screen(session_id: str, channel: str, seen: Seen) -> wire.ScreenShown:
-    """What a channel showed last."""
-    return wire.ScreenShown(session_id, channel, seen.columns, seen.rows, seen.data, seen.cut)
+    """What a channel shows."""
+    return wire.ScreenShown(
+        session_id, channel, seen.columns, seen.rows, seen.data, seen.cut, seen.raw
+    )
 
 
 def last_screen(

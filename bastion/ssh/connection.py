@@ -58,6 +58,11 @@ class Owner(Protocol):
         """Why no further channel may be opened, or ""."""
 
 
+LAST_WORDS: Final = 0.4
+"""Seconds in which a client that is let go may take what it was shown last. OpenSSH's drops what
+it has not written when it reads a disconnect: the reason, and what puts a screen away."""
+
+
 class BastionConnection(BoundedConnection, asyncssh.SSHServerConnection):
     """One connection of a client; `owner` is the BastionServer made for it."""
 
@@ -68,6 +73,8 @@ class BastionConnection(BoundedConnection, asyncssh.SSHServerConnection):
         super().__init__(*args, **arguments)
         self._proven: object = None
         self._tries = 0
+        self._last_words: asyncio.TimerHandle | None = None
+        self._why = ""
 
     # --- who ----------------------------------------------------------------------------------
 
@@ -146,10 +153,34 @@ class BastionConnection(BoundedConnection, asyncssh.SSHServerConnection):
         MSG_USERAUTH_REQUEST: _counted_userauth,
     }
 
+    # --- the end ------------------------------------------------------------------------------
+
     @property
     def channel_count(self) -> int:
         """Channels that are open or being opened, of every kind."""
         return len(self._channels)
+
+    def part(self, reason: str) -> None:
+        """Disconnect as soon as the client has closed its channels, or after LAST_WORDS."""
+        if self._last_words is not None:
+            return
+        self._why = reason
+        self._last_words = self._loop.call_later(LAST_WORDS, self._part_now)
+        if not self._channels:
+            self._part_now()
+
+    def remove_channel(self, recv_chan: int) -> None:
+        """A channel is closed on both sides."""
+        super().remove_channel(recv_chan)
+        if self._last_words is not None and not self._channels:
+            self._loop.call_soon(self._part_now)
+
+    def _part_now(self) -> None:
+        assert self._last_words is not None
+        if not self._last_words.cancelled():
+            self._last_words.cancel()
+            if not self.is_closed():
+                self.disconnect(asyncssh.DISC_BY_APPLICATION, self._why)
 
 
 class AuditedChannel(asyncssh.SSHServerChannel[bytes]):

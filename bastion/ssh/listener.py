@@ -71,7 +71,7 @@ class Listener:
         """Every connection leaves its last audit line before the audit is closed."""
         connections = tuple(self._connections)
         for connection in connections:
-            connection.close()
+            connection.part("the bastion is stopping.")
         closing = [asyncio.ensure_future(one.wait_closed()) for one in connections]
         if closing:
             _, stuck = await asyncio.wait(closing, timeout=STOP_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from bastion.events import Outcome
@@ -64,7 +65,8 @@ def open_record(
         login=place.login,
         request=asked,
     )
-    tail = Tail(max(1, min(columns, 1000)), max(1, min(rows, 1000))) if text else None
+    work = time.thread_time if term else None
+    tail = Tail(max(1, min(columns, 1000)), max(1, min(rows, 1000)), work=work) if text else None
     if tail is not None:
         session.tails[channel] = tail
     session.happened(

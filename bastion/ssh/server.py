@@ -127,8 +127,7 @@ class BastionServer(asyncssh.SSHServer):
     def disconnect(self, text: str) -> None:
         """Close, saying why (a session's `line`)."""
         if self._conn is not None:
-            reason = visible(text, limit=400) or "Goodbye"
-            self._conn.disconnect(asyncssh.DISC_BY_APPLICATION, reason)
+            self._conn.part(visible(text, limit=400) or "Goodbye")
 
     def note(self, kind: str, **fields: object) -> None:
         """An audit line of this connection, under its session where there is one."""

@@ -144,7 +144,11 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class ScreenShown(msgspec.Struct, frozen=True):
-    """The last bytes that a channel showed, masked; to be played into a terminal in memory."""
+    """What a channel shows, masked: bytes to be played into an empty terminal in memory.
+
+    `cut`: what was shown before these is lost, so the screen may be there in parts. `raw`: the
+    channel has no terminal, so LF stands where a terminal would have made CR LF of it.
+    """
 
     session: str
     channel: str
@@ -152,6 +156,7 @@ class ScreenShown(msgspec.Struct, frozen=True):
     rows: int
     data: bytes
     cut: bool = False
+    raw: bool = False
 
 
 class Context(msgspec.Struct, frozen=True):

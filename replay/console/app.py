@@ -221,7 +221,8 @@ class ConsoleApp(ConsoleView):
         self.say("")
         live = self.query_one("#live", LiveScreen)
         live.start(following.screen)
-        title = f"following {name or session} {following.screen.channel}  (escape leaves)"
+        parts = ", shown in parts until it is drawn anew" if following.screen.cut else ""
+        title = f"following {name or session} {following.screen.channel}{parts}  (escape leaves)"
         self.query_one("#title", Static).update(Text(visible(title), no_wrap=True))
         self.query_one("#below").display = False
         live.display = True

@@ -57,8 +57,7 @@ def held_text(held: wire.HeldRequest, now: float, context: wire.Context | None =
 
 def _screen_text(screen: wire.ScreenShown) -> Text:
     """The screen that the bytes lead to, as plain lines: no escape sequence of it reaches ours."""
-    raw = b"\n" in screen.data and b"\r\n" not in screen.data
-    terminal = AvtScreen(screen.columns, screen.rows, raw_newlines=raw)
+    terminal = AvtScreen(screen.columns, screen.rows, raw_newlines=screen.raw)
     whole = _play(terminal, screen.data.decode("utf-8", "replace"))
     lines = ["".join(text for text, _ in terminal.row(y)) for y in range(terminal.size[1])]
     while lines and not lines[-1].strip():

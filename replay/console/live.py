@@ -15,8 +15,8 @@ MAX_BEHIND: Final = 256 * 1024
 """Characters that wait to be played; a channel that shows more for long is joined anew."""
 
 
-STEP: Final = 256
-"""Characters fed between two looks at the clock: of a hostile target's they can cost 7 ms."""
+STEP: Final = 64
+"""Characters fed between two looks at the clock: of a hostile target's they can cost 80 ms."""
 
 
 class LiveScreen(ScreenView):
@@ -27,7 +27,8 @@ class LiveScreen(ScreenView):
         self._avt = AvtScreen(80, 24)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
-        self._said = False
+        self._at = 0
+        """How much of it is played."""
         self.behind = False
         """More came than can be played: it must be joined anew."""
 
@@ -43,17 +44,16 @@ class LiveScreen(ScreenView):
 
     def start(self, screen: wire.ScreenShown) -> None:
         """Begin with a screen; whatever was shown before is gone."""
-        lines = screen.data.count(b"\n")
-        raw = lines > 0 and screen.data.count(b"\r\n") == 0
-        self._avt = AvtScreen(screen.columns, screen.rows, raw_newlines=raw)
+        self._avt = AvtScreen(screen.columns, screen.rows, raw_newlines=screen.raw)
         self._decoder.reset()
-        self._text, self.behind = "", False
+        self._text, self._at, self.behind = "", 0, False
         self.update(self._avt)
         self.feed(screen)
+        self.play()
 
     def clear(self) -> None:
         """Show nothing."""
-        self._avt, self._text = AvtScreen(80, 24), ""
+        self._avt, self._text, self._at = AvtScreen(80, 24), "", 0
         self.update(self._avt)
 
     def feed(self, screen: wire.ScreenShown) -> None:
@@ -62,20 +62,20 @@ class LiveScreen(ScreenView):
             self.play(seconds=BUDGET)
             self._avt.resize(screen.columns, screen.rows)
             self.update()
-        self._text += self._decoder.decode(screen.data)
+        self._text, self._at = self._text[self._at :] + self._decoder.decode(screen.data), 0
         if len(self._text) > MAX_BEHIND:
             self._text, self.behind = "", True
 
     def play(self, seconds: float = BUDGET) -> None:
         """Feed the terminal in memory; time is what is bounded, for no count of bytes says what
         they cost."""
-        if not self._text:
+        if self._at >= len(self._text):
             return
         until = time.perf_counter() + seconds
         try:
-            while self._text and time.perf_counter() < until:
-                piece, self._text = self._text[:STEP], self._text[STEP:]
-                self._avt.feed(piece)
+            while self._at < len(self._text) and time.perf_counter() < until:
+                self._avt.feed(self._text[self._at : self._at + STEP])
+                self._at += STEP
         except CastFault:
             self.clear()
         self.update()
