@@ -159,7 +159,9 @@ class ShellGate:
                 return self._resolved(event)
             case Woken(timer=timer):
                 return self._woken(timer)
-            case ClientEof():
+            case ClientEof() if not self._terms.pty:
+                # On a terminal it is no key, as in OpenSSH's server: who leaves hangs up, and a
+                # shell that were told `exit` instead would let its jobs live on.
                 self._client_done = True
                 return self._next_command() if self._state is _State.PROMPT else []
             case TargetEof() if self._state is not _State.LEAVING:
@@ -454,7 +456,8 @@ class ShellGate:
                 shown = self._end_of.wait_no_longer()
                 return [*([ToClient(shown)] if shown else []), *self._prompt_when_due()]
             case "again" if self._state is _State.RUNNING and not self._end_of.all_said:
-                return [ToShell(self._end_of.again())]
+                told = self._end_of.again()
+                return [ToShell(told)] if told else []
             case "leave" if self._state is _State.LEAVING:
                 self._state = _State.ENDED
                 return self._last

@@ -14,7 +14,9 @@ from bastion.wire.shellcontrol import Answer, read_lines
 TYPED_LIMIT: Final = 4096
 """Characters of type-ahead that come back into the editor."""
 
-
+TELLINGS_LIMIT: Final = 64
+"""Times that one line's end is told: while a program runs nobody reads them, and a FIFO that ctrl-C
+after ctrl-C had filled (64 KiB) would stop the relay, and the answers to subshells with it."""
 REPEATED_LIMIT: Final = 8
 """Lines whose end was told twice: the shell may come to the second telling during a later line."""
 
@@ -30,6 +32,7 @@ class LineEnd:
         self._canary = False
         self._all_said = False
         self._mark_seen = not pty
+        self._tellings = 0
         self._repeated: dict[str, int] = {}
         self.status = 0
         self.directory = ""
@@ -44,12 +47,16 @@ class LineEnd:
         self._canary = self._all_said = False
         self._mark_seen = not self._pty
         self.typed = ""
+        self._tellings = 1
         if self._pty:
             self._output.expect(mark)
         return self._last_lines()
 
     def again(self) -> bytes:
         """The same once more: after ctrl-C the shell may have dropped what it had read."""
+        if self._tellings == TELLINGS_LIMIT:
+            return b""
+        self._tellings += 1
         self._repeated[self._mark] = self._repeated.get(self._mark, 0) + 1
         while len(self._repeated) > REPEATED_LIMIT:
             del self._repeated[next(iter(self._repeated))]

@@ -1,7 +1,7 @@
 """Start a gated shell on a target: a relay beside it, and the shell itself on the terminal.
 
 Nothing is installed: the two commands below are all that runs there, and what they write lies in
-one private directory that the relay removes when it ends.
+one private directory that the reader of its reports removes when the relay is gone.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class GatedShell:
         self._relay.send(data)
 
     def eof(self) -> None:
-        """The client sends no more; the shell is told by a line of its own."""
+        """The client sends no more; a shell without a terminal is told by a line of its own."""
 
     def close(self) -> None:
         """End it now; the relay takes its directory with it."""

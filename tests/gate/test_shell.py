@@ -333,6 +333,11 @@ def test_ctrl_d_is_exit_and_decided_like_it():
     assert b"eval 'exit'" in told(effects)
 
 
+def test_a_client_that_goes_hangs_up_and_does_not_exit():
+    """A shell that is told `exit` lets its jobs live on; one that is hung up on tells them."""
+    assert started().feed(ClientEof(0.0)) == []
+
+
 def test_the_shells_own_end_is_the_channels():
     shell = started()
     shell.enter("exit 3")
@@ -371,6 +376,18 @@ def test_a_lost_end_of_a_line_is_asked_for_again():
     again = shell.over("m2", status=130)
     assert not again, "the second end of the same line is none"
     assert b"eval" not in told(shell.says("S", "/\t__bastion_canary m2")), "and there is no third"
+
+
+def test_ctrl_c_without_end_does_not_fill_the_fifo():
+    """A program that keeps ctrl-C to itself, like vim, leaves all of them for later."""
+    shell = started()
+    shell.run("vim")
+    sent = 0
+    for _ in range(2000):
+        shell.feed(FromClient(0.0, b"\x03"))
+        sent += len(told(shell.feed(Woken(0.0, "again"))))
+    assert 0 < sent < 32768
+    assert only(shell.over("m2"), Edit)
 
 
 def test_the_prompt_comes_without_the_mark_too():

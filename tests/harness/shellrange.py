@@ -44,7 +44,7 @@ COMPLETING: Final = 0.4
 """The target is asked for candidates; a person waits for them."""
 BUSY: Final = 0.6
 """Where a program has the keys nobody can tell whether it is done; a person waits this long."""
-PATIENCE: Final = 15.0
+PATIENCE: Final = 30.0
 
 _FORCED: Final = """\
 #!/bin/sh

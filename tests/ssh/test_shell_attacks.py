@@ -34,16 +34,50 @@ def processes(scene: Path) -> list[int]:
     return found
 
 
-def relays(temporary: Path) -> list[int]:
-    """The relays on the target."""
-    found = []
+def on_the_target(temporary: Path) -> dict[int, bytes]:
+    """All processes there, of any session: PID → command line."""
+    found = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             environment = (entry / "environ").read_bytes() if entry.name.isdigit() else b""
-            words = (entry / "cmdline").read_bytes() if environment else b""
-            if f"TMPDIR={temporary}\0".encode() in environment and b"mkfifo" in words:
-                found.append(int(entry.name))
+            if f"TMPDIR={temporary}\0".encode() in environment:
+                found[int(entry.name)] = (entry / "cmdline").read_bytes()
     return found
+
+
+def relay_of(temporary: Path) -> int:
+    """The relay there, which has begun a reader."""
+    both = [pid for pid, words in on_the_target(temporary).items() if b"mkfifo" in words]
+    (relay,) = [pid for pid in both if parent(pid) not in both]
+    return relay
+
+
+def stat(pid: int) -> list[str]:
+    """State, parent, process group, session, terminal, its foreground group (proc(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:6]
+    except OSError:
+        return ["gone", "0", "0", "0", "0", "0"]
+
+
+def parent(pid: int) -> int:
+    """The process that began this one."""
+    return int(stat(pid)[1])
+
+
+def has_the_terminal(person: Person, program: bytes) -> bool:
+    """Whether it runs in the foreground: before, a hang-up of the terminal does not reach it."""
+    running = on_the_target(person.range.temporary)
+    mine = [
+        stat(pid) for pid in processes(person.scene) if running.get(pid, b"").startswith(program)
+    ]
+    return any(group == foreground for _, _, group, _, _, foreground in mine)
+
+
+def waits_for_a_line(person: Person) -> bool:
+    """Whether the shell itself sleeps where it reads its FIFO."""
+    shells = [pid for pid in processes(person.scene) if parent(pid) not in processes(person.scene)]
+    return any("pipe" in Path(f"/proc/{pid}/wchan").read_text() for pid in shells)
 
 
 async def becomes(condition: Callable[[], bool], what: str) -> None:
@@ -63,12 +97,14 @@ async def at_the_prompt(person: Person) -> None:
 
 async def in_a_program(person: Person) -> None:
     await person.keys("sleep 300\r")
-    await person.until(lambda p: p.state == "RUNNING")
+    await becomes(lambda: has_the_terminal(person, b"sleep"), "no program runs")
 
 
 async def with_a_job(person: Person) -> None:
     await person.keys("sleep 300 &\r")
     await person.until(lambda p: "] " in p.screen and p.state == "PROMPT")
+    # bash forgets to tell its jobs of a hang-up that comes while it runs its PROMPT_COMMAND.
+    await becomes(lambda: waits_for_a_line(person), "the shell does not read its lines")
 
 
 async def with_a_stopped_job(person: Person) -> None:
@@ -116,16 +152,18 @@ async def test_a_client_that_goes_leaves_nothing_on_the_target(tmp_path, shell):
         await becomes(lambda: not list(there.temporary.iterdir()), "a directory is left")
 
 
-@pytest.mark.parametrize("shell", ["bash", "sh"])
-async def test_a_relay_that_is_killed_ends_the_shell(tmp_path, shell):
+@pytest.mark.parametrize(("shell", "which"), [("bash", "relay"), ("sh", "relay"), ("bash", "cat")])
+async def test_a_relay_that_is_killed_ends_the_shell_and_leaves_nothing(tmp_path, shell, which):
     async with shell_range(tmp_path) as there, there.person(shell) as person:
         await person.prompt()
         await person.keys("sleep 1; echo 'af'ter\r")
         await person.until(lambda p: p.state == "RUNNING")
-        (relay,) = relays(there.temporary)
-        os.kill(relay, signal.SIGKILL)
+        commands = on_the_target(there.temporary)
+        (cat,) = [pid for pid, words in commands.items() if words == b"cat\0"]
+        os.kill(relay_of(there.temporary) if which == "relay" else cat, signal.SIGKILL)
         await person.until(lambda p: "lost its relay" in p.screen)
-        await becomes(lambda: not processes(person.scene), "the shell is left")
+        await becomes(lambda: not on_the_target(there.temporary), "a process is left")
+        assert not list(there.temporary.iterdir())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small file system")

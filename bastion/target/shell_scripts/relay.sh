@@ -13,11 +13,19 @@ mkfifo "$d/lines" "$d/reports" "$d/verdicts" "$d/idle" || exit 3
 while IFS= read -r l && [ "$l" != . ]; do printf '%s\n' "${l#:}"; done > "$d/rc"
 ln "$d/rc" "$d/.zshrc" || exit 3
 printf 'D 0 0 %s\000' "$d"
-# Held open for reading and writing, so that no FIFO is ever at its end.
-exec 3<> "$d/lines" 4<> "$d/reports" 5<> "$d/verdicts"
-cat <&4 3<&- 5<&- &
-reader=$!
-trap 'kill "$reader"; rm -rf "$d"' 0
+# Held open for reading and writing, so that no FIFO is ever at its end while this runs.
+exec 3<> "$d/lines" 4<> "$d/reports" 5<> "$d/verdicts" 6< "$d/reports"
+# The reader outlives this, however this ends (kill -9, too), for then its FIFO is at its end, and
+# takes the directory with it. It keeps the lines open until the terminal's hang-up has reached the
+# shell: at the end of its FIFO it would leave in peace, and its jobs with it.
+(
+  exec 4<&-
+  cat <&6 3<&- 5<&-
+  rm -rf "$d"
+  kill $$
+  exec sleep 3 > /dev/null
+) 2> /dev/null &
+exec 6<&-
 while IFS= read -r l; do
   case $l in
     l*) printf '%s\n' "${l#l}" >&3 ;;
@@ -26,7 +34,3 @@ while IFS= read -r l; do
     f*) rm -f "$d"/answer.* ;;
   esac
 done
-# Until the terminal's hang-up has reached the shell: at the end of its FIFO it would leave in peace,
-# and its jobs with it.
-rm -rf "$d"
-sleep 3
