@@ -94,9 +94,13 @@ class Child:
 
 @contextlib.asynccontextmanager
 async def running(
-    arguments: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
+    arguments: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    user: str | None = None,
 ) -> AsyncIterator[Child]:
-    """Run a program for as long as the block lasts."""
+    """Run a program for as long as the block lasts; as another account, if root says so."""
     program = await asyncio.create_subprocess_exec(
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
@@ -105,6 +109,8 @@ async def running(
         env=None if env is None else dict(env),
         # Ctrl-C in the terminal is for the demo, which then ends its children in order.
         start_new_session=True,
+        user=user,
+        extra_groups=None if user is None else [],
     )
     child = Child(program, Path(arguments[0]).name, log)
     try:

@@ -4,7 +4,7 @@ bastion.yaml policy.yaml   the bastion's, as an operator would write them
 ssh_config known_hosts     the client's, so that ~/.ssh is neither read nor touched
 id_ed25519                 the person's throw-away key; the login puts its certificate beside it
 bastion                    a script that runs `bastion` with this configuration
-asciinema                  a link to the player of that name, where there is one
+asciinema psql             links to the programs of that name, where there are any
 state/                     CA keys, database, audit log, recordings
 logs/                      what the bastion says
 work/                      files to copy, and one that a denied command would have removed
@@ -27,12 +27,14 @@ import asyncssh
 import yaml
 
 import bastion
+from bastion.demo.database import Database
 from bastion.demo.provider import Provider
 from bastion.demo.sshd import Sshd
 from bastion.errors import BastionError
 from bastion.identity.ca import Authority
 
 POLICY: Final = Path(bastion.__file__).parent.parent / "policies" / "demo.yaml"
+DATABASE_PORT: Final = 15432
 POLICY_LOGIN: Final = "demo"
 """The account that the sample policy speaks of; here it is whoever runs the demo."""
 
@@ -48,6 +50,8 @@ class Scene:
     port: int
     """Where the bastion listens."""
     login: str = field(default_factory=getpass.getuser)
+    database_port: int = DATABASE_PORT
+    """Where the way to the database begins, once it is opened."""
 
     @property
     def config(self) -> Path:
@@ -90,7 +94,7 @@ class Scene:
             subprocess.run([git, "init", "--quiet", "--bare", self.work / "app.git"], check=True)  # noqa: S603
         return authority
 
-    def configure(self, provider: Provider, web1: Sshd) -> None:
+    def configure(self, provider: Provider, web1: Sshd, database: Database | None) -> None:
         """Write the bastion's configuration, now that its surroundings run."""
         secret = self.directory / "client_secret"
         _write(secret, provider.client_secret.encode(), 0o600)
@@ -113,11 +117,27 @@ class Scene:
                     "labels": {"env": "demo"},
                     "host_key": web1.host_key,
                     "description": "a real sshd on this machine",
-                }
+                },
+                **self._database(database),
             },
             "operators": [{"unix_user": self.login, "name": "bob", "roles": ["oncall"]}],
         }
         _write(self.config, yaml.safe_dump(settings, sort_keys=False).encode(), 0o600)
+
+    def _database(self, database: Database | None) -> dict[str, object]:
+        if database is None:
+            return {}
+        (self.directory / "psql").symlink_to(database.psql)
+        secret = self.directory / "database_password"
+        _write(secret, database.password.encode(), 0o600)
+        target = {
+            "address": database.address,
+            "kind": "postgres",
+            "tls": "disable",
+            "credential": {"password": f"file:{secret}"},
+            "description": "a real PostgreSQL on this machine",
+        }
+        return {"orders-db": target}
 
     def _known_hosts(self, authority: Authority) -> bytes:
         keys = authority.keys("host", time.time())

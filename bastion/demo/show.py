@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from bastion.demo.check import check
-from bastion.demo.child import running
+from bastion.demo.child import free_port, running
+from bastion.demo.database import NoDatabase, database
 from bastion.demo.provider import provider
-from bastion.demo.scene import Scene
+from bastion.demo.scene import DATABASE_PORT, Scene
 from bastion.demo.sshd import SshdOptions, find_program, sshd
 from bastion.demo.steps import Step, steps
 from bastion.errors import BastionError
@@ -36,7 +37,8 @@ async def show(*, port: int, directory: Path | None, checking: bool) -> bool:
     find_program("ssh")
     _check_free(port)
     with _directory(directory) as place, _ended_by_signals() as ended:
-        going = asyncio.create_task(_show(Scene(place, port), checking))
+        scene = Scene(place, port, database_port=_database_port())
+        going = asyncio.create_task(_show(scene, checking))
         stopping = asyncio.create_task(ended.wait())
         await asyncio.wait({going, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -49,8 +51,10 @@ async def show(*, port: int, directory: Path | None, checking: bool) -> bool:
 
 
 async def _show(scene: Scene, checking: bool) -> bool:
-    async with stage(scene):
+    async with stage(scene) as missing:
         _say("ready")
+        if missing:
+            _say(f"No database in this demo: {missing}.")
         if checking:
             return await check(steps(scene), _say)
         _say(text(scene))
@@ -59,19 +63,24 @@ async def _show(scene: Scene, checking: bool) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def stage(scene: Scene) -> AsyncIterator[None]:
-    """Provider, target and bastion run inside the block."""
+async def stage(scene: Scene) -> AsyncIterator[str]:
+    """Provider, targets and bastion run inside the block; gives why there is no database, or ""."""
     authority = scene.prepare()
     authorities = [key.line for key in authority.keys("session", 0)]
+    missing, found = "", None
     async with contextlib.AsyncExitStack() as stack:
+        try:
+            found = await stack.enter_async_context(database())
+        except NoDatabase as error:
+            missing = str(error).rstrip(".")
         idp = await stack.enter_async_context(provider(scene.directory / "provider"))
         options = SshdOptions(user_authorities=authorities)
         web1 = await stack.enter_async_context(sshd(scene.directory / "web1", options))
-        scene.configure(idp, web1)
+        scene.configure(idp, web1, found)
         serve = [sys.executable, "-m", "bastion", "serve", "--config", str(scene.config)]
         bastion = await stack.enter_async_context(running(serve, log=scene.log))
         await bastion.wait_for("^ready$")
-        yield
+        yield missing
 
 
 def text(scene: Scene) -> str:
@@ -124,6 +133,15 @@ def _ended_by_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+def _database_port() -> int:
+    """The port that is easy to remember, or another one."""
+    try:
+        _check_free(DATABASE_PORT)
+    except BastionError:
+        return free_port()
+    return DATABASE_PORT
 
 
 def _check_free(port: int) -> None:

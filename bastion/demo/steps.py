@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import shlex
 import shutil
 from dataclasses import dataclass
 
+from bastion.demo.database import ROLE
 from bastion.demo.scene import Scene
 from bastion.model import EXIT_REFUSED
 
@@ -50,6 +53,7 @@ def every_step(scene: Scene) -> tuple[Step, ...]:
         *_commands(scene),
         *_files(scene),
         *_jump(scene),
+        *_database(scene),
         *_afterwards(scene),
     )
 
@@ -148,6 +152,57 @@ def _jump(scene: Scene) -> tuple[Step, ...]:
             status=EXIT_REFUSED,
         ),
     )
+
+
+def _database(scene: Scene) -> tuple[Step, ...]:
+    here, port = scene.directory, scene.database_port
+    ssh, psql = f"ssh -F {here}/ssh_config", f"{here}/psql"
+    ask = functools.partial(_ask, f"{psql} -X -h 127.0.0.1 -p {port} -U {ROLE} -d {ROLE}")
+    approve = f"{here}/bastion approvals"
+    identifier = r"sed -n 's/^approval *\([^,]*\),.*/\1/p'"
+    return (
+        Step(
+            "Open a way to the database; its password stays with the bastion",
+            f"{ssh} -f -N -o ExitOnForwardFailure=yes -M -S {here}/way"
+            f" -L 127.0.0.1:{port}:orders-db:5432 bastion",
+            needs=psql,
+        ),
+        Step(
+            "What may be read; a masked column stays masked under another name",
+            ask("SELECT name, card AS harmless FROM customers"),
+            shows=("Ada", "[masked]"),
+            note="Without -c it is psql as you know it.",
+            needs=psql,
+        ),
+        Step(
+            "A secret in any other column is masked, too",
+            ask("SELECT note FROM orders WHERE id = 1"),
+            shows=("password=[masked:password:",),
+            needs=psql,
+        ),
+        Step(
+            "A denied statement is an error, and the session goes on",
+            ask("DROP TABLE orders", "SELECT count(*) FROM orders"),
+            shows=("denied by rule database-structure", "40"),
+            needs=psql,
+        ),
+        Step(
+            "Deleting every row waits inside the session until somebody on call agrees",
+            ask("DELETE FROM orders"),
+            shows=("DELETE 40",),
+            note="It waits, as above; ctrl-C would withdraw it.",
+            beside=(
+                Step("What is held", f"{approve} list", shows=("DELETE FROM orders", "alice")),
+                Step("Agree, as bob", f'{approve} grant "$({approve} list | {identifier})"'),
+            ),
+            needs=psql,
+        ),
+        Step("Close the way", f"{ssh} -S {here}/way -O exit bastion", needs=psql),
+    )
+
+
+def _ask(psql: str, *statements: str) -> str:
+    return " ".join((psql, *(f"-c {shlex.quote(one)}" for one in statements)))
 
 
 def _afterwards(scene: Scene) -> tuple[Step, ...]:

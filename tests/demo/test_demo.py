@@ -60,6 +60,7 @@ async def test_its_own_commands_show_what_they_should(short):
     assert demo.returncode == 0, output
     assert output.startswith("ready\n")
     assert re.search(r"^demo check: (\d+) steps passed$", output, re.MULTILINE)
+    assert "ok      Deleting every row waits inside the session" in output
     assert len(family) >= 4
     assert [pid for pid in family if runs(pid)] == []
     assert list(short.iterdir()) == []

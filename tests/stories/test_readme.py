@@ -35,9 +35,10 @@ REVOKE = "ssh bastion revoke ID --reason done"
 
 
 def test_every_command_is_run_here():
-    """`make test` is what runs this."""
+    """`make test` is what runs this; the demo's own, in DIR, are run by its check."""
     asked = {REQUEST, REQUESTS, REVOKE}
-    assert set(COMMANDS) == {DEMO, LOGIN, LIST, GRANT, REFUSE, SERVE, "make test"} | asked
+    here = {command for command in COMMANDS if "DIR/" not in command}
+    assert here == {DEMO, LOGIN, LIST, GRANT, REFUSE, SERVE, "make test"} | asked
 
 
 @pytest.fixture
