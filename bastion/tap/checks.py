@@ -5,13 +5,14 @@ A check takes what a detector saw: a Sight.
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from bastion.tap import placeholders
+from bastion.tap import nationals, placeholders
 
 AROUND: Final = 6
 """Characters to either side of a match that a check sees."""
@@ -47,8 +48,11 @@ def _card(sight: Sight) -> bool:
     if " " in sight.value and (_GROUP_BEFORE.search(sight.before) or _GROUP.match(sight.after)):
         return False  # a row of a table of numbers
     digits = _NOT_DIGITS.sub("", sight.whole)
-    length = 15 if digits[:2] in {"34", "37"} else 16
+    length = _CARD_LENGTHS.get(digits[:2], 16)
     return len(digits) == length and len(set(digits)) > 1 and luhn(digits)
+
+
+_CARD_LENGTHS: Final = {"34": 15, "37": 15, "30": 14, "36": 14, "38": 14}
 
 
 _IBAN_LENGTHS: Final = {
@@ -69,64 +73,6 @@ def _iban(sight: Sight) -> bool:
         return False
     rearranged = text[4:] + text[:4]
     return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
-
-
-def _cpf(sight: Sight) -> bool:
-    """Brazil: two check digits, each modulo 11."""
-    digits = [int(digit) for digit in _NOT_DIGITS.sub("", sight.whole)]
-    if len(digits) != 11 or len(set(digits)) == 1:
-        return False
-    for length in (9, 10):
-        total = sum(digit * (length + 1 - n) for n, digit in enumerate(digits[:length]))
-        if total * 10 % 11 % 10 != digits[length]:
-            return False
-    return True
-
-
-def _nir(sight: Sight) -> bool:
-    """France: 97 minus the number modulo 97; Corsica's 2A and 2B count as 19 and 18."""
-    text = _NOT_ALPHANUMERIC.sub("", sight.whole).upper().replace("2A", "19").replace("2B", "18")
-    if len(text) != 15 or not text.isdecimal():
-        return False
-    return 97 - int(text[:13]) % 97 == int(text[13:])
-
-
-_CN_WEIGHTS: Final = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-
-
-def _cn_resident(sight: Sight) -> bool:
-    """China, GB 11643: ISO 7064 MOD 11-2."""
-    text = _NOT_ALPHANUMERIC.sub("", sight.whole).upper()
-    if len(text) != 18:
-        return False
-    total = sum(int(digit) * weight for digit, weight in zip(text, _CN_WEIGHTS, strict=False))
-    return "10X98765432"[total % 11] == text[17]
-
-
-_CF_ODD: Final = dict(
-    zip(
-        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        b"\1\0\5\7\x09\x0d\x0f\x11\x13\x15"
-        b"\1\0\5\7\x09\x0d\x0f\x11\x13\x15\2\4\x12\x14\x0b\3\6\x08\x0c\x0e"
-        b"\x10\x0a\x16\x19\x18\x17",
-        strict=True,
-    )
-)
-
-
-def _codice_fiscale(sight: Sight) -> bool:
-    """Italy: the last letter is a weighted sum modulo 26."""
-    text = _NOT_ALPHANUMERIC.sub("", sight.whole).upper()
-    if len(text) != 16:
-        return False
-    even = (int(c) if c.isdecimal() else ord(c) - 65 for c in text[1:15:2])
-    return (sum(_CF_ODD[c] for c in text[0:15:2]) + sum(even)) % 26 == ord(text[15]) - 65
-
-
-def _dni(sight: Sight) -> bool:
-    """Spain: the letter is the number modulo 23."""
-    text = _NOT_ALPHANUMERIC.sub("", sight.value).upper()
-    return "TRWAGMYFPDXBNJZSQVHLCKE"[int(text[:8]) % 23] == text[8]
 
 
 def entropy(text: str) -> float:
@@ -151,30 +97,104 @@ def _random(sight: Sight) -> bool:
     )
 
 
+def _encoded(sight: Sight) -> bool:
+    """Base64, and not words: what is not a letter is in every line of it."""
+    return re.search(r"[0-9+/]", sight.value) is not None and _mixed_case(sight.value)
+
+
+def _mixed_case(text: str) -> bool:
+    return any(c.islower() for c in text) and any(c.isupper() for c in text)
+
+
 def _mixed(sight: Sight) -> bool:
     """Letters and digits, as a generated token has them."""
     return any(c.isdecimal() for c in sight.value) and any(c.isalpha() for c in sight.value)
 
 
 def _assigned(sight: Sight) -> bool:
-    return placeholders.is_real(sight.whole, sight.value, sight.after[:1])
+    return placeholders.is_real(sight.whole, sight.value, sight.before[-1:], sight.after[:1])
+
+
+def _quoted(sight: Sight) -> bool:
+    return placeholders.is_real_quoted(sight.whole, sight.value)
+
+
+def _line(sight: Sight) -> bool:
+    return placeholders.is_real_line(sight.value)
+
+
+def _made(sight: Sight) -> bool:
+    return placeholders.is_made(sight.value)
 
 
 def _in_url(sight: Sight) -> bool:
     return not placeholders.stands_in(sight.value)
 
 
+def _basic(sight: Sight) -> bool:
+    """Base64 of NAME:PASSWORD."""
+    try:
+        return b":" in base64.b64decode(sight.value + "=" * (-len(sight.value) % 4))
+    except ValueError:
+        return False
+
+
+def _authorization(sight: Sight) -> bool:
+    """A token behind a scheme; without one only what is as long as a key."""
+    scheme = sight.whole[: -len(sight.value)].endswith((" ", "%20")) and "=" not in sight.value[:-2]
+    return (_mixed(sight) and (scheme or len(sight.value) >= 16)) and not _is_call(sight)
+
+
+def _is_call(sight: Sight) -> bool:
+    return sight.after[:1] in {"(", "[", "{"} or placeholders.stands_in(sight.value)
+
+
+def _token(sight: Sight) -> bool:
+    """Digits among letters, and not words that are joined by dashes or underscores."""
+    longest = max(len(part) for part in re.split(r"[-_]", sight.value))
+    return _mixed(sight) and longest >= 12 and len(set(sight.value)) > 6
+
+
+def _hash(sight: Sight) -> bool:
+    """One part at least is as long as a hash is."""
+    return max(len(part) for part in re.split(r"[$:,=]", sight.value)) >= 20 and _mixed(sight)
+
+
+def _number(right: Callable[[str], bool]) -> Check:
+    """A check digit of the value."""
+    return lambda sight: right(_NOT_ALPHANUMERIC.sub("", sight.value).upper())
+
+
+def _whole_number(right: Callable[[str], bool]) -> Check:
+    """A check digit of the trigger and the value together."""
+    return lambda sight: right(_NOT_ALPHANUMERIC.sub("", sight.whole).upper())
+
+
 CHECKS: Final[Mapping[str, Check]] = {
+    "aadhaar": _number(nationals.aadhaar),
+    "ahv": _whole_number(nationals.ahv),
     "assigned": _assigned,
+    "authorization": _authorization,
+    "basic": _basic,
     "card": _card,
-    "cn-resident": _cn_resident,
-    "codice-fiscale": _codice_fiscale,
-    "cpf": _cpf,
-    "dni": _dni,
+    "cn-resident": _whole_number(nationals.cn_resident),
+    "codice-fiscale": _whole_number(nationals.codice_fiscale),
+    "cpf": _whole_number(nationals.cpf),
+    "dni": _number(nationals.dni),
+    "encoded": _encoded,
+    "hash": _hash,
+    "hetu": _whole_number(nationals.hetu),
     "iban": _iban,
     "in-url": _in_url,
+    "line": _line,
+    "made": _made,
     "mixed": _mixed,
-    "nir": _nir,
+    "nir": _whole_number(nationals.nir),
+    "personnummer": _whole_number(nationals.personnummer),
+    "pesel": _number(nationals.pesel),
+    "quoted": _quoted,
     "random": _random,
+    "rijksregister": _whole_number(nationals.rijksregister),
+    "token": _token,
 }
 """By the name that a detector's `check` gives."""

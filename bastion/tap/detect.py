@@ -7,8 +7,12 @@ A detector is three small expressions, and one more for the stream:
     end         what must follow, and may be shown
     unfinished  what the beginning of a value looks like, for a text that goes on
 
-A fifth, `sign`, may be given for speed: something cheap that every secret with its trigger has in
-it; one pass over a text for the signs of all detectors says which of them need to look at all.
+For speed there may be `opens`, something cheap that every trigger has in it, and `sign`, which
+every secret with its trigger has in it: one pass over a text for those of all detectors says which
+of them need to look at all.
+
+`between` may stand there for what comes before the value and is shown, but waits like the value.
+Where `leads` is set, the lines of a value may each have before them what its first line has.
 
 A trigger is shown at once, and only what may be a value waits for more, so that no key echo and no
 prompt is held back for its first letters. All of it runs in re2: time is linear in the text.
@@ -17,7 +21,7 @@ prompt is held back for its first letters. All of it runs in re2: time is linear
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -25,6 +29,7 @@ from typing import Any, Final, NamedTuple
 import re2
 
 from bastion.tap.checks import AROUND, CHECKS, Sight
+from bastion.tap.leads import PART, Lead, Unled
 
 MAX_MEMORY: Final = 8 << 20
 """Bytes that one compiled expression may take: nested counts would compile to gigabytes."""
@@ -58,6 +63,7 @@ class Unfinished(NamedTuple):
     trigger: int
     """Where its trigger begins: this much must stay known."""
     detector: Detector
+    lead: Lead | None = None
 
 
 def compile_bytes(text: str) -> Any:
@@ -99,45 +105,63 @@ class Detector:
     value: str
     end: str = ""
     unfinished: str = r"\S*"
+    between: str = ""
+    opens: str = ""
     sign: str = ""
     check: str = ""
     late: Late = Late.MASK
+    leads: bool = False
+    kind: str = ""
+    """What marks and policies call it, where several detectors are for one kind; else its name."""
     always: bool = True
     """Whether it looks where a policy names no detectors."""
     about: str = ""
+    _trigger: Any = field(init=False, repr=False, compare=False)
     _whole: Any = field(init=False, repr=False, compare=False)
     _open: Any = field(init=False, repr=False, compare=False)
     _more: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        whole = compile_bytes(f"(?:{self.trigger})({self.value})(?:{self.end})")
-        object.__setattr__(self, "_whole", whole)
-        opened = compile_bytes(rf"(?:{self.trigger})((?:{self.unfinished}))\z")
-        object.__setattr__(self, "_open", opened)
-        object.__setattr__(self, "_more", compile_bytes(f"(?:{self.unfinished})"))
+        trigger, value = self.trigger, f"(?:{self.between})({self.value})(?:{self.end})"
+        compiled = {
+            "_trigger": trigger,
+            "_whole": value if self.leads else f"(?:{trigger}){value}",
+            "_open": rf"(?:{'' if self.leads else trigger})((?:{self.unfinished}))\z",
+            "_more": f"(?:{self.unfinished})",
+        }
+        for name, expression in compiled.items():
+            object.__setattr__(self, name, compile_bytes(expression))
+        object.__setattr__(self, "kind", self.kind or self.name)
+
+    @property
+    def opening(self) -> str:
+        """What is in every trigger."""
+        return self.opens or _without_lead(self.trigger)
 
     @property
     def many_lines(self) -> bool:
         """Whether its value may go on behind a newline."""
-        return self.goes_on(b"\n") > 0
+        return self.leads or self.goes_on(b"\n") > 0
 
     def find(self, text: bytes) -> Iterable[Found]:
         """Every secret of this kind, from left to right."""
         check = CHECKS[self.check] if self.check else None
         at = 0
         for _ in range(MOST):
-            match = self._whole.search(text, at)
-            if match is None:
+            found = self._next_led(text, at) if self.leads else self._next(text, at)
+            if found is None:
                 return
-            start, end = match.span(1)
-            if start < end and (check is None or check(_sight(text, match.start(), start, end))):
-                yield Found(start, end, self.name)
+            trigger, start, end = found
+            if start < end and (check is None or check(_sight(text, trigger, start, end))):
+                yield Found(start, end, self.kind)
                 at = end
             else:  # what follows may begin inside of what was none: card numbers in a row
-                at = match.start() + 1
+                at = trigger + 1
 
     def unfinished_at(self, text: bytes) -> Unfinished | None:
         """Where the text ends in an unfinished value, if it does."""
+        if self.leads:
+            return self._unfinished_led(text)
         match = self._open.search(text)
         return None if match is None else Unfinished(match.start(1), match.start(), self)
 
@@ -146,6 +170,81 @@ class Detector:
         match = self._more.match(text)
         return 0 if match is None else int(match.end())
 
+    def _next(self, text: bytes, at: int) -> tuple[int, int, int] | None:
+        """Where a trigger, its value and the value's end are."""
+        match = self._whole.search(text, at)
+        return None if match is None else (match.start(), *match.span(1))
+
+    # --- lines with something before each -------------------------------------------------------
+
+    def _next_led(self, text: bytes, at: int) -> tuple[int, int, int] | None:
+        for trigger, _, body in self._bodies(text, at):
+            match = self._whole.match(body.data)
+            if match is not None:
+                start, end = match.span(1)
+                return trigger, body.place(start), body.place(end - 1) + 1
+        return None
+
+    def _unfinished_led(self, text: bytes) -> Unfinished | None:
+        for trigger, lead, body in self._bodies(text, 0):
+            whole = body.place(len(body.data)) == len(text)
+            if whole and self._open.match(body.data) is not None:
+                line = text.rfind(b"\n", 0, trigger) + 1
+                return Unfinished(body.places[0], line, self, lead)
+        return None
+
+    def _bodies(self, text: bytes, at: int) -> Iterator[tuple[int, Lead, Unled]]:
+        """Every trigger from `at` on, its lead, and the lines that may be its value."""
+        for match in self._trigger.finditer(text, at):
+            line = text.rfind(b"\n", 0, match.start()) + 1
+            lead = Lead(text[line : match.start()])
+            at = match.end()
+            body = self._body(text, at, lead) if lead else Unled(text[at:], [0], [at])
+            yield match.start(), lead, body
+
+    def _body(self, text: bytes, at: int, lead: Lead) -> Unled:
+        """The text from `at` on without leads, as far as its lines may belong to a value."""
+        pieces: list[bytes] = []
+        body = Unled(b"", [], [])
+        size = 0
+        while True:
+            end = text.find(b"\n", at) + 1 or len(text)
+            led = lead.ends(text[at:end]) if pieces else 0
+            at = end if led == PART else at + (led or 0)
+            body.starts.append(size)
+            body.places.append(at)
+            pieces.append(text[at:end])
+            size += end - at
+            if end == len(text) or self.goes_on(pieces[-1]) < len(pieces[-1]):
+                return body._replace(data=b"".join(pieces))
+            at = end
+
+
+class Rest:
+    """What still belongs to a value of many bytes that was masked before it ended."""
+
+    def __init__(self, detector: Detector, lead: Lead | None, line: bytes) -> None:
+        self._detector = detector
+        self._lead = lead
+        self._line = line if lead and lead.ends(line) == PART else None
+        """The line so far, while it may become a lead; None: what comes is no lead."""
+
+    def goes_on(self, text: bytes) -> int:
+        """How many bytes of `text`, which is a part of a line or its end, belong to it."""
+        if not self._lead:
+            return self._detector.goes_on(text)
+        if text.endswith(b"\n"):
+            self._line = b""
+            return len(text)
+        if self._line is None:
+            return self._detector.goes_on(text)
+        before, self._line = self._line, self._line + text
+        led = self._lead.ends(self._line)
+        if led == PART:
+            return len(text)
+        line, self._line = self._line, None
+        return max(0, (led or 0) + self._detector.goes_on(line[led or 0 :]) - len(before))
+
 
 class Detectors:
     """Several detectors as one."""
@@ -153,15 +252,16 @@ class Detectors:
     def __init__(self, detectors: Iterable[Detector]) -> None:
         self.each: Final[Sequence[Detector]] = tuple(detectors)
         lines = [one for one in self.each if not one.many_lines]
-        self._signs = _Set((one, one.sign or _without_lead(one.trigger)) for one in self.each)
-        self._triggers = _Set((one, _without_lead(one.trigger)) for one in lines)
+        self._signs = _Set((one, one.sign or one.opening) for one in self.each)
+        self._triggers = _Set((one, one.opening) for one in lines)
 
     def __bool__(self) -> bool:
         return bool(self.each)
 
     def names(self) -> tuple[str, ...]:
-        """Their names, each once."""
-        return tuple(dict.fromkeys(detector.name for detector in self.each))
+        """What policies may call them, each once."""
+        both = (name for detector in self.each for name in (detector.kind, detector.name))
+        return tuple(dict.fromkeys(both))
 
     def looking(self, text: bytes) -> Sequence[Detector]:
         """Those that may find something in `text`."""
@@ -172,9 +272,9 @@ class Detectors:
         return self._triggers.match(line)
 
     def only(self, names: Iterable[str]) -> Detectors:
-        """Those of these names."""
+        """Those of these names, and those of these kinds."""
         wanted = set(names)
-        return Detectors(detector for detector in self.each if detector.name in wanted)
+        return Detectors(one for one in self.each if wanted & {one.name, one.kind})
 
 
 def _without_lead(expression: str) -> str:

@@ -52,7 +52,11 @@ class DetectorSection(Section):
     value: Expression
     end: Expression | None = None
     unfinished: Expression | None = None
+    between: Expression | None = None
+    opens: Expression | None = None
     sign: Expression | None = None
+    leads: bool = False
+    kind: str = ""
     check: Annotated[str, AfterValidator(_check)] | None = None
     late: Late = Late.MASK
     always: bool = True
@@ -90,8 +94,11 @@ def parse_detectors(text: str, name: str) -> tuple[Detector, ...]:
 
 
 def combine(shipped: Iterable[Detector], own: Iterable[Detector]) -> Detectors:
-    """Own detectors beside the shipped ones, and instead of those of the same name."""
-    return Detectors({detector.name: detector for detector in (*shipped, *own)}.values())
+    """Own detectors beside the shipped ones, and instead of those of the same name or kind."""
+    theirs = tuple(own)
+    names = {detector.name for detector in theirs}
+    kept = (one for one in shipped if not names & {one.name, one.kind})
+    return Detectors((*kept, *theirs))
 
 
 def _detector(name: str, section: DetectorSection) -> Detector:
@@ -102,9 +109,13 @@ def _detector(name: str, section: DetectorSection) -> Detector:
         value=section.value,
         end=section.end or "",
         unfinished=section.unfinished or r"\S*",
+        between=section.between or "",
+        opens=section.opens or "",
         sign=section.sign or "",
         check=section.check or "",
         late=section.late,
+        leads=section.leads,
+        kind=section.kind,
         always=section.always,
     )
 
@@ -120,6 +131,8 @@ def _failing(
             yield document.fault(f"`sign` is not in {_shown(text)}", *place)
         elif not found:
             yield document.fault(f"must match {_shown(text)}, but does not", *place)
+        elif not Detectors([detector]).opening(data) and not detector.many_lines:
+            yield document.fault(f"`opens` is not in {_shown(text)}", *place)
         elif (cut := _leaks_at(detector, data, found[0].start, found[0].end)) is not None:
             beginning = _shown(data[:cut].decode("utf-8", "replace"))
             yield document.fault(f"`unfinished` does not match after {beginning}", *place)
@@ -131,9 +144,11 @@ def _failing(
 
 def _leaks_at(detector: Detector, data: bytes, start: int, end: int) -> int | None:
     """Where a stream could be cut so that the beginning of this secret would be shown."""
+    signs = Detectors([detector])
     for cut in range(start + 1, end + 1):
         opened = detector.unfinished_at(data[:cut])
-        if opened is None or opened.start > start:
+        seen = not detector.many_lines or signs.looking(data[:cut])
+        if opened is None or opened.start > start or not seen:
             return cut
     return None
 

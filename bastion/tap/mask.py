@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from bastion.model import Secret
 from bastion.tap import terminal
-from bastion.tap.detect import Detector, Detectors, Found, Late
+from bastion.tap.detect import Detector, Detectors, Found, Late, Rest
 from bastion.tap.known import Known
 from bastion.tap.marks import Marks, Masked, fitted
 
@@ -67,6 +67,7 @@ class _Held(NamedTuple):
     keep: int
     detector: Detector | None = None
     mask: bool = False
+    rest: Rest | None = None
 
 
 class _Look:
@@ -99,8 +100,8 @@ class Masker:
         """How many bytes of `_raw` were shown."""
         self._passed = 0
         """Bytes of the stream before `_raw`."""
-        self._rest_of: Detector | None = None
-        """Whose value was masked before it ended: what still belongs to it is dropped."""
+        self._rest_of: Rest | None = None
+        """Of a value that was masked before it ended; it is dropped."""
         self._full_screen = False
         self.columns = columns
         self.masked: list[Masked] = []
@@ -152,9 +153,9 @@ class Masker:
         held = self._held(looked, len(raw))
         shown, end = self._cut(raw, self._spans(looked), held.start)
         if held.detector is not None and len(raw) - held.start > MOST_HELD:
-            span = _Span(held.start, len(raw), held.detector.name, raw[held.start :])
+            span = _Span(held.start, len(raw), held.detector.kind, raw[held.start :])
             more, end = self._cut(raw, [span], len(raw), begin=end)
-            self._rest_of = held.detector
+            self._rest_of = held.rest
             self._passed += len(raw)
             self._raw, self._shown = b"", 0
             return shown + more
@@ -191,7 +192,7 @@ class Masker:
         text, end = look.text, look.text.cursor
         begin = max(0, end - MOST_HELD - CONTEXT)
         line = max(begin, look.data.rfind(b"\n", begin, end) + 1)
-        many = [(one, begin) for one in look.detectors if one.many_lines]
+        many = [(one, 0) for one in look.detectors if one.many_lines]
         single = [(one, line) for one in self._masking.detectors.opening(look.data[line:end])]
         for detector, first in (*many, *single):
             opened = detector.unfinished_at(look.data[first:end])
@@ -200,7 +201,8 @@ class Masker:
                 bare = first + opened.start == end  # a trigger with nothing behind it yet
                 start = size if bare else text.span(first + opened.start, end)[0]
                 late = self._masking.late or detector.late
-                yield _Held(start, keep, detector, late is Late.MASK)
+                rest = Rest(detector, opened.lead, look.data[line:end])
+                yield _Held(start, keep, detector, late is Late.MASK, rest)
         known = self._known.unfinished_at(look.data[line:end])
         if known is not None:
             start = text.span(line + known[0], end)[0]
@@ -255,7 +257,7 @@ class Masker:
         self._keep(raw, len(raw), held.keep)
         return shown
 
-    def _drop_rest(self, detector: Detector, data: bytes) -> tuple[bytes, bytes]:
+    def _drop_rest(self, rest: Rest, data: bytes) -> tuple[bytes, bytes]:
         """Drop what belongs to a value that was masked already; give the controls, and the rest."""
         raw = self._raw + data
         self._raw = b""
@@ -265,7 +267,7 @@ class Masker:
                 self._raw = token[0]
                 break
             inside = token["text"] is not None or token["newline"] is not None
-            size = detector.goes_on(token[0]) if inside else 0
+            size = rest.goes_on(token[0]) if inside else 0
             if inside and size < len(token[0]):
                 self._rest_of = None
                 self._passed += token.start() + size

@@ -41,11 +41,14 @@ class Masks:
         """What a policy's terms come to. There are as many of these as a policy has grants."""
         made = self._made.get(terms)
         if made is None:
-            names = {one.name for one in self.detectors.each if one.always}
-            names = (names | terms.also) - terms.without
+            both = ((one, {one.name, one.kind}) for one in self.detectors.each)
+            looking = Detectors(
+                one
+                for one, names in both
+                if (one.always or names & terms.also) and not names & terms.without
+            )
             late = None if terms.late is None else Late(terms.late)
-            detectors = self.detectors.only(names)
-            made = Masking(detectors, self.marks, late, terms.keep_width)
+            made = Masking(looking, self.marks, late, terms.keep_width)
             self._made[terms] = made
         return made
 

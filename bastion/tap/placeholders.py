@@ -12,53 +12,132 @@ _LIST: Final = """
     array number boolean this self input missing invalid expired incorrect wrong failed denied
     rejected disabled enabled set unknown and or not the for with from is in if else return basic
     bearer digest plain pam sudo manager service provider client server user username name foobar
+    required: optional: valid always never only with-password without-password
 """
 _WORDS: Final = frozenset(_LIST.split())
 
 _NAMES: Final = frozenset({"password", "passwd", "pass", "pwd", "pw", "token", "key", "mypass"})
-_STANDS_IN: Final = re.compile(r"[$%<{\[(&@*/\\#]|urn:|\.\.|--|%%")
+_STANDS_IN: Final = re.compile(
+    r"\$\{|\$\(|\$[A-Za-z_]+$|\$\$|[%<{\[(&@*/\\#]|urn:|\.\.|--|%%|(?i:x{4,}|your[_-]|my[_-]|fake|"
+    r"dummy|change_?-?me|!vault|!reference|0x[0-9a-f]{1,8}$)"
+)
 """How a variable, a template, a path, an option or a row of dots begins."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:(?:\.|->|::?)[A-Za-z_][A-Za-z0-9_-]*)*")
 """A word, a name of code, or a member of one."""
 
 _NAMED: Final = re.compile(r"passw|passphrase|pwd|secret|token|key|cred|auth|config", re.IGNORECASE)
-_LEAD: Final = re.compile(r"""(["']?)\s*(?:[:=]|=>)\s*(["']?)$""")
+_NUMBERED: Final = re.compile(r"[A-Za-z]+[0-9]{2,6}")
+"""A word that somebody put digits behind: `Password123`."""
+
+_CALLED: Final = re.compile(
+    r"""([A-Za-z0-9_.-]*?)(?:_?-?[0-9]{1,2})?\\*(["']?)[ ]?\]?(?::[ ]?[Ss]tr(?:ing)?)?"""
+    r"""[ \t]*(=>|:=|::?|=)([ \t]*)\[?(?:[bBrRfFuU]{1,2})?\\*(["'`]?)$"""
+)
+"""A name, its quote, how it is assigned, the space behind that, and the value's quote."""
+
+_PASSWORD: Final = re.compile(r"(?i)(?:passw(?:or[dt]|d)|passphrase|passcode|passe|pwd|pass)$")
+_BARE_PASS: Final = re.compile(r"(?:^|[_.-]|[a-z0-9])(?:Pass|PASS)$|(?:^|[_.-])pass$")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9][0-9_.-]*|0x[0-9A-Fa-f]+)")
-_LOOSE: Final = re.compile(r"[:=]>?\s+[^\s]+$")
-"""Space before a value that has no quotes: a number there is a number."""
+_CALL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:>-]*[(\[].*[)\]][;,.]*$|.*[({\[,;\\|&]$")
+_MIXED: Final = re.compile(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]")
+_MADE_WORD: Final = re.compile(
+    r"[A-Za-z][0-9]|[0-9][A-Za-z]|[A-Za-z0-9][!#$%^*+=~@&][A-Za-z0-9]|[0-9][!#$%^*]"
+)
 
 _SHORTEST: Final = 4
 _SHORTEST_WORD: Final = 6
 
 
-def is_real(whole: str, value: str, after: str) -> bool:
-    """Whether the value of an assignment is a secret, and not code or a stand-in.
+def is_real(whole: str, value: str, before: str, after: str) -> bool:
+    """Whether the value of an assignment, without quotes, is a secret, and no code or stand-in.
 
-    A bare word counts where code would not have one: as the value of a NAME=value, of a quoted key,
-    or of a `key: value` line; and when it has a digit, unless it is called a password itself.
+    A bare word counts where code would not have one: as the value of a NAME=value, in a line of
+    `key: value`, or in a setting at the beginning of a line; and when it has a digit, unless it is
+    called a password itself.
     """
     bare = value.strip(".,;:")
-    if len(bare) < _SHORTEST or bare.lower() in _WORDS or len(set(bare)) < 3:
+    called = _CALLED.search(whole[: -len(value)])
+    if called is None or not _may_be(bare, called[1]):
         return False
-    if (
-        _STANDS_IN.match(value)
-        or "://" in value
-        or (_NUMBER.fullmatch(bare) and _LOOSE.search(whole))
-    ):
-        return False
+    password = _PASSWORD.search(called[1]) is not None
+    if _NUMBER.fullmatch(bare):
+        return not called[4] or (password and len(bare) >= _SHORTEST and bare.isdecimal())
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare)
     if _NAMED.search(bare):
-        return False
+        return _NUMBERED.fullmatch(bare) is not None
     if _looks_made(bare):
         return True
-    return len(bare) >= _SHORTEST_WORD and _stands_as_value(whole[: -len(value)], bare, after)
+    if len(bare) < _SHORTEST_WORD or not bare.isalpha():
+        return False
+    if called[3] == ":":
+        return bare.islower() and after in {"", "\n", "\r"} and called[4] == " "
+    upper = called[1].isupper() and not called[4]
+    setting = password and before in {"", "\n"} and after in {"", "\n", "\r"} and bare.islower()
+    return called[3] == "=" and (upper or setting)
+
+
+def is_real_quoted(whole: str, value: str) -> bool:
+    """Whether a value in quotes, or in an element of XML, is a secret."""
+    called = _CALLED.search(whole[: -len(value)])
+    name = called[1] if called else "password"
+    bare = value.strip()
+    if not _may_be(bare, name) or bare.endswith((":", "?")):
+        return False
+    if " " in bare:
+        return any(_MADE_WORD.search(word) for word in bare.split())
+    if _NAME.fullmatch(bare) is None:
+        return any(c.isalnum() for c in bare) and not _CALL.fullmatch(bare)
+    if _NAMED.search(bare):
+        return _NUMBERED.fullmatch(bare) is not None
+    if _looks_made(bare):
+        return True
+    is_word = len(bare) >= _SHORTEST_WORD and bare.isalpha()
+    if called is not None and called[2] and called[5]:
+        return is_word
+    return is_word and bare.islower() and _PASSWORD.search(name) is not None
+
+
+def is_real_line(value: str) -> bool:
+    """Whether the rest of a line behind NAME= is a secret, and not an expression."""
+    return (
+        _may_be(value, "password")
+        and _CALL.match(value) is None
+        and any(c.isdecimal() for c in value)
+        and not any(sign in value for sign in ("${", "$(", "://", "=", "::", "->", '"', "\\n"))
+    )
+
+
+def is_made(value: str) -> bool:
+    """Whether nobody would write this but as a password: digits among letters, and no stand-in."""
+    bare = value.strip(".,;:'\"")
+    return (
+        _may_be(bare, "password")
+        and any(c.isdecimal() for c in bare)
+        and any(c.isalpha() for c in bare)
+        and "/" not in bare
+        and _CALL.fullmatch(bare) is None
+        and _NAMED.search(bare) is None
+        and not (bare.islower() and "-" in bare)
+        and not (bare.isupper() and len(bare) < 12)
+    )
 
 
 def stands_in(value: str) -> bool:
     """Whether a manual wrote this where a password belongs."""
     return value.lower() in _WORDS | _NAMES or _STANDS_IN.match(value) is not None
+
+
+def _may_be(bare: str, name: str) -> bool:
+    """Whether a value is no stand-in; a name that only ends in `pass` says little."""
+    if len(bare) < _SHORTEST or bare.lower() in _WORDS or len(set(bare)) < 3:
+        return False
+    if name.lower().endswith("pass") and not (
+        _BARE_PASS.search(name) and re.search(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]", bare)
+    ):
+        return False
+    return _STANDS_IN.match(bare) is None and "://" not in bare
 
 
 def _looks_made(word: str) -> bool:
@@ -67,14 +146,3 @@ def _looks_made(word: str) -> bool:
     if "." in word or ":" in word:
         return digits > 1 or (digits == 1 and word != word.lower())
     return digits > 0
-
-
-def _stands_as_value(lead: str, word: str, after: str) -> bool:
-    found = _LEAD.search(lead)
-    if found is None:
-        return False
-    if found[1] and found[2]:
-        return True
-    if lead.endswith(": "):
-        return word.isalpha() and word.islower() and after in {"", "\n", "\r"}
-    return lead[: found.start()].isupper() and lead.endswith("=")

@@ -147,7 +147,7 @@ class ScreenGuard:
             opened = detector.unfinished_at(line) if _is_sure(detector) else None
             if opened is not None and len(line) - opened.start >= SHORTEST_BEGINNING:
                 start = at - (len(line) - opened.start)
-                found.append(self._sight(data, base, start, at, detector.name))
+                found.append(self._sight(data, base, start, at, detector.kind))
         return found
 
     # --- masking --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bastion.model import Secret
@@ -68,6 +68,7 @@ def test_no_stroke_before_or_after_hides_a_secret(
     assert core(kind) not in whole(Masker(DEFAULT, columns=80), *cut(text, cuts))
 
 
+@settings(max_examples=25)
 @given(st.lists(PIECES, max_size=5).map(b" ".join), st.sets(st.integers(0, 300)))
 def test_a_flush_in_the_middle_never_shows_a_whole_secret(text: bytes, flushes: set[int]) -> None:
     masking = Masking(ALL, MARKS, late=Late.MASK)
