@@ -68,15 +68,6 @@ class Admit(Protocol):
     def __call__(self, user: str, database: str) -> Admitted | Verdict: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What the client gets for its cancel requests; random, and given by the IO shell."""
-
-    pid: int
-    secret: bytes
-    """32 bytes; protocol 3.0 shows the first four."""
-
-
 class _Phase(Enum):
     DOOR = auto()
     DIALLING = auto()
@@ -87,20 +78,21 @@ class _Phase(Enum):
 class PostgresGate(Messages):
     """One connection of a PostgreSQL client."""
 
-    def __init__(self, admit: Admit, key: Key, nonce: str) -> None:
+    def __init__(self, admit: Admit, secret: bytes, nonce: str) -> None:
+        """`secret`: 32 random bytes, which the client gets for its cancel requests."""
         super().__init__(nonce)
         self._admit = admit
-        self._key = key
+        self._secret = secret
         self._phase = _Phase.DOOR
         self._door = postgres_startup.Door()
         self.login = ""
         self.version = 0
 
     @property
-    def key(self) -> tuple[int, bytes]:
-        """Process id and secret as this client knows them."""
-        size = 4 if self.version < 2 else len(self._key.secret)
-        return self._key.pid, self._key.secret[:size]
+    def key(self) -> tuple[int, bytes] | None:
+        """What its client knows: the server's process id, by which SQL names a session too, and
+        a secret that is not the server's; None before the server has told its own."""
+        return None if self.server.pid is None else (self.server.pid, self.server.secret)
 
     @property
     def terms(self) -> DatabaseTerms:
@@ -189,7 +181,8 @@ class PostgresGate(Messages):
             return
         self.login, self._decide = admitted.login, admitted.decide
         self._terms, self._database = admitted.terms, wanted.database
-        self.server.key = self.key
+        # Protocol 3.0 has room for four bytes.
+        self.server.secret = self._secret[:4] if self.version < 2 else self._secret
         self.server.counts = admitted.terms.results != "none"
         if wanted.minor > wire.NEWEST_MINOR or wanted.unknown:
             self._emit(ToClient(wire.negotiate(wanted.unknown)))

@@ -76,7 +76,7 @@ class Judging(ABC):
         self._refuse_held: Callable[[Refusal], None] = lambda _told: None
         self.flight = Flight()
         self.masks = Masks()
-        self.server = Server(self.flight, Results(self.masks), (0, b""), self._batch_failed)
+        self.server = Server(self.flight, Results(self.masks), self._batch_failed)
 
     @property
     def holding(self) -> bool:

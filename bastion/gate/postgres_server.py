@@ -38,10 +38,10 @@ class Server:
 
     flight: Flight
     results: Results
-    key: tuple[int, bytes]
-    """The process id and secret that the client gets for its cancel requests."""
     batch_failed: Callable[[], None]
     """Called where the server begins to discard what follows."""
+    secret: bytes = b""
+    """What the client gets in the place of the server's own secret."""
     settings: dict[str, str] = field(default_factory=dict)
     counts: bool = True
     """Rows and bytes are recorded."""
@@ -53,6 +53,11 @@ class Server:
     _own_key: tuple[int, bytes] | None = None
     _out: list[bytes] = field(default_factory=list)
     _effects: list[Effect] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process of this session."""
+        return self._own_key[0] if self._own_key is not None else None
 
     @property
     def inside(self) -> bool:
@@ -163,7 +168,7 @@ class Server:
         reader = wire.Reader(message.body, "BackendKeyData")
         pid = reader.int32()
         self._own_key = (pid, reader.take(reader.left))
-        self._out.append(wire.backend_key(*self.key))
+        self._out.append(wire.backend_key(pid, self.secret))
 
     def _named(self, kind: str, message: Message) -> None:
         wanted = {"1": Kind.PARSE, "2": Kind.BIND, "3": Kind.CLOSE}[kind]

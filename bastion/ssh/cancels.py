@@ -6,17 +6,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bastion.gate.postgres import Key
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cancellable:
     """A live session whose statement can be given up."""
 
     identity: str
     target: str
-    key: Callable[[], tuple[int, bytes]]
-    """Process id and secret as its client knows them."""
+    key: Callable[[], tuple[int, bytes] | None]
+    """Process id and secret as its client knows them, once it does."""
     cancel: Callable[[], None]
 
 
@@ -24,28 +22,24 @@ class Cancels:
     """One identity never reaches another's session, whatever key it has."""
 
     def __init__(self) -> None:
-        self._live: dict[int, Cancellable] = {}
+        self._live: set[Cancellable] = set()
 
-    def new_key(self) -> Key:
-        """A process id that nobody has, and a secret."""
-        while (pid := secrets.randbelow(2**31 - 1) + 1) in self._live:
-            continue
-        return Key(pid, secrets.token_bytes(32))
-
-    def add(self, pid: int, one: Cancellable) -> None:
+    def add(self, one: Cancellable) -> None:
         """A session begins."""
-        self._live[pid] = one
+        self._live.add(one)
 
-    def remove(self, pid: int) -> None:
+    def remove(self, one: Cancellable) -> None:
         """It ended."""
-        self._live.pop(pid, None)
+        self._live.discard(one)
 
     def cancel(self, identity: str, target: str, pid: int, key: bytes) -> bool:
-        """Give up what the session with this key runs, if it is the same identity's."""
-        one = self._live.get(pid)
-        if one is None or one.identity != identity or one.target != target:
-            return False
-        if not secrets.compare_digest(one.key()[1], key):
-            return False
-        one.cancel()
-        return True
+        """Give up what the session with this key runs, if it is the same identity's.
+
+        Behind one address may be several servers, so one process id may be several sessions'.
+        """
+        for one in tuple(self._live):
+            known = one.key() if (one.identity, one.target) == (identity, target) else None
+            if known is not None and known[0] == pid and secrets.compare_digest(known[1], key):
+                one.cancel()
+                return True
+        return False

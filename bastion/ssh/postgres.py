@@ -269,7 +269,6 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
     channel = session.next_channel()
     record = open_record(session, place, channel, request, text=False)
     side = PostgresSide(origin)
-    key = services.cancels.new_key()
     asker = Asker(session, place, channel)
 
     def admitted(known: Place) -> None:
@@ -277,7 +276,8 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
         drive.login = known.login
         drive.deadline = deadline_of(session, known)
 
-    gate = PostgresGate(Entrance(session, target, admitted), key, secrets.token_hex(8))
+    entrance = Entrance(session, target, admitted)
+    gate = PostgresGate(entrance, secrets.token_bytes(32), secrets.token_hex(8))
     dialler = PostgresDialler(session, place, gate)
     drive = PostgresDrive(
         gate=gate,
@@ -299,12 +299,11 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
         drive.feed(Cancelled(services.clock()))
 
     def over() -> None:
-        services.cancels.remove(key.pid)
+        services.cancels.remove(cancellable)
         dialler.ended()
 
-    services.cancels.add(
-        key.pid, Cancellable(session.identity.id, target.name, lambda: gate.key, cancel)
-    )
+    cancellable = Cancellable(session.identity.id, target.name, lambda: gate.key, cancel)
+    services.cancels.add(cancellable)
     side.at_close = over
     session.drives.add(drive)
     return side

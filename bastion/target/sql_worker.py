@@ -44,6 +44,8 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             answer = encoder.encode(read_sql(text))
         except (MemoryError, RecursionError):
             answer = encoder.encode(SqlReading(fault="it takes too much to be read"))
+        except Exception:  # noqa: BLE001 - a mistake of ours costs this text, not the worker
+            answer = encoder.encode(SqlReading(fault="the gate does not know how to read it"))
         sink.write(len(answer).to_bytes(4, "big") + answer)
         sink.flush()
 

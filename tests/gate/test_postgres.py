@@ -29,7 +29,7 @@ from bastion.events import (
     ToTarget,
     Withdraw,
 )
-from bastion.gate.postgres import Admitted, Key, PostgresGate
+from bastion.gate.postgres import Admitted, PostgresGate
 from bastion.gate.postgres_mask import Masks
 from bastion.model import QueryRequest, SqlReading, SqlStatement, SqlUse
 from bastion.policy.access import DatabaseTerms
@@ -69,7 +69,7 @@ class Run:
         terms = terms or DatabaseTerms()
         self.seen = []
         self.gate = PostgresGate(
-            lambda _user, _database: Admitted("app", self.decide, terms), Key(77, SECRET), "nonce"
+            lambda _user, _database: Admitted("app", self.decide, terms), SECRET, "nonce"
         )
         self.effects = []
         if open_:
@@ -190,11 +190,20 @@ def test_what_the_gate_relies_on_is_set_from_the_start():
     assert wanted["TimeZone"] == "UTC"
 
 
-def test_the_client_gets_a_key_of_the_bastions_own():
+def test_the_client_gets_the_servers_process_id_and_a_secret_of_the_bastions_own():
     old, new = Run(minor=0), Run(minor=2)
-    assert wire.backend_key(77, SECRET[:4]) in old.shown
-    assert wire.backend_key(77, SECRET) in new.shown
+    assert wire.backend_key(4711, SECRET[:4]) in old.shown
+    assert wire.backend_key(4711, SECRET) in new.shown
     assert b"real" not in old.shown + new.shown
+    assert old.gate.key == (4711, SECRET[:4])
+
+
+def test_a_server_without_a_key_gives_none():
+    run = Run(open_=False)
+    run.client(wire.startup([("user", "app"), ("database", "db")]))
+    run.server(wire.setting("client_encoding", "UTF8") + wire.ready("I"))
+    assert run.gate.key is None
+    assert b"K\0\0\0" not in run.shown
 
 
 def test_a_newer_protocol_is_negotiated_down():

@@ -371,3 +371,32 @@ def test_a_column_that_something_sees_is_not_plain(sql):
 def test_a_column_names_its_table_through_an_alias():
     reading = read_sql("SELECT p.ssn FROM s.people p, orders")
     assert SqlColumn("s.people", "ssn", plain=True) in reading.statements[0].columns
+
+
+BODY = """CREATE FUNCTION f() RETURNS {} LANGUAGE plpgsql AS $$
+BEGIN RAISE NOTICE '[{{}}}}, " % %', TG_OP, 1; PERFORM pg_read_file('/x'); {}; END $$"""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        BODY.format("trigger", "RETURN new"),
+        BODY.format("event_trigger", "NULL"),
+        "CREATE FUNCTION f() RETURNS text RETURN pg_read_file('/x')",
+        "CREATE FUNCTION f() RETURNS text BEGIN ATOMIC ; RETURN pg_read_file('/x'); END",
+    ],
+)
+def test_bodies_of_triggers_and_of_the_standard_are_opened(sql):
+    """libpg_query's answer about a trigger function is not quite JSON."""
+    (statement,) = read_sql(sql).statements
+    assert statement.opaque == ()
+    assert "pg_read_file" in {use.function for use in statement.uses}
+
+
+def test_a_trigger_on_events_is_read():
+    sql = "CREATE EVENT TRIGGER e ON sql_drop WHEN TAG IN ('DROP TABLE') EXECUTE FUNCTION f()"
+    (statement,) = read_sql(sql).statements
+    assert [(use.kind, use.function) for use in statement.uses] == [
+        ("create-trigger", ""),
+        ("function", "f"),
+    ]

@@ -133,10 +133,11 @@ async def test_ctrl_c_cancels_what_runs(stage):
 async def test_another_identity_cancels_nothing(stage, psy):
     """A cancel key is worth nothing without the identity that it was given to."""
     cancels = stage.bastion.services.cancels
-    live = next(iter(cancels._live.items()))
-    pid, key = live[1].key()
+    pid, live = psy.info.backend_pid, next(iter(cancels._live))
+    (key,) = {one.key()[1] for one in cancels._live if one.key()[0] == pid}
     assert not cancels.cancel("somebody#else", "orders-db", pid, key)
-    assert not cancels.cancel(live[1].identity, "orders-db", pid, bytes(len(key)))
+    assert not cancels.cancel(live.identity, "other-db", pid, key)
+    assert not cancels.cancel(live.identity, "orders-db", pid, bytes(len(key)))
 
 
 async def test_a_closed_client_withdraws_what_it_asked(stage):
@@ -322,6 +323,11 @@ async def test_notices_and_notifications_arrive(stage):
         async with asyncio.timeout(20):
             async for notification in listening.notifies(stop_after=1):
                 assert notification.payload == "hello"
+
+
+async def test_the_process_id_of_a_connection_is_the_servers(psy):
+    """By it SQL names sessions: in NOTIFY, pg_stat_activity, pg_terminate_backend, lock waits."""
+    assert await one(psy, "SELECT pg_backend_pid()") == psy.info.backend_pid
 
 
 async def test_large_rows_and_many_rows(psy):

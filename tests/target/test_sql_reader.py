@@ -19,6 +19,7 @@ BREAKS = (
     "def read(text):\n"
     "    if 'crash' in text: ctypes.string_at(0)\n"
     "    if 'hang' in text: threading.Event().wait()\n"
+    "    if 'mistake' in text: raise LookupError\n"
     "    if 'chatter' in text: sys.stdout.buffer.write(b'\\xff' * 64); sys.stdout.flush()\n"
     "    return real(text)\n"
     "sql_worker.read_sql = read\n"
@@ -49,6 +50,11 @@ async def test_a_text_that_ends_its_worker_is_unreadable_and_no_more(reader, wor
     assert fine.statements[0].uses[0].kind == "delete"
     again = await read(reader, "SELECT 1")
     assert not again.fault
+
+
+async def test_a_mistake_of_the_reader_costs_one_text(reader):
+    assert (await read(reader, "SELECT 'mistake'")).fault == "the gate does not know how to read it"
+    assert not (await read(reader, "SELECT 1")).fault
 
 
 async def test_what_was_read_lately_is_known_at_once(reader):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -69,10 +71,8 @@ def source_of(option: Tree) -> str | None:
 
 def open_plpgsql(text: str) -> Body:
     """Read a DO or CREATE FUNCTION statement in plpgsql."""
-    import postgast  # loaded where SQL is read, not in every process
-
     try:
-        found = postgast.parse_plpgsql(text)
+        found = _functions(text)
     except Exception as error:  # noqa: BLE001 - whatever it is, the body was not read
         return Body(fault=str(error)[:200])
     texts: list[str] = []
@@ -82,6 +82,24 @@ def open_plpgsql(text: str) -> Body:
         if key == "PLpgSQL_expr" and isinstance(value, dict):
             texts.append(_statement(str(value.get("query", "")), int(value.get("parseMode", 0))))
     return Body(tuple(texts), dynamic)
+
+
+def _functions(text: str) -> Any:
+    """What libpg_query makes of it. Of a trigger's own variables (TG_OP …) it writes `{}}`."""
+    from postgast.errors import check_error  # loaded where SQL is read, not in every process
+    from postgast.native import lib
+
+    result = lib.pg_query_parse_plpgsql(text.encode())
+    try:
+        check_error(result)
+        found = result.plpgsql_funcs.decode()
+    finally:
+        lib.pg_query_free_plpgsql_parse_result(result)
+    return json.loads(_TORN.sub(lambda one: one[1] or "{}", found))
+
+
+_TORN: Final = re.compile(r'("(?:[^"\\]|\\.)*")|(?<=[\[,])\{\}\}')
+"""A string, or an empty object in a list with a brace too many."""
 
 
 def _statement(query: str, mode: int) -> str:

@@ -97,6 +97,7 @@ _SPECIAL: Final = {
     "CreateExtensionStmt": "create-extension",
     "CreateTrigStmt": "create-trigger",
     "CreateEventTrigStmt": "create-trigger",
+    "ReturnStmt": "select",
     "RuleStmt": "create-rule",
     "DoStmt": "do",
     "CallStmt": "call",

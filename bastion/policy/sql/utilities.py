@@ -199,10 +199,11 @@ def _create_function(walk: Walk, node: Tree, scope: Scope) -> None:
 
 
 def _trigger(walk: Walk, node: Tree, scope: Scope) -> None:
-    table = table_name(node.relation) if node.HasField("relation") else ""
-    walk.use(SqlUse("create-trigger", table=table))
+    on_table = name_of(node) == "CreateTrigStmt"  # else on an event: of the database as a whole
+    walk.use(SqlUse("create-trigger", table=table_name(node.relation) if on_table else ""))
     walk.use(SqlUse("function", function=dotted(node.funcname)))
-    walk.others(node, scope, ("when_clause",)) if name_of(node) == "CreateTrigStmt" else None
+    if on_table:
+        walk.others(node, scope, ("when_clause",))
 
 
 def _rename(walk: Walk, node: Tree, scope: Scope) -> None:
