@@ -15,6 +15,8 @@ import pytest
 from bastion.identity.keyring import public_line
 from tests.identity.small_bastion import SmallBastion, run, small_bastion, ssh_agent
 
+pytestmark = pytest.mark.story
+
 
 def environment(home: Path, agent: str = "") -> dict[str, str]:
     home.mkdir(exist_ok=True)

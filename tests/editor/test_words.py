@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from bastion.editor.values import CompletionKind as Kind
 from bastion.editor.words import Place, place_of, written
 
+pytestmark = pytest.mark.story
+
 
 def asked(text):
     place = place_of(text)

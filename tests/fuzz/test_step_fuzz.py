@@ -8,6 +8,8 @@ import pytest
 
 from tests.fuzz.step_fuzz import Watcher, fuzz
 
+pytestmark = pytest.mark.story
+
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.harness.filechannel import Channel
 
+pytestmark = pytest.mark.story
+
 
 @pytest.fixture
 def channel(tmp_path: Path) -> Channel:

@@ -17,6 +17,8 @@ from tests.harness.idp import free_port, nanoidp_server, oidc_provider_server
 from tests.identity.browser import code_flow, finish, press
 from tests.identity.test_device import PROVIDERS
 
+pytestmark = pytest.mark.story
+
 
 def back(port: int) -> tuple[str, ...]:
     return (f"http://127.0.0.1:{port}/callback",)

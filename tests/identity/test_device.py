@@ -18,6 +18,8 @@ from bastion.identity.settings import ProviderSettings
 from bastion.model import Secret
 from tests.harness.idp import RunningProvider, nanoidp_server, oidc_provider_server
 
+pytestmark = pytest.mark.story
+
 PROVIDERS = {"nanoidp": nanoidp_server, "oidc-provider": oidc_provider_server}
 
 

@@ -12,6 +12,8 @@ import pytest
 from replay.screen import AvtScreen
 from tests.harness.running import POLICY, Bastion, bastion
 
+pytestmark = pytest.mark.story
+
 WATCHED = (
     POLICY.replace(
         "roles:\n",
