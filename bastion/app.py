@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,8 +18,10 @@ from typing import Final
 import asyncssh
 import watchfiles
 
-from bastion.config import Config, load_policy, split_address
+from bastion.config import Config, load_policy
 from bastion.control.calls import Parts
+from bastion.control.metrics import Metrics, Standing
+from bastion.control.metrics_page import MetricsPage
 from bastion.control.service import ControlService
 from bastion.control.telling import tell_approvals
 from bastion.control.webhooks import Hook, Webhooks
@@ -37,6 +38,7 @@ from bastion.ssh.admission import Admission, AdmissionLimits
 from bastion.ssh.listener import Listener
 from bastion.ssh.services import DeskLink, Limits, Services
 from bastion.ssh.sessions import Sessions
+from bastion.ssh.systemd import listening_sockets, notify_systemd
 from bastion.store.access import AccessGrants
 from bastion.store.approvals import Approvals
 from bastion.store.audit import AuditLog
@@ -51,10 +53,10 @@ from bastion.store.upkeep import Upkeep
 from bastion.tap.detect import Detectors
 from bastion.tap.marks import KEY_BYTES, Marks
 from bastion.tap.masks import Masks
+from bastion.wire.places import UNIX, split_address
 
 log = logging.getLogger("bastion")
 
-SYSTEMD_FIRST_SOCKET: Final = 3
 WATCH_AGAIN_SECONDS: Final = 2.0
 FINISH_SECONDS: Final = 10.0
 EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  (named, not bound)
@@ -133,11 +135,17 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         state = StateDirectory(config.state)
         state.acquire()
         stack.callback(state.release)
-        services = await _services(config, state, clock, stack)
+        metrics = Metrics()
+        services = await _services(config, state, clock, stack, metrics)
         policy = services.policy
         assert isinstance(policy, PolicyInForce)
         sessions = Sessions(services)
         tell_approvals(services.approvals, services.feed, clock)
+        if config.listen.metrics is not None:
+            metrics.stand(_standing(services, sessions, state))
+            page = MetricsPage(metrics.registry, _place(config.listen.metrics))
+            page.start()
+            stack.push_async_callback(page.stop)
         parts = Parts(
             board=services.approvals,
             ledger=services.ledger,
@@ -157,7 +165,7 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         webhooks.start()
         stack.push_async_callback(webhooks.stop)
         listener = Listener(services, sessions)
-        await listener.start(listening_sockets(config))
+        await listener.start(listening_sockets(config.listen.ssh))
         stack.push_async_callback(listener.stop)
         watching = asyncio.get_running_loop().create_task(policy.watch())
         stack.callback(watching.cancel)
@@ -179,15 +187,19 @@ async def _services(
     state: StateDirectory,
     clock: Callable[[], float],
     stack: contextlib.AsyncExitStack,
+    metrics: Metrics,
 ) -> Services:
     masks = Masks(config.detectors, Marks(mask_key(state.path / "mask.key")))
     stack.enter_context(masked_log(masks))
     audit = AuditLog(state.audit, masks=masks)
     stack.callback(lambda: audit.close(clock()))
+    audit.listen(metrics.audited)
     policy = PolicyInForce(config.policy, audit, config.detectors)
     ledger = Ledger(state.database, masks=masks)
     stack.callback(ledger.close)
     ledger.close_leftovers(clock())
+    approvals = Approvals(ledger, audit, clock)
+    approvals.watch(lambda approval, what: metrics.approval(approval, what, clock()))
     return Services(
         clock=clock,
         policy=policy,
@@ -207,7 +219,7 @@ async def _services(
                 recipients=_recipients(config),
             )
         ),
-        approvals=Approvals(ledger, audit, clock),
+        approvals=approvals,
         access=AccessGrants(ledger, audit, clock),
         feed=Feed(masks),
         link=DeskLink(),
@@ -222,6 +234,26 @@ async def _services(
         limits=_limits(config),
         masks=masks,
     )
+
+
+def _standing(services: Services, sessions: Sessions, state: StateDirectory) -> Standing:
+    clock = services.clock
+    return Standing(
+        sessions=lambda: len(sessions),
+        channels=sessions.channels,
+        queries=lambda: services.tally.queries,
+        waiting=lambda: len(services.approvals.pending()),
+        grants=lambda: len(services.access.in_force()) + len(services.approvals.repeats()),
+        locks=lambda: (lock.kind.value for lock in services.ledger.locks(clock())),
+        recording=lambda: services.recordings.live,
+        failed=lambda: services.recordings.failed,
+        folder=state.recordings,
+    )
+
+
+def _place(place: str) -> tuple[str, int] | Path:
+    path = place.removeprefix(UNIX)
+    return split_address(place) if path == place else Path(path)
 
 
 def _recipients(config: Config) -> Recipients | None:
@@ -345,34 +377,3 @@ def mask_key(path: Path) -> bytes:
     if len(key) != KEY_BYTES:
         raise StoreError(f"{path} does not hold a key for marks; remove it, and one is made.")
     return key
-
-
-def listening_sockets(config: Config) -> list[socket.socket]:
-    """systemd's sockets where it hands them over, else our own on the configured addresses."""
-    count = int(os.environ.get("LISTEN_FDS", "0"))
-    if count and os.environ.get("LISTEN_PID") == str(os.getpid()):
-        return [socket.socket(fileno=SYSTEMD_FIRST_SOCKET + n) for n in range(count)]
-    bound = []
-    for address in config.listen.ssh:
-        host, port = split_address(address)
-        try:
-            bound.append(socket.create_server((host, port), family=_family(host), backlog=512))
-        except OSError as error:
-            raise StoreError(f"cannot listen on {address}: {error.strerror}.") from error
-    return bound
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def notify_systemd(message: str) -> None:
-    """sd_notify(3), where systemd asked for it."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    if path.startswith("@"):
-        path = "\0" + path[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-        notify.connect(path)
-        notify.sendall(message.encode())

@@ -29,28 +29,11 @@ from bastion.tap.detect import Detectors
 from bastion.tap.detectorfile import combine, parse_detectors
 from bastion.tap.settings import MaskEntry
 from bastion.wire.hook_settings import WebhookEntry
+from bastion.wire.places import UNIX, Address, Place, split_address
 
-_ADDRESS: Final = re.compile(
-    r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]|(?P<host>[A-Za-z0-9._-]*))"
-    r":(?P<port>\d{1,5})"
-)
 _TARGET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_FILE: Final = 4 * 1024 * 1024
 """A configuration larger than this is a mistake (a log, a core dump), not a configuration."""
-
-
-def _address(text: str) -> str:
-    found = _ADDRESS.fullmatch(text)
-    if found is None or int(found["port"]) > 65535:
-        raise ValueError('must be "host:port" (or "[v6]:port"), in quotes')
-    return text
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """`host:port` or `[v6]:port`, already checked → host and port."""
-    found = _ADDRESS.fullmatch(text)
-    assert found is not None
-    return found["six"] or found["host"], int(found["port"])
 
 
 def _public_key(text: str) -> str:
@@ -69,7 +52,6 @@ def _target_name(text: str) -> str:
     return text
 
 
-Address = Annotated[str, AfterValidator(_address)]
 PublicKey = Annotated[str, AfterValidator(_public_key)]
 TargetName = Annotated[str, AfterValidator(_target_name)]
 
@@ -95,6 +77,8 @@ class Listen(Section):
     tls_certificate: str = ""
     """PEM files for that page; without them it is plain HTTP, for loopback or a proxy in front."""
     tls_key: str = ""
+    metrics: Place | None = None
+    """Where numbers are told to Prometheus: HOST:PORT, or unix:PATH; nowhere where it is empty."""
     names: OneOrMany[str] = ()
     """Host names and addresses that the bastion's host certificate is for."""
     ciphers: OneOrMany[Cipher] = ()
@@ -265,6 +249,7 @@ def load_config(path: Path) -> Config:
                 name: _file(base, getattr(file.listen, name))
                 for name in ("tls_certificate", "tls_key")
             }
+            | {"metrics": _place(base, file.listen.metrics)}
         ),
         state=base / Path(file.state).expanduser(),
         policy=base / Path(file.policy).expanduser(),
@@ -318,6 +303,13 @@ def _read(path: Path) -> str:
 def _file(base: Path, name: str) -> str:
     """A file that bastion.yaml names, relative to it; none stays none."""
     return str(base / Path(name).expanduser()) if name else ""
+
+
+def _place(base: Path, place: str | None) -> str | None:
+    """Where the metrics are; a socket's path is relative to the file."""
+    if place is None or not place.startswith(UNIX):
+        return place
+    return UNIX + _file(base, place.removeprefix(UNIX))
 
 
 def _target(

@@ -8,9 +8,10 @@ import sys
 import asyncssh
 import pytest
 
-from bastion.config import MAX_FILE, load_config, load_policy, split_address
+from bastion.config import MAX_FILE, load_config, load_policy
 from bastion.errors import ConfigError, StoreError
 from bastion.model import Credential, Database, Dialect, TargetKind, Tls
+from bastion.wire.places import split_address
 
 KEY = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 

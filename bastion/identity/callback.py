@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
-import socket
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bastion.errors import ConfigError, Fault, IdentityError
-from bastion.identity import pages
+from bastion.identity import pages, web
 from bastion.identity.code import CodeFlow, UnknownLogin
 from bastion.identity.login import LoginService
 from bastion.model import visible
@@ -28,40 +22,9 @@ COOKIE: Final = "bastion-login"
 SECURE_COOKIE: Final = "__Host-bastion-login"
 """Over https: a name that no sibling host can set for us, or it could choose what we compare."""
 
-MAX_CONNECTIONS: Final = 128
-"""Whoever opens more holds file descriptors that SSH connections need."""
-
-CONNECTION_SECONDS: Final = 60.0
-"""The longest exchange is a code for a token at a slow provider; longer is a slow-header attack."""
-
 MAX_FORM: Final = 4096
-_MAX_HEAD: Final = 16 * 1024
 _MAX_PARAMETERS: Final = 16
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
-
-
-class _BoundedProtocol(H11Protocol):
-    """Refuses connections over the limit and ends those that last too long."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._deadline: asyncio.TimerHandle | None = None
-        if len(self.connections) >= MAX_CONNECTIONS:
-            transport.abort()
-            return
-        super().connection_made(transport)
-        self._deadline = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            super().connection_lost(exc)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the bastion."""
-        yield
 
 
 class CallbackPage:
@@ -81,49 +44,26 @@ class CallbackPage:
     ) -> None:
         """Nothing is bound before `start`."""
         self._address = (host, port)
-        config = uvicorn.Config(
-            web_app(service.code_flow),
-            http=_BoundedProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",  # anybody can send nonsense, which is a warning there
-            access_log=False,  # addresses hold codes and states
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            h11_max_incomplete_event_size=_MAX_HEAD,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=3,
-            ssl_certfile=tls_certificate or None,
-            ssl_keyfile=tls_key or None,
+        self._server = web.WebServer(
+            web_app(service.code_flow), tls_certificate=tls_certificate, tls_key=tls_key
         )
-        self._server = _Server(config)
-        self._task: asyncio.Task[None] | None = None
         self.port = port
         """The port bound, which is the one asked for unless that was 0."""
 
     async def start(self) -> None:
         """Bind and serve; ConfigError when the address cannot be had."""
         host, port = self._address
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
+            listener = web.bind(host, port)
         except OSError as error:
-            listener.close()
             fault = f"the login page cannot be served there: {error.strerror}"
             raise ConfigError([Fault(f"{host}:{port}", fault)]) from None
         self.port = listener.getsockname()[1]
-        listener.listen()  # from here on browsers connect, be it a moment before they are served
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
+        self._server.start(listener)
 
     async def stop(self) -> None:
         """Stop serving; pages on their way get three seconds."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task
+        await self._server.stop()
 
 
 def web_app(code_flow: CodeFlow) -> Starlette:

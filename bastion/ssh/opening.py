@@ -10,7 +10,7 @@ from bastion.gate.words import refusal, unresolved
 from bastion.model import Request, visible
 from bastion.policy.rules import Action
 from bastion.ssh.ask import ask_once
-from bastion.ssh.record import Record, request_text
+from bastion.ssh.record import Record, request_kind, request_text
 from bastion.ssh.session import Place, Session, closed_to
 from bastion.tap.tail import Tail
 from bastion.wire import control as wire
@@ -46,7 +46,7 @@ def open_record(
             "request": visible(asked, limit=2000),
         },
     )
-    kind = type(request).__name__.removesuffix("Request").lower()
+    kind = request_kind(request)
     services.ledger.channel_opened(
         session.id,
         channel,
@@ -112,6 +112,7 @@ async def permit(
     session.note(
         "verdict",
         channel=channel,
+        request_kind=request_kind(request),
         request=text,
         action=verdict.action.value,
         rule=verdict.rule,

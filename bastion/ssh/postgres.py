@@ -144,6 +144,7 @@ class PostgresDrive(Drive):
         """A statement, or how it ended: an event, and a line of the cast."""
         at = self._clock()
         if kind == "query":
+            self.session.services.tally.queries += 1
             sql = self._masked(str(fields["sql"]))
             values = fields["parameters"]
             assert isinstance(values, list)

@@ -37,6 +37,11 @@ MOST_NOTED: Final = 20
 """Of one piece of a stream: a target that prints a thousand keys must not fill the audit."""
 
 
+def request_kind(request: Request) -> str:
+    """What sort of request it is, in one word of a closed list."""
+    return type(request).__name__.removesuffix("Request").lower()
+
+
 def request_text(request: Request) -> str:
     """The request in one line of exact text, as ledger, audit and approvers get it."""
     match request:
@@ -130,6 +135,7 @@ class Record:
         self.note(
             at,
             "verdict",
+            request_kind=request_kind(request),
             request=text,
             action=verdict.action.value,
             rule=verdict.rule,

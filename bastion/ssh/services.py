@@ -80,6 +80,14 @@ class DeskLink:
     desk: Desk = field(default_factory=NoDesk)
 
 
+@dataclass(slots=True)
+class Tally:
+    """What is too frequent to stand in the audit, counted for the metrics."""
+
+    queries: int = 0
+    """Statements that databases' sessions were given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything a connection, session or channel may call."""
@@ -113,3 +121,4 @@ class Services:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     """What is still to be done at databases: cancel requests, roles to drop."""
     limits: Limits = field(default_factory=Limits)
+    tally: Tally = field(default_factory=Tally)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from bastion.events import EndReason
 from bastion.model import Identity
 from bastion.policy.decide import loses
 from bastion.policy.rights import Subject
+from bastion.ssh.record import request_kind
 from bastion.ssh.services import Services
 from bastion.ssh.session import GRANT_OVER, Line, Session, granted_by, locked
 from bastion.store.locks import Lock
@@ -34,6 +36,11 @@ class Sessions:
     def live(self) -> Iterable[Session]:
         """A snapshot."""
         return tuple(self._live.values())
+
+    def channels(self) -> Mapping[str, int]:
+        """How many channels are live, by the kind of their request."""
+        drives = (drive for session in self.live() for drive in session.drives)
+        return Counter(request_kind(drive.request) for drive in drives if drive.request)
 
     def begin(
         self,

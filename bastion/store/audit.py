@@ -17,7 +17,7 @@ import contextlib
 import fcntl
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,10 @@ HEAD_EVERY: Final = 16
 
 MAX_TEXT: Final = 256 * 1024
 """Characters of one text: an SSH packet holds no longer command; beyond it a digest is kept."""
+
+
+Listener = Callable[[str, Mapping[str, object]], None]
+"""Gets the kind and the fields of an entry that was written. It must not raise."""
 
 
 class AuditLog:
@@ -53,6 +57,7 @@ class AuditLog:
 
         StoreError: another writer has it, the key is open to others, or the log's end is damaged.
         """
+        self._told: list[Listener] = []
         self._head_every = head_every
         self._masks = masks
         self._closed = False
@@ -102,8 +107,14 @@ class AuditLog:
             raise _unwritable(error) from error
         self._next += 1
         self._last_hash = digest
+        for told in self._told:
+            told(kind, fields)
         if self._next % self._head_every == 0:
             self.sign_head(at)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell of every entry from now on."""
+        self._told.append(listener)
 
     def sign_head(self, at: float) -> Head | None:
         """Sign where the log stands, and give that head; None while it is empty."""

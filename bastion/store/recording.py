@@ -92,6 +92,11 @@ class Recording:
         """True after `close`, or after a failure."""
         return self._closed
 
+    @property
+    def failure(self) -> str:
+        """Why nothing more could be written, or nothing."""
+        return self._failure
+
     def begin(
         self,
         *,

@@ -78,6 +78,10 @@ class Recordings:
         self._key = key or Ed25519PrivateKey.generate()
         self._masks = masks
         self._keeper = keeper or _SealAtOnce()
+        self.live = 0
+        """How many are being written."""
+        self.failed = 0
+        """How many could not be begun, or could not be written on."""
 
     def open(
         self,
@@ -103,12 +107,13 @@ class Recordings:
             check_floor(self._root, self._floor)
             with _folder(self._root, day, session_id) as folder:
                 files = _create(folder, channel_id, self._recipients)
-        except OSError as error:
-            raise RecordingFailed(sentence(error)) from error
+        except (OSError, RecordingFailed) as error:
+            self.failed += 1
+            why = sentence(error) if isinstance(error, OSError) else str(error)
+            raise RecordingFailed(why) from error
         path = self._root / day / session_id / f"{channel_id}.cast"
-        recording = Recording(
-            path, files, self._key, at, self._floor, self._keeper.closed, self._masks
-        )
+        recording = Recording(path, files, self._key, at, self._floor, self._closed, self._masks)
+        self.live += 1
         self._keeper.opened(recording)
         recording.begin(
             columns=columns,
@@ -118,6 +123,11 @@ class Recordings:
             facts={"session": session_id, "channel": channel_id, **(facts or {})},
         )
         return recording
+
+    def _closed(self, recording: Recording, at: float) -> None:
+        self.live -= 1
+        self.failed += bool(recording.failure)
+        self._keeper.closed(recording, at)
 
     def find(self, session_id: str = "") -> Iterator[Path]:
         """Every cast, or every cast of one session, in whatever form, oldest day first."""

@@ -234,8 +234,9 @@ async def bastion(
     authorized_keys: Sequence[str] = (),
     sshd_extra: Sequence[str] = (),
     oidc: str = "",
+    listen: str = "",
 ) -> AsyncIterator[Bastion]:
-    """Run it all in `directory`; `config` and `target` add lines to bastion.yaml.
+    """Run it all in `directory`; `config`, `target` and `listen` add lines to bastion.yaml.
 
     `address` puts another target in the place of sshd. `also`: other names of it, with more lines.
     """
@@ -260,7 +261,7 @@ async def bastion(
             )
         target_lines = (target or f'host_key: "{server.host_key}"') + target_extra
         (directory / "bastion.yaml").write_text(
-            f"listen: {{ssh: '127.0.0.1:{port}', names: [bastion, 127.0.0.1]}}\n"
+            f"listen: {{ssh: '127.0.0.1:{port}', names: [bastion, 127.0.0.1]{listen}}}\n"
             f"state: {state}\npolicy: {directory}/policy.yaml\n{oidc}"
             f"targets:\n  web1:\n    address: '{address or server.address}'\n"
             f"    {target_lines}\n{config}"

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from bastion.errors import IdentityError, LoginExpired, LoginRefused, ProviderDown
-from bastion.identity import callback, code
+from bastion.identity import code, web
 from bastion.identity.callback import COOKIE
 from tests.harness.idp import free_port, nanoidp_server, oidc_provider_server
 from tests.identity.browser import code_flow, finish, press
@@ -330,8 +330,8 @@ async def test_pages_cannot_be_framed_cached_or_scripted(tmp_path: Path) -> None
 async def test_slow_connections_are_bounded_and_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(callback, "MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(callback, "CONNECTION_SECONDS", 0.5)
+    monkeypatch.setattr(web, "MAX_CONNECTIONS", 5)
+    monkeypatch.setattr(web, "CONNECTION_SECONDS", 0.5)
     port = free_port()
     async with (
         nanoidp_server(tmp_path, redirect_uris=back(port)) as idp,
