@@ -22,6 +22,10 @@ _MAX_ERROR: Final = 80
 _CLIENT_ERRORS: Final = range(400, 500)
 _TOO_MANY_REQUESTS: Final = 429
 
+TOKEN_SECONDS: Final = 40.0
+"""For an answer of the token endpoint. A code is used once: whoever hangs up on a slow provider has
+used it all the same, and the login is lost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -49,15 +53,18 @@ class ProviderClient:
         """Scopes as they go over the wire; `openid` is always among them."""
         return " ".join(dict.fromkeys(("openid", *self.settings.scopes)))
 
-    async def post(self, url: str, fields: Mapping[str, str], what: str) -> Answer:
+    async def post(
+        self, url: str, fields: Mapping[str, str], what: str, seconds: float | None = None
+    ) -> Answer:
         """POST a form with our credentials; ProviderDown unless the answer is OAuth's."""
         metadata = await self.provider.metadata()
-        async with fetch.provider_errors(what):
+        async with fetch.provider_errors(what, seconds):
             response = await self._http.post(
                 url,
                 data=dict(fields),
                 auth=self._auth(metadata),
                 headers={"accept": "application/json"},
+                timeout=seconds or fetch.TIMEOUT,
             )
         if response.status_code in _CLIENT_ERRORS and response.status_code != _TOO_MANY_REQUESTS:
             return Answer(_error_code(response), {})
@@ -67,7 +74,7 @@ class ProviderClient:
         """Ask the token endpoint."""
         metadata = await self.provider.metadata()
         form = {"grant_type": grant_type, **fields}
-        return await self.post(metadata.token_endpoint, form, "token endpoint")
+        return await self.post(metadata.token_endpoint, form, "token endpoint", TOKEN_SECONDS)
 
     async def userinfo(self, access_token: str) -> Mapping[str, object]:
         """What the userinfo endpoint says of the token's owner; empty where there is none."""

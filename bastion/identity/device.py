@@ -56,12 +56,13 @@ async def poll(client: ProviderClient, authorization: DeviceAuthorization) -> Ma
 
     The caller holds it to `expires_in`; cancelling it at any time is safe.
     """
-    interval, failures = authorization.interval, 0
+    interval, failures, lost = authorization.interval, 0, False
     while True:
         await asyncio.sleep(interval)
         try:
             answer = await client.token(GRANT_TYPE, {"device_code": authorization.device_code})
         except ProviderDown:
+            lost = True
             failures += 1
             if failures >= MAX_FAILURES:
                 raise
@@ -76,6 +77,11 @@ async def poll(client: ProviderClient, authorization: DeviceAuthorization) -> Ma
                 pass
             case "slow_down":
                 interval = min(interval + _SLOW_DOWN, _MAX_INTERVAL)
+            case "invalid_grant" if lost:
+                raise LoginRefused(
+                    "The identity provider finished this login, but its answer was lost on the "
+                    "way; log in again."
+                )
             case error:
                 _end(error)
 

@@ -70,14 +70,15 @@ TIMEOUT: Final = httpx2.Timeout(_OPERATION_SECONDS)
 
 
 @asynccontextmanager
-async def provider_errors(what: str) -> AsyncIterator[None]:
+async def provider_errors(what: str, seconds: float | None = None) -> AsyncIterator[None]:
     """Turn every way an exchange can fail into ProviderDown, and hold it to the deadline."""
+    seconds = DEADLINE_SECONDS if seconds is None else seconds
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise ProviderDown(
-            f"The identity provider did not answer in {DEADLINE_SECONDS:.0f} s ({what}); "
+            f"The identity provider did not answer in {seconds:.0f} s ({what}); "
             "try again in a moment."
         ) from None
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from bastion.errors import LoginExpired, LoginRefused, ProviderDown
@@ -236,6 +237,32 @@ async def test_how_polling_ends(
         await pending.wait()
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 300
+
+
+async def test_a_login_whose_answer_was_lost_says_so(
+    idp: HostileProvider, service: LoginService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code is used once: the poll after a lost answer is told that it was used."""
+    monkeypatch.setattr(device.asyncio, "sleep", no_time)
+    answers: list[Any] = [b"", (400, {"error": "invalid_grant"})]
+    idp.replies["/token"] = lambda: answers.pop(0)
+    pending = await service.start("192.0.2.1")
+    with pytest.raises(LoginRefused, match="its answer was lost on the way; log in again"):
+        await pending.wait()
+    assert answers == []
+
+
+async def test_a_token_is_waited_for_longer_than_anything_else(
+    idp: HostileProvider, service: LoginService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider under load that answers late has used the code by then."""
+    monkeypatch.setattr(device.asyncio, "sleep", no_time)
+    idp.replies["/token"] = (400, {"error": "access_denied"})
+    pending = await service.start("192.0.2.1")
+    monkeypatch.setattr(fetch, "DEADLINE_SECONDS", 0.0)
+    monkeypatch.setattr(fetch, "TIMEOUT", httpx2.Timeout(0.0))
+    with pytest.raises(LoginRefused, match="refused at the identity provider"):
+        await pending.wait()
 
 
 async def test_a_provider_without_device_grant_needs_our_page(idp: HostileProvider) -> None:
