@@ -44,6 +44,11 @@ class Results:
         self._in_data = self.masks.cells is not None and self.masks.cells.may(data)
         self._expect(signs=self._in_data or (begun and self.masks.cells is not None))
 
+    @property
+    def passes(self) -> bool:
+        """Whether what lies in the arrived data as a whole goes on as it is."""
+        return not (self._in_data or self.masks.active or self.keeper)
+
     def first_taken(self) -> None:
         """The message that had begun before is taken: what follows lies in the data as a whole."""
         self._expect(signs=self._in_data)

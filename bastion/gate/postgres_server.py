@@ -74,7 +74,7 @@ class Server:
         """Bytes of the server."""
         begun = self._frames.begun
         self.results.arrived(data, begun=begun)
-        for message in self._frames.feed(data):
+        for message in self._frames.feed(data, together=self.results.passes):
             if message.kind == ROW or message.kind == COPY_DATA:
                 self._data(message)
             else:

@@ -51,10 +51,10 @@ class AppendFile:
             self.cut(self._end)
         self._torn = True
         try:
-            rest = memoryview(line)
-            while rest:
+            written = os.write(self._descriptor, line)
+            while written < len(line):
                 # A full disk may take a part and say so only at the next write.
-                rest = rest[os.write(self._descriptor, rest) :]
+                written += os.write(self._descriptor, memoryview(line)[written:])
         except OSError:
             with contextlib.suppress(OSError):
                 self.cut(self._end)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bastion.errors import RecordingFailed
@@ -154,8 +155,8 @@ class Recording:
         """
         time = round(max(0.0, at - self._started_at), 6)
         kept = fields if masked else self._masks.fields(fields)
-        line = json.dumps({"time": time, "at": at, "kind": kind, "fields": kept})
-        self._write(at, EVENTS, line.encode() + b"\n")
+        line = _line({"time": time, "at": at, "kind": kind, "fields": kept})
+        self._write(at, EVENTS, line)
 
     def close(self, at: float) -> CastTotals:
         """Write what waits and give the sums. A second call gives the sums again."""
@@ -251,7 +252,10 @@ class Recording:
             self._rolling[name].feed_unit(frame)
 
     def _append(self, at: float, name: str, data: bytes) -> None:
-        self._guard(at, lambda: self._files[name].append(data))
+        try:
+            self._files[name].append(data)
+        except OSError as error:
+            raise self._failed(error, at) from error
         self._unchecked += len(data)
         if self._unchecked >= FLOOR_CHECK_EVERY:
             self._unchecked = 0
@@ -261,13 +265,28 @@ class Recording:
         try:
             step()
         except OSError as error:
-            self._failure = sentence(error)
-            self._end(at)
-            raise RecordingFailed(self._failure) from error
+            raise self._failed(error, at) from error
+
+    def _failed(self, error: OSError, at: float) -> RecordingFailed:
+        self._failure = sentence(error)
+        self._end(at)
+        return RecordingFailed(self._failure)
 
     def _end(self, at: float) -> None:
         self._closed = True
         self._on_close(self, at)
+
+
+def _line(event: Mapping[str, object]) -> bytes:
+    """One line of JSON in ASCII, which no reader splits or decodes in another way."""
+    try:
+        line = _encoder.encode(event)
+    except (TypeError, ValueError):  # a lone surrogate
+        line = b"\xff"
+    return (line if line.isascii() else json.dumps(event).encode()) + b"\n"
+
+
+_encoder: Final = msgspec.json.Encoder()
 
 
 def _sync_folders(*folders: Path) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import asyncssh
-from asyncssh.connection import SSHConnection
 from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_OPEN_CONFIRMATION
 from asyncssh.packet import SSHPacket
+
+from bastion.target.quick import QuickConnection
 
 REPLY_LIMIT: Final = 4 * 1024 * 1024
 """Unsent bytes at which a peer that goes on asking is cut off: it takes no answers."""
@@ -36,7 +37,7 @@ SMALLEST_PACKET: Final = 512
 packets, and the event loop would serve nobody else meanwhile. RFC 4254 names no lower bound."""
 
 
-class BoundedConnection(SSHConnection):
+class BoundedConnection(QuickConnection):
     """What a bastion's connections have in common, whichever side they play."""
 
     _transport: asyncio.Transport
@@ -139,7 +140,7 @@ class BoundedConnection(SSHConnection):
             self._process_channel_open_confirmation(pkttype, pktid, packet)
 
     _packet_handlers: ClassVar[Any] = {  # type: ignore[misc]
-        **SSHConnection._packet_handlers,
+        **QuickConnection._packet_handlers,
         MSG_CHANNEL_OPEN: _check_open,
         MSG_CHANNEL_OPEN_CONFIRMATION: _check_open,
     }

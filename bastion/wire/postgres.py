@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bastion.errors import ProtocolFault
@@ -114,14 +115,14 @@ def decode_bind(body: bytes) -> Bind:
     """Portal, statement (in this order), formats, values, formats of the result."""
     reader = Reader(body, "Bind")
     portal, statement = reader.text(), reader.text()
-    formats = [reader.int16() for _ in range(reader.int16())]
-    values = tuple(reader.value() for _ in range(reader.int16()))
-    wanted = tuple(reader.int16() for _ in range(reader.int16()))
+    formats = reader.int16s()
+    values = tuple([reader.value() for _ in range(reader.int16())])
+    wanted = reader.int16s()
     reader.end()
     if len(formats) not in {0, 1, len(values)}:
         raise ProtocolFault("a Bind message with the wrong number of formats.")
-    each = formats * len(values) if len(formats) == 1 else formats or [0] * len(values)
-    binary = tuple(one == 1 for one in each)
+    each = formats * len(values) if len(formats) == 1 else formats or (0,) * len(values)
+    binary = tuple([one == 1 for one in each])
     return Bind(_name(portal), _name(statement), values, binary, wanted)
 
 
@@ -258,8 +259,21 @@ class Column(NamedTuple):
     format: int
 
 
+MAX_KNOWN: Final = 4096
+"""Bytes of a RowDescription that is remembered: the same statements give the same ones."""
+
+
 def decode_columns(body: bytes) -> tuple[Column, ...]:
     """Of RowDescription."""
+    return _known_columns(body) if len(body) <= MAX_KNOWN else _columns(body)
+
+
+@lru_cache(maxsize=1024)
+def _known_columns(body: bytes) -> tuple[Column, ...]:
+    return _columns(body)
+
+
+def _columns(body: bytes) -> tuple[Column, ...]:
     reader = Reader(body, "RowDescription")
     found = []
     for _ in range(reader.int16()):

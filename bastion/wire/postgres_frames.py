@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple
 
 from bastion.errors import ProtocolFault
@@ -10,16 +11,20 @@ MAX_MESSAGE: Final = 64 * 1024 * 1024
 """A message that must be decoded is kept whole: a length of 1 GB must not be believed."""
 PIECE: Final = 64 * 1024
 """Messages of streamed types that are longer go on in pieces."""
+HEADER: Final = 5
+"""A type and a length, which counts itself."""
+
+_header: Final = struct.Struct(">BI").unpack_from
 
 
 class Message(NamedTuple):
-    """One message, or a piece of a long one of a streamed type."""
+    """One message; of a streamed type a piece of a long one, or several whole ones."""
 
     kind: int
     """Its type byte."""
     raw: bytes
-    first: bool = True
-    """Whether `raw` begins with the header."""
+    first: int = 1
+    """How many messages begin in `raw`; 0 in the later pieces of a long one."""
     last: bool = True
     """Whether the message ends here."""
 
@@ -44,9 +49,14 @@ class Frames:
         """Bytes that are still to come of a message that goes on in pieces."""
         self._kind = 0
 
-    def feed(self, data: bytes) -> list[Message]:
-        """Give all that is complete; ProtocolFault where the stream makes no sense."""
+    def feed(self, data: bytes, *, together: bool = False) -> list[Message]:
+        """Give all that is complete; ProtocolFault where the stream makes no sense.
+
+        `together`: messages of a streamed type that lie in `data` as a whole, one behind the other,
+        are given as one, so that a result of many short rows costs no object a row.
+        """
         found: list[Message] = []
+        alone = 1 if self.begun else 0
         if self._lacking > len(data):
             self._parts.append(data)
             self._lacking -= len(data)
@@ -58,36 +68,45 @@ class Frames:
         elif self._left:
             data = self._left + data
             self._left = b""
+        elif self._rest:
+            data = self._piece(data, found)
+            alone = 0
+        self._cut(data, found, alone if together else len(data))
+        return found
+
+    def _piece(self, data: bytes, found: list[Message]) -> bytes:
+        """Pass on what belongs to a message that goes on in pieces; gives what comes after it."""
+        step = min(self._rest, len(data))
+        self._rest -= step
+        found.append(Message(self._kind, data[:step], 0, not self._rest))
+        return data[step:]
+
+    def _cut(self, data: bytes, found: list[Message], together: int) -> None:
+        """Cut; what begins at `together` or behind it may be given as one."""
         position, end = 0, len(data)
-        while position < end:
-            if self._rest:
-                step = min(self._rest, end - position)
-                self._rest -= step
-                piece = data[position : position + step]
-                found.append(Message(self._kind, piece, False, not self._rest))
-                position += step
-                continue
-            if end - position < 5:
-                break
-            kind = data[position]
-            length = int.from_bytes(data[position + 1 : position + 5], "big")
-            if not 4 <= length <= self._limit and not (kind in self._streamed and length >= 4):
+        while end - position >= HEADER:
+            kind, length = _header(data, position)
+            streamed = kind in self._streamed
+            if not 4 <= length <= self._limit and not (streamed and length >= 4):
                 raise ProtocolFault(f"a message of type {kind:#04x} claims {length} bytes.")
             stop = position + 1 + length
-            if stop <= end:
-                found.append(Message(kind, data[position:stop]))
-            elif kind in self._streamed and length > PIECE:
-                self._kind, self._rest = kind, stop - end
-                found.append(Message(kind, data[position:end], True, False))
-                return found
-            else:
-                self._lacking = stop - end
-                self._parts = [data[position:]]
-                self._left = b""
-                return found
+            if stop > end:
+                self._keep(kind, data[position:], stop - end, found)
+                return
+            count = 1
+            if streamed and position >= together:
+                stop, count = _alike(data, kind, stop)
+            found.append(Message(kind, data[position:stop], count))
             position = stop
         self._left = data[position:]
-        return found
+
+    def _keep(self, kind: int, begun: bytes, lacking: int, found: list[Message]) -> None:
+        """The last message of what arrived is not all there."""
+        if kind in self._streamed and len(begun) + lacking > PIECE:
+            self._kind, self._rest = kind, lacking
+            found.append(Message(kind, begun, 1, False))
+        else:
+            self._parts, self._lacking = [begun], lacking
 
     @property
     def waiting(self) -> int:
@@ -108,6 +127,19 @@ class Frames:
     def rest(self) -> bytes:
         """What was not cut yet."""
         return b"".join((*self._parts, self._left))
+
+
+def _alike(data: bytes, kind: int, position: int) -> tuple[int, int]:
+    """Where whole messages of this type end that follow each other, and how many those are, with
+    the one that ends at `position`."""
+    count, last = 1, len(data) - HEADER
+    while position <= last and data[position] == kind:
+        stop = position + 1 + _header(data, position)[1]
+        if stop > len(data) or stop < position + HEADER:
+            break
+        position = stop
+        count += 1
+    return position, count
 
 
 def encode(kind: bytes, body: bytes = b"") -> bytes:
@@ -140,6 +172,11 @@ class Reader:
     def int16(self) -> int:
         """A count: never negative here."""
         return int.from_bytes(self.take(2), "big")
+
+    def int16s(self) -> tuple[int, ...]:
+        """A count, and so many of them."""
+        count = self.int16()
+        return struct.unpack(f">{count}H", self.take(2 * count)) if count else ()
 
     def int32(self) -> int:
         """A signed number."""
