@@ -125,6 +125,8 @@ class ShellGate:
         self._due = Due(watches=terms.watches)
         self._begun = False
         self._typed_at_program = False
+        self._interrupted = False
+        """ctrl-C or ctrl-\\ was typed at the line that runs, or that ran last."""
         self._last: list[Effect] = []
         """What is done instead of passing the shell's own end on."""
         if terms.drifted:
@@ -240,8 +242,10 @@ class ShellGate:
         if self._steps.held and b"\x03" in data:
             return [*self._steps.withdraw(self._shell), Tell("withdrawn; the line ends here.")]
         self._typed_at_program = True
-        again = [Wake("again", AGAIN_SECONDS)] if b"\x03" in data or b"\x1c" in data else []
-        return [ToTarget(data), *again]
+        if b"\x03" not in data and b"\x1c" not in data:
+            return [ToTarget(data)]
+        self._interrupted = True
+        return [ToTarget(data), Wake("again", AGAIN_SECONDS)]
 
     def _give_up(self) -> list[Effect]:
         assert self._asked is not None
@@ -315,11 +319,11 @@ class ShellGate:
         self._steps.begin(self._line, approved=approved)
         self._steps.define(verdict)
         self._state = _State.RUNNING
-        self._begun = self._typed_at_program = False
+        cook = f"__bastion_cook {int(watched)} {int(self._interrupted)}"
+        self._begun = self._typed_at_program = self._interrupted = False
         self._held += leftover
         terminal = "/dev/tty" if self._terms.pty else "/dev/null"
         command = "command eval" if not self._watches else "eval"
-        cook = f"__bastion_cook {int(watched)}"
         line = f"{command} {quoted(self._line)} < {terminal}"
         self._due.expect(cook, *([line] if watched else []))
         # In one line: before the next the shell watches again (target/shell_scripts).
@@ -377,11 +381,13 @@ class ShellGate:
     def _step(self, report: Report) -> list[Effect]:
         text = report.data.partition("\t")[2].strip()
         if report.pid == self._shell and self._due.take(text):
-            told = Answer.ABORT if self._steps.refused else Answer.RUN
-            return [ToShell(answer(report, self._shell, told))]
+            own = Answer.ABORT if self._steps.refused else Answer.RUN
+            return [ToShell(answer(report, self._shell, own))]
         of_the_end = self._end_of.answer(text)
         if of_the_end is not None:
-            return [ToShell(answer(report, self._shell, of_the_end))]
+            told = answer(report, self._shell, of_the_end)
+            again = self._end_of.again() if self._end_of.lacks_canary(text) else b""
+            return [ToShell(told + again)]
         if report.pid == self._shell and self._state is not _State.RUNNING:
             return [Tell(INTRUDED), ToShell(answer(report, self._shell, Answer.ABORT))]
         return self._steps.take(report, self._shell, compounds=self._terms.dialect is Dialect.ZSH)

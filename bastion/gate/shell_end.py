@@ -71,7 +71,13 @@ class LineEnd:
         name, _, mark = step.partition(" ")
         if name == "__bastion_done" and (mark == self._mark or self._repeated.get(mark)):
             return Answer.RUN
+        if name == "__bastion_prompt" and (mark == self._mark or mark in self._repeated):
+            return Answer.CANARY  # without its canary, which ctrl-C has taken, it proves nothing
         return Answer.CANARY if name == "__bastion_canary" and self._is_canary(mark) else None
+
+    def lacks_canary(self, step: str) -> bool:
+        """Whether this step shows that the end of the line has to be told again."""
+        return step == f"__bastion_prompt {self._mark}" and not self._all_said
 
     def _is_canary(self, mark: str) -> bool:
         if mark == self._mark and not self._canary:

@@ -378,6 +378,29 @@ def test_a_lost_end_of_a_line_is_asked_for_again():
     assert b"eval" not in told(shell.says("S", "/\t__bastion_canary m2")), "and there is no third"
 
 
+def test_ctrl_c_behind_a_line_takes_its_canary_and_refuses_nothing():
+    """The prompt without its canary proves nothing: the end is told again, and no line is lost."""
+    shell = started()
+    shell.run("sleep 1000")
+    shell.feed(FromClient(0.0, b"\x03"))
+    effects = shell.says("S", "/\t__bastion_prompt m2")
+    assert not only(effects, Tell)
+    assert told(effects).endswith(b"l__bastion_prompt m2\n"), "told again"
+    assert b" c\n" in told(effects), "and skipped this once"
+    (edit,) = only(shell.over("m2", status=130), Edit)
+    assert edit.text == ""
+
+
+def test_the_terminal_that_an_interrupted_line_left_is_not_kept():
+    shell = started()
+    assert b"__bastion_cook 0 0" in told(shell.run("stty raw; dd; stty sane"))
+    shell.feed(FromClient(0.0, b"\x03"))
+    shell.over("m2")
+    assert b"__bastion_cook 0 1" in told(shell.run("cat"))
+    shell.over("m3")
+    assert b"__bastion_cook 0 0" in told(shell.run("cat"))
+
+
 def test_ctrl_c_without_end_does_not_fill_the_fifo():
     """A program that keeps ctrl-C to itself, like vim, leaves all of them for later."""
     shell = started()
@@ -476,9 +499,9 @@ def test_a_line_is_cooked_only_once():
     shell = started()
     shell.enter("echo $x")
     run = [ToShell(b"v%d a\n" % (shell.sequence + 1))]
-    assert shell.says("S", "/\t__bastion_cook 1") == run
-    again = shell.says("S", "/\t__bastion_cook 1")
-    assert [one.request.text for one in only(again, Decided)] == ["__bastion_cook 1"]
+    assert shell.says("S", "/\t__bastion_cook 1 0") == run
+    again = shell.says("S", "/\t__bastion_cook 1 0")
+    assert [one.request.text for one in only(again, Decided)] == ["__bastion_cook 1 0"]
 
 
 def test_a_line_without_a_terminal_is_always_watched():
@@ -486,7 +509,7 @@ def test_a_line_without_a_terminal_is_always_watched():
     shell = Shell(pty=False)
     shell.start()
     effects = shell.feed(FromClient(0.0, b"ls\n"))
-    assert b"__bastion_cook 1; eval 'ls' < /dev/null" in told(effects)
+    assert b"__bastion_cook 1 0; eval 'ls' < /dev/null" in told(effects)
 
 
 def test_an_end_that_was_told_twice_does_not_stop_the_next_line():
@@ -501,4 +524,4 @@ def test_an_end_that_was_told_twice_does_not_stop_the_next_line():
     assert shell.says("S", "/\t__bastion_done m2") == [ToShell(b"v%d a\n" % shell.sequence)]
     assert shell.says("S", "/\t__bastion_canary m2") == [ToShell(b"v%d c\n" % shell.sequence)]
     assert shell.says("P", "m2 0 0 m2 /home/ann") == []
-    assert shell.says("S", "/\t__bastion_cook 1") == [ToShell(b"v%d a\n" % shell.sequence)]
+    assert shell.says("S", "/\t__bastion_cook 1 0") == [ToShell(b"v%d a\n" % shell.sequence)]

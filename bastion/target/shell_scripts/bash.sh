@@ -144,12 +144,16 @@ __bastion_canary() { __bastion_ran=$1; }
 # The line is over: show the mark that follows the line's last output, put the terminal back, read
 # what was typed meanwhile, and say how it went.
 __bastion_prompt() {
+  # Ctrl-C came just behind the line, and took the line that says how it went.
+  [[ $1 == "$__bastion_over" ]] || __bastion_status=130 __bastion_over=$1
   if [[ -n $__bastion_pty ]]; then
     # Told twice, it finds the terminal as it has left it itself.
-    [[ $__bastion_status -lt 128 && $1 != "$__bastion_shown" ]] &&
-      __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
+    if [[ $1 != "$__bastion_shown" ]]; then
+      __bastion_older=$__bastion_cooked __bastion_shown=$1
+      [[ $__bastion_status -ge 128 ]] ||
+        { __bastion_new=$("$__bastion_stty" -g < /dev/tty) && __bastion_cooked=$__bastion_new; }
+    fi
     "$__bastion_stty" -icanon -echo -isig min 0 time 0 < /dev/tty
-    __bastion_shown=$1
     __bastion_collect
     builtin printf '\e]7757;%s\a' "$1" > /dev/tty
   fi 2> /dev/null
@@ -165,8 +169,10 @@ __bastion_collect() {
   [[ -z $typed ]] || __bastion_emit T "$typed"
 } 2> /dev/null
 
-# MODE: a line is about to run. The terminal, and `$?`, are as the line before it left them.
+# MODE INTERRUPTED: a line is about to run. The terminal, and `$?`, are as the line before it left
+# them, but where ctrl-C came into that: between `stty raw` and `stty sane` it would stay raw.
 __bastion_cook() {
+  [[ $2 == 0 ]] || __bastion_cooked=$__bastion_older
   [[ -z $__bastion_pty ]] || "$__bastion_stty" "$__bastion_cooked" < /dev/tty
   PS1= PS2=
   __bastion_emit B

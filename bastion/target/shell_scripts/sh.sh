@@ -25,10 +25,14 @@ __bastion_collect() {
 } 2> /dev/null
 
 __bastion_prompt() {
+  [ "$1" = "$__bastion_over" ] || __bastion_status=130
+  __bastion_over=$1
   if [ -n "$__bastion_pty" ]; then
-    [ "$__bastion_status" -ge 128 ] || [ "$1" = "$__bastion_shown" ] ||
-      __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
-    __bastion_shown=$1
+    if [ "$1" != "$__bastion_shown" ]; then
+      __bastion_older=$__bastion_cooked __bastion_shown=$1
+      [ "$__bastion_status" -ge 128 ] ||
+        { __bastion_new=$("$__bastion_stty" -g < /dev/tty) && __bastion_cooked=$__bastion_new; }
+    fi
     "$__bastion_stty" -icanon -echo -isig min 0 time 0 < /dev/tty
     __bastion_collect
     printf '\033]7757;%s\007' "$1" > /dev/tty
@@ -38,6 +42,7 @@ __bastion_prompt() {
 }
 
 __bastion_cook() {
+  [ "$2" = 0 ] || __bastion_cooked=$__bastion_older
   [ -z "$__bastion_pty" ] || "$__bastion_stty" "$__bastion_cooked" < /dev/tty
   PS1= PS2=
   __bastion_emit B

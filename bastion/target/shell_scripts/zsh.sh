@@ -14,7 +14,7 @@ typeset -gr __bastion_dir __bastion_pty __bastion_stty=$(builtin whence -p stty)
 typeset -gi __bastion_seq=0
 typeset -g __bastion_refused= __bastion_ran= __bastion_answer= __bastion_status=0
 typeset -g __bastion_over= __bastion_new=0 __bastion_shown=
-typeset -g __bastion_cooked=
+typeset -g __bastion_cooked= __bastion_older=
 [[ -n $__bastion_pty ]] && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
 
 __bastion_emit() {
@@ -111,11 +111,14 @@ __bastion_done() {
 __bastion_canary() { __bastion_ran=$1 }
 
 __bastion_prompt() {
+  [[ $1 == $__bastion_over ]] || __bastion_status=130 __bastion_over=$1
   if [[ -n $__bastion_pty ]]; then
-    [[ $__bastion_status -lt 128 && $1 != $__bastion_shown ]] &&
-      __bastion_cooked=$($__bastion_stty -g < /dev/tty)
+    if [[ $1 != $__bastion_shown ]]; then
+      __bastion_older=$__bastion_cooked __bastion_shown=$1
+      [[ $__bastion_status -ge 128 ]] ||
+        { __bastion_new=$($__bastion_stty -g < /dev/tty) && __bastion_cooked=$__bastion_new; }
+    fi
     $__bastion_stty -icanon -echo -isig min 0 time 0 < /dev/tty
-    __bastion_shown=$1
     __bastion_collect
     builtin printf '\e]7757;%s\a' $1 > /dev/tty
   fi 2> /dev/null
@@ -131,6 +134,7 @@ __bastion_collect() {
 } 2> /dev/null
 
 __bastion_cook() {
+  [[ $2 == 0 ]] || __bastion_cooked=$__bastion_older
   [[ -z $__bastion_pty ]] || $__bastion_stty $__bastion_cooked < /dev/tty
   PS1= PS2= RPS1= RPS2=
   __bastion_emit B

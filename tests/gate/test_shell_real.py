@@ -1,0 +1,48 @@
+"""The gate of shells with real shells behind it, on a terminal of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+
+import pytest
+
+from bastion.model import Dialect, Target
+from bastion.policy.decide import decide
+from tests.fuzz.step_fuzz import POLICY, WHO
+from tests.harness.localshell import LocalShell
+
+pytestmark = pytest.mark.story
+ROUNDS = 20
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+async def test_ctrl_c_at_any_moment_of_a_line_leaves_a_terminal_on_which_it_works(
+    tmp_path, dialect
+):
+    """It may hit the line, what the shell says at its end, or the moment between two commands."""
+    if shutil.which(dialect.value) is None:
+        pytest.skip(f"{dialect.value} is not installed")
+    target = Target("x", dialect=dialect)
+    (tmp_path / "tmp").mkdir()
+    shell = LocalShell(lambda asked: decide(POLICY, WHO, target, "app", asked), dialect)
+    await shell.start(tmp_path, {"PATH": os.environ["PATH"]}, tmp_path / "tmp")
+    chance = random.Random(3)
+    try:
+        for _ in range(ROUNDS):
+            shell.enter("stty raw -echo; true; stty sane")
+            while not shell.gate._begun:
+                shell.changed.clear()
+                await shell.changed.wait()
+            await asyncio.sleep(chance.random() * 0.01)
+            shell.keys(b"\x03")
+            assert await shell.prompt(20)
+            assert shell.edits[-1].text == "", "the line was not refused"
+            shell.enter("stty -a > modes; stty sane")
+            assert await shell.prompt(20)
+            assert {"isig", "icanon"} <= set((tmp_path / "modes").read_text().split())
+        assert not shell.ended
+    finally:
+        await shell.leave()
