@@ -161,7 +161,9 @@ async def running(config: Config, clock: Callable[[], float] = time.time) -> Asy
         services.link.desk = control
         await control.start()
         stack.push_async_callback(control.stop)
-        webhooks = Webhooks(await _hooks(config), services.feed, services.audit, clock)
+        hooks = await _hooks(config)
+        services.masks.hold([one for hook in hooks for one in hook.credentials()])
+        webhooks = Webhooks(hooks, services.feed, services.audit, clock)
         webhooks.start()
         stack.push_async_callback(webhooks.stop)
         listener = Listener(services, sessions)

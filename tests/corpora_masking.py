@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import itertools
 import random
 import re
 import site
@@ -30,14 +29,17 @@ import avt
 from bastion.config import load_detectors
 from bastion.tap.checks import luhn
 from bastion.tap.detect import Detectors
+from bastion.tap.known import Known
 from bastion.tap.marks import Marks, Masked
 from bastion.tap.mask import Masker, Masking
+from bastion.tap.screen import ScreenGuard
+from tests.masking_tricks import BESIDE, COLUMNS, COMPOSED, ROWS, TRICKS, Step, cuts, plain, set_off
+from tests.tap.secretvectors import vectors
 
-COLUMNS: Final = 80
-ROWS: Final = 200  # more lines than any case shows
 ALNUM: Final = string.ascii_letters + string.digits
 ESCAPES: Final = re.compile(
-    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[ -/]*[0-~]|[\x00\x07]"
+    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|[\x00\x07]"
+    rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad|\xef\xb8[\x80-\x8f]"
 )
 REAL: Final = (*site.getsitepackages(), "/usr/share/doc", "/usr/share/perl", "/usr/share/vim")
 LOGS: Final = ("/var/log",)
@@ -123,6 +125,18 @@ def crypt(rng: random.Random) -> tuple[str, str]:
     return f"root:$6${word(rng, 8)}${value}:19000:0:99999:7:::", value
 
 
+VECTORS: Final = [
+    (one.text, one.secrets[0])
+    for one in vectors()
+    if one.secrets and len(set(one.secrets[0])) > 3  # of a run of ones, any part is like any other
+]
+
+
+def vector(rng: random.Random) -> tuple[str, str]:
+    """A text of tests/vectors/secrets.txt."""
+    return rng.choice(VECTORS)
+
+
 KINDS: Final[dict[str, Callable[[random.Random], tuple[str, str]]]] = {
     "private-key": pem,
     "aws-key": prefixed("AKIA", 16, string.ascii_uppercase + "234567"),
@@ -143,6 +157,7 @@ KINDS: Final[dict[str, Callable[[random.Random], tuple[str, str]]]] = {
     "password-hash": crypt,
     "card": card,
     "iban": iban,
+    "vector": vector,
 }
 
 FORMS: Final = {
@@ -152,76 +167,6 @@ FORMS: Final = {
     "table": "| id | {} | ok |",
     "sentence": "the value is {}, and so on.",
 }
-
-
-# --- tricks ---------------------------------------------------------------------------------------
-
-
-def coloured(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
-    """Colours at three places of the secret."""
-    for at in sorted(rng.sample(range(start, end), 3), reverse=True):
-        text = text[:at] + rng.choice([b"\x1b[1;31m", b"\x1b[0m", b"\x1b[38;5;9m"]) + text[at:]
-    return text
-
-
-def corrected(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
-    """A wrong letter, taken back."""
-    at = rng.randrange(start, end)
-    return text[:at] + b"Q\b" + text[at:]
-
-
-def overstruck(text: bytes, _rng: random.Random, start: int, end: int) -> bytes:
-    """Bold as old manual pages have it."""
-    bold = b"".join(bytes([c, 8, c]) for c in text[start:end])
-    return text[:start] + bold + text[end:]
-
-
-def redrawn(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
-    """A progress bar before it on the same line."""
-    if b"\n" in text[:end]:
-        return text
-    return b"  %d%% [####    ]\r" % rng.randrange(100) + text
-
-
-def wrapped(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
-    """Wrapped at the window's edge, as a line editor does it."""
-    if b"\n" in text or end > COLUMNS:
-        return text
-    before = b"x" * (COLUMNS - rng.randrange(start + 1, end) - 1) + b" "
-    line = before + text
-    return line[:COLUMNS] + rng.choice([b" \r", b"\r\n"]) + line[COLUMNS:]
-
-
-def dotted(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
-    """NUL and BEL bytes, which no terminal shows."""
-    at = rng.randrange(start, end)
-    return text[:at] + b"\0\x07" + text[at:]
-
-
-def linked(text: bytes, rng: random.Random, start: int, end: int) -> bytes:
-    """A hyperlink that begins inside."""
-    at = rng.randrange(start, end)
-    return text[:at] + b"\x1b]8;;http://x\x07" + text[at:]
-
-
-def plain(text: bytes, _rng: random.Random, _start: int, _end: int) -> bytes:
-    """As it is."""
-    return text
-
-
-TRICKS: Final = (plain, coloured, corrected, overstruck, redrawn, wrapped, dotted, linked)
-
-
-def cuts(text: bytes, rng: random.Random) -> list[bytes]:
-    """Whole, byte by byte, in two, in several, in packets."""
-    way = rng.randrange(5)
-    if way == 0:
-        return [text]
-    if way == 1 and len(text) < 300:
-        return [text[at : at + 1] for at in range(len(text))]
-    count = {1: 40, 2: 1, 3: 4, 4: 12}[way]
-    places = sorted({0, len(text), *(rng.randrange(len(text)) for _ in range(count))})
-    return [text[a:b] for a, b in itertools.pairwise(places)]
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -235,34 +180,75 @@ class Case:
     kind: str
     trick: str
     secret: bytes
-    pieces: list[bytes]
+    steps: list[Step]
 
 
 def case(number: int) -> Case:
     """Make a case."""
     rng = random.Random(number)
-    kind = rng.choice(sorted(KINDS))
+    kind = "vector" if rng.random() < 0.3 else rng.choice(sorted(KINDS))
     text, secret = KINDS[kind](rng)
-    line = rng.choice(sorted(FORMS.values())).format(text)
-    if kind == "private-key" and rng.random() < 0.5:
-        line = line.replace("\n", "\r\n")
+    line = text if kind == "vector" else rng.choice(sorted(FORMS.values())).format(text)
+    if kind == "private-key":
+        line = set_off(text, rng)
+        line = line.replace("\n", "\r\n") if rng.random() < 0.5 else line
     data = line.encode()
     start = data.index(secret.encode())
     trick = rng.choice(TRICKS)
-    data = trick(data, rng, start, start + len(secret)) + b"\r\n$ "
-    return Case(number, kind, trick.__name__, secret.encode(), cuts(data, rng))
+    if kind == "vector" and trick in BESIDE:  # some are one only at the beginning of a line
+        trick = plain
+    steps = [*trick(data, rng, start, start + len(secret)), b"\r\n$ "]
+    pieces: list[Step] = []
+    for step in steps:
+        pieces += cuts(step, rng) if isinstance(step, bytes) and step else [step]
+    return Case(number, kind, trick.__name__, secret.encode(), pieces)
+
+
+class Shown:
+    """All that a client gets, and its terminal."""
+
+    def __init__(self) -> None:
+        self.masker = Masker(MASKING, columns=COLUMNS)
+        self.guard = ScreenGuard(MASKING, Known(), COLUMNS, ROWS)
+        self.screen = avt.Vt(COLUMNS, ROWS, scrollback_limit=0)
+        self.columns = COLUMNS
+        self.passed = b""
+
+    def step(self, step: Step) -> None:
+        """Take what the target sends, or a new size."""
+        if isinstance(step, tuple):
+            self.columns = self.masker.columns = step[0]
+            self.guard.resize(*step)
+            self.screen.resize(*step)
+        else:
+            self._show(self.masker.feed(step))
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._show(self.masker.finish())
+
+    def _show(self, data: bytes) -> None:
+        shown = self.guard.show(data)
+        self.passed += shown
+        self.screen.feed_str(shown.decode("utf-8", "replace"))
+
+    def has(self, secret: bytes, *, composed: bool) -> bool:
+        """Whether it stands on the screen or, unless it was composed there, in the bytes."""
+        bare = ESCAPES.sub(b"", self.passed)
+        if not composed and (secret in self.passed or secret in bare):
+            return True
+        rows = "".join(line.text.ljust(self.columns) for line in self.screen.view())
+        return secret.decode() in rows
 
 
 def leaks(one: Case) -> bool:
-    """Whether the secret passed: in the bytes, or on the screen that they make."""
-    masker = Masker(MASKING, columns=COLUMNS)
-    passed = b"".join([*map(masker.feed, one.pieces), masker.finish()])
-    if one.secret in passed or one.secret in ESCAPES.sub(b"", passed):
-        return True
-    screen = avt.Vt(COLUMNS, ROWS, scrollback_limit=0)
-    screen.feed_str(passed.decode("utf-8", "replace"))
-    shown = "".join(line.text.ljust(COLUMNS) for line in screen.view())
-    return one.secret.decode() in shown
+    """Whether the secret passed, at any time."""
+    shown, composed = Shown(), one.trick in {trick.__name__ for trick in COMPOSED}
+    for step in one.steps:
+        shown.step(step)
+    stood = shown.has(one.secret, composed=composed)
+    shown.finish()
+    return stood or shown.has(one.secret, composed=composed)
 
 
 def run_generated(cases: int) -> int:
@@ -271,9 +257,11 @@ def run_generated(cases: int) -> int:
     for number in range(cases):
         one = case(number)
         if leaks(one):
-            leaked[one.kind] += 1
-            print(f"masking: case {number} leaks: {one.kind}, {one.trick}: {one.pieces}"[:400])
+            leaked[f"{one.kind}, {one.trick}"] += 1
+            print(f"masking: case {number} leaks: {one.kind}, {one.trick}: {one.steps}"[:400])
     total = sum(leaked.values())
+    for what, count in leaked.most_common():
+        print(f"masking: {count} leaks of {what}")
     print(
         f"masking: {cases} cases of {len(KINDS)} kinds, {len(FORMS)} forms, {len(TRICKS)} tricks:"
         f" {total} leaks ({100 * total / max(1, cases):.3f} %)"

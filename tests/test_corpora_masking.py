@@ -8,7 +8,7 @@ from tests.corpora_masking import Case, case, leaks
 
 def test_no_generated_secret_leaks(capsys):
     assert corpora_masking.run_generated(400) == 0
-    assert "400 cases of 19 kinds" in capsys.readouterr().out
+    assert "400 cases of 20 kinds" in capsys.readouterr().out
 
 
 def test_a_leak_is_seen():

@@ -23,6 +23,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 
@@ -46,6 +47,11 @@ PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 EXCHANGE: Final = 15.0
 """Seconds for one try, whatever the receiver does."""
 
+SHORTEST_TOKEN: Final = 16
+SHORTEST_VALUE: Final = 8
+"""Letters of a part of a URL's path, and of a value behind its `?`, that may be a token: a shorter
+one is a word, and would be masked wherever somebody writes it."""
+
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 
 
@@ -57,6 +63,14 @@ class Hook:
     secret: Secret
     events: frozenset[str] = frozenset()
     ca_file: str = ""
+
+    def credentials(self) -> list[Secret]:
+        """What must be in no log: the secret, and what of the URL may be a token."""
+        parts = urlsplit(self.url)
+        long = [part for part in parts.path.split("/") if len(part) >= SHORTEST_TOKEN]
+        values = [value for _, value in parse_qsl(parts.query) if len(value) >= SHORTEST_VALUE]
+        words = [*long, *values, *([parts.password] if parts.password else [])]
+        return [self.secret, *(Secret(word.encode()) for word in words)]
 
 
 @dataclass(frozen=True, slots=True)

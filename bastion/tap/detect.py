@@ -87,13 +87,10 @@ def _options() -> Any:
 
 
 def _sight(text: bytes, trigger: int, start: int, end: int) -> Sight:
-    parts = (
-        text[trigger:end],
-        text[start:end],
-        text[max(0, trigger - AROUND) : trigger],
-        text[end : end + AROUND],
-    )
-    return Sight(*(part.decode("latin-1") for part in parts))
+    begin = max(0, trigger - AROUND)
+    near = text[begin : end + AROUND].decode("latin-1")
+    trigger, start, end = trigger - begin, start - begin, end - begin
+    return Sight(near[trigger:end], near[start:end], near[:trigger], near[end:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class Masker:
 
     def _take(self, data: bytes) -> bytes:
         raw = self._raw + data
-        if b"\x1b" in data or b"\x9b" in data:
+        if b"?" in raw and (b"\x1b" in raw or b"\x9b" in raw):
             switches = terminal.FULL_SCREEN.findall(raw)
             self._full_screen = switches[-1] == b"h" if switches else self._full_screen
         looked = [_Look(text, self._masking.detectors) for text in self._texts(raw)]
@@ -189,7 +189,13 @@ class Masker:
 
     def _unfinished(self, look: _Look, size: int) -> Iterable[_Held]:
         """The beginnings of secrets that reach to where a text goes on, in a stream of `size`."""
-        text, end = look.text, look.text.cursor
+        end = look.text.cursor
+        yield from self._beginnings(look, end, size)
+        if look.data[end - 1 : end] == b"_":  # underlined by `_`, a backspace and the letter
+            yield from self._beginnings(look, end - 1, size)
+
+    def _beginnings(self, look: _Look, end: int, size: int) -> Iterable[_Held]:
+        text = look.text
         begin = max(0, end - MOST_HELD - CONTEXT)
         line = max(begin, look.data.rfind(b"\n", begin, end) + 1)
         many = [(one, 0) for one in look.detectors if one.many_lines]
@@ -263,7 +269,8 @@ class Masker:
         self._raw = b""
         kept: list[bytes] = []
         for token in terminal.TOKEN.finditer(raw):
-            if token["partial"] is not None and token.end() == len(raw):
+            begun = token["partial"] is not None or token["still"] is not None
+            if begun and token.end() == len(raw):
                 self._raw = token[0]
                 break
             inside = token["text"] is not None or token["newline"] is not None

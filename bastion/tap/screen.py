@@ -41,6 +41,11 @@ _TOKEN: Final = re.compile(
 )
 
 
+_BEGUN: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*)?\Z")
+"""A control sequence that a chunk cuts."""
+LONGEST_BEGUN: Final = 64
+"""Bytes of one that wait for its end: longer ones are no honest program's."""
+
 T = TypeVar("T")
 
 
@@ -65,6 +70,8 @@ class ScreenGuard:
         self._lag: list[str] = []
         """What `_behind` has not been shown yet."""
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._begun = b""
+        """A sequence that is not whole yet: what it does to the screen is known at its end."""
         self._addressed = False
         self._passed = 0
         self.masked: list[Masked] = []
@@ -79,6 +86,7 @@ class ScreenGuard:
     def show(self, data: bytes) -> bytes:
         """Give what may be sent; TargetFault where the emulator cannot follow."""
         self.masked = []
+        data = self._whole_sequences(data)
         begun, _ = self._decoder.getstate()
         text = self._decoder.decode(data)
         self._passed += len(data)
@@ -106,6 +114,14 @@ class ScreenGuard:
         sent = (shown + self._painted_over(moved)).encode("utf-8", "surrogateescape")
         return sent[len(begun) :] + unfinished
 
+    def _whole_sequences(self, data: bytes) -> bytes:
+        """The bytes, and those that waited, but for a sequence that is cut at their end."""
+        data, self._begun = self._begun + data, b""
+        cut = _BEGUN.search(data, max(0, len(data) - LONGEST_BEGUN))
+        if cut is not None:
+            data, self._begun = data[: cut.start()], cut[0]
+        return data
+
     # --- looking --------------------------------------------------------------------------------
 
     def _secrets(self, terminal: avt.Vt, changed: Sequence[int]) -> list[_Sight]:
@@ -125,12 +141,16 @@ class ScreenGuard:
         return found
 
     def _row(self, terminal: avt.Vt, row: int) -> str:
-        """A row as wide as the screen; the second cell of a wide character is a space."""
+        """A row as wide as the screen; the second cell of a wide character is a space.
+
+        A row that does not reach the edge ends its line there; one blank may be a wrapped one.
+        """
         columns, line = self._size[0], terminal[row]
         text: str = line.text
         if not text.isascii():
             text = "".join(cell.char for cell in line.cells)
-        return text.ljust(columns)[:columns]
+        text = text.ljust(columns)[:columns]
+        return text[:-1] + "\n" if text.endswith("  ") else text
 
     def _sight(self, data: bytes, base: int, start: int, end: int, detector: str) -> _Sight:
         return _Sight(detector, data[start:end], range(base + start, base + end))

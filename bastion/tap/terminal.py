@@ -17,8 +17,18 @@ from typing import Final
 _PLAIN: Final = bytes({*range(0x20, 0x7F), 0x09, 0x0A, *range(0x80, 0x100)} - {0xC2})
 _C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 
+_INVISIBLE: Final = (
+    rb"\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xef\xb8[\x80-\x8f]|\xc2\xad"
+    rb"|\xcc[\x80-\xbf]|\xcd[\x80-\xaf]"
+)
+"""Characters that take no room: joiners, marks of direction, variants, accents. Whoever copies what
+is shown may not even notice them."""
+_BEGUN: Final = rb"\xe2[\x80\x81]?\Z|\xef[\xbb\xb8]?\Z|\xcc\Z|\xcd\Z"
+_HAS_INVISIBLE: Final = re.compile(_INVISIBLE + rb"|" + _BEGUN)
+
 TOKEN: Final = re.compile(
-    rb"(?P<text>[\x20-\x7e\t]+|(?:[\xc3-\xff]|\xc2(?![\x80-\x9f]))[\x80-\xbf]*|[\x80-\xbf])"
+    rb"(?P<still>" + _INVISIBLE + rb"|" + _BEGUN + rb")"
+    rb"|(?P<text>[\x20-\x7e\t]+|(?:[\xc3-\xff]|\xc2(?![\x80-\x9f]))[\x80-\xbf]*|[\x80-\xbf])"
     rb"|(?P<newline>\r*\n)"
     rb"|(?P<csi>(?:\x1b\[|\xc2\x9b)(?P<count>[0-?]*)[ -/]*(?P<final>[@-~]))"
     rb"|(?P<string>(?:\x1b[\]PX^_]|\xc2[\x90\x98\x9d-\x9f])(?P<inside>[^\x07\x1b\n]*)"
@@ -39,8 +49,14 @@ NEIGHBOURS: Final = 512
 to and fro on a line of kilobytes must not cost the square of it."""
 
 
-_COLOURS: Final = re.compile(rb"\x1b\[[0-9;:]*m|\x1b\[\?[0-9;]*[hl]|\x1b\([0AB]|[\x00\x07]")
-"""What most programs write beside text: taken out at once, where nothing else is there."""
+_COLOURS: Final = re.compile(
+    rb"\x1b\[[0-9;:]*m|\x1b\[\?[0-9;]*[hl]|\x1b\([0AB]|\x00|\x07|" + _INVISIBLE
+)
+"""What most programs write beside text: taken out at once, where nothing else is there. Each branch
+begins with one byte, so that the search leaps to it."""
+_CUT: Final = re.compile(rb"\x1b(?:\[[0-?]*)?\Z|\r+\Z")
+"""A sequence or a line end that a chunk cuts: no text, until the rest of it is there."""
+LONGEST_CUT: Final = 64
 
 LONGEST_BLANK: Final = 4096
 """Bytes of a line that may be blank only because the cursor went there: a target that moves it to
@@ -90,10 +106,12 @@ class Coloured:
 
 def read(raw: bytes, columns: int = 0) -> list[Text]:
     """Every text in `raw`. `columns`: the window's width, 0 where there is none."""
-    if _is_plain(raw) and not _may_wrap(raw, columns):
-        return [Text(raw, None, len(raw))]
+    cut = _CUT.search(raw, max(0, len(raw) - LONGEST_CUT))
+    head = raw if cut is None else raw[: cut.start()]
+    if _is_plain(head) and not _may_wrap(head, columns):
+        return [Text(head, None, len(head))]
     if b"\x1b[?" not in raw or FULL_SCREEN.search(raw) is None:
-        plain = _COLOURS.sub(b"", raw)
+        plain = _COLOURS.sub(b"", head)
         if _is_plain(plain) and not _may_wrap(plain, columns):
             return [Text(plain, Coloured(raw), len(plain))]
     return _Reader(raw, columns).texts()
@@ -103,10 +121,15 @@ def _is_plain(raw: bytes) -> bool:
     """Whether the bytes are simply the text that is shown."""
     rest = raw.translate(None, _PLAIN)
     if not rest:
-        return True
+        return _shows_all(raw)
     if rest.strip(b"\r\xc2"):
         return False
-    return raw.count(b"\r") == raw.count(b"\r\n") and _C1.search(raw) is None
+    return raw.count(b"\r") == raw.count(b"\r\n") and _C1.search(raw) is None and _shows_all(raw)
+
+
+def _shows_all(raw: bytes) -> bool:
+    """Whether nothing in it is a character without width."""
+    return raw.isascii() or _HAS_INVISIBLE.search(raw) is None
 
 
 def _may_wrap(raw: bytes, columns: int) -> bool:

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from bastion.model import Secret
 from bastion.policy.rights import Subject
 from bastion.store.audit import AuditLog
 from bastion.store.feed import Feed, Happening
+from bastion.store.logs import MaskingFormatter
+from bastion.tap.detect import Detectors
+from bastion.tap.marks import Marks
+from bastion.tap.masks import Masks
 
 KEY = Secret(b"hush")
 
@@ -161,3 +166,27 @@ def test_urls_that_would_tell_the_world(tmp_path: Path, url: str, told: str) -> 
     )
     with pytest.raises(ConfigError, match=told):
         load_config(file)
+
+
+async def test_a_token_in_the_url_is_in_no_log_and_not_in_the_audit(
+    tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    token, value = "q7Zt-Wm3x_Rk9vLp2s", "k9.Xw-71bQ"
+    hook = Hook(f"http://127.0.0.1:{receiver.port}/in/{token}?key={value}&v=1", KEY)
+    masks = Masks(Detectors(()), Marks(b"k" * 32))
+    masks.hold(hook.credentials())
+    feed, audit = Feed(), AuditLog(tmp_path, masks=masks)
+    receiver.answers = [404]
+    hooks = Webhooks([hook], feed, audit, time.time, pauses=[0.01])
+    formatter = MaskingFormatter(logging.Formatter(), masks)
+    hooks.start()
+    feed.publish(Happening("lock-set", time.time(), Subject(), {}))
+    feed.publish(Happening("lock-set", time.time(), Subject(), {}))
+    await receiver.has(2)
+    await hooks.stop()
+    audit.close(1.0)
+    written = (tmp_path / "audit.jsonl").read_text()
+    written += "".join(formatter.format(record) for record in caplog.records)
+    assert written.count(f"http://127.0.0.1:{receiver.port}/in/[masked:credential:") >= 2
+    assert token not in written
+    assert value not in written

@@ -13,7 +13,7 @@ from bastion.errors import TargetFault
 from bastion.tap.known import Known
 from bastion.tap.mask import Masker
 from bastion.tap.screen import ScreenGuard
-from tests.tap.masking import DEFAULT, SECRETS, core
+from tests.tap.masking import BODY, DEFAULT, PEM, SECRETS, core
 
 KEY = b"AKIAIOSFODNN7EXAMPLE"
 
@@ -43,6 +43,7 @@ STROKES = {
         b"\x1b[2;1Hmiddle\x1b[3;1H7EXAMPLE rest",
         b"\x1b[2;1H\x1b[M",
     ],
+    "at an edge after a word": [b"\x1b[2;70Hxxxxxxx\x1b[3;1HAKIAIOSF", b"\x1b[3;9HODNN7EXAMPLE"],
     "inserted": [b"\x1b[4;1HAKIA7EXAMPLE", b"\x1b[4;5H\x1b[8@IOSFODNN"],
     "repeated": [b"\x1b[4;1HAKIAIOSFODNN7EXAMPL", b"\x1b[6;1H", b"\x1b[4;20HE\x1b[6;1H"],
     "wrapped by the edge": [b"\x1b[1;71H" + KEY[:10] + KEY[10:]],
@@ -126,3 +127,22 @@ VIM = (
     b"aws = \x1b[33mAKIAIOSF\x1b[0mODNN7EXAMPLE\x1b[3;1H\x1b[94m~\x1b[4;1H~\x1b[0m"
     b'\x1b[24;1H"file" 2L, 40B\x1b[24;63H1,1\x1b[11CAll\x1b[1;1H\x1b[?25h'
 )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_a_sequence_that_is_cut_moves_together_what_a_whole_one_would(size: int) -> None:
+    text = b"AKIA<-->IOSFODNN7EXAMPLE and so on\x1b[30D\x1b[4P\x1b[9;1H"
+    seen = shown(*(text[at : at + size] for at in range(0, len(text), size)))
+    assert KEY.decode() in screen(text)
+    assert KEY.decode() not in screen(seen)
+
+
+def test_a_key_behind_line_numbers_is_masked_row_by_row() -> None:
+    lines = PEM.split("\n")
+    strokes = [
+        b"\x1b[%d;1H\x1b[33m%3d \x1b[m%s\x1b[K" % (n + 1, n, line.encode())
+        for n, line in enumerate(lines, start=1)
+    ]
+    seen = screen(shown(b"\x1b[?1049h\x1b[2J", *strokes, b"\x1b[20;1H"))
+    assert BODY not in seen
+    assert seen.count("*" * 60) >= len(lines) - 3
