@@ -66,7 +66,8 @@ class PostgresSide(TcpForwardSide):
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
         self._sentence = ""
-        self.at_close: Callable[[], None] = lambda: None
+        self.at_close: Callable[[EndReason], None] = lambda _: None
+        """Called with the reason of the end, perhaps more than once."""
         self.gate: PostgresGate | None = None
 
     def show(self, data: bytes, stream: Stream) -> None:
@@ -86,7 +87,7 @@ class PostgresSide(TcpForwardSide):
     def connection_lost(self, exc: Exception | None) -> None:
         """Closed."""
         super().connection_lost(exc)
-        self.at_close()
+        self.at_close(EndReason.CLIENT_LEFT)
 
     def _inside(self) -> bool:
         """Whether nothing may be said: inside of a message, or after the server's own last word."""
@@ -94,6 +95,7 @@ class PostgresSide(TcpForwardSide):
 
     def exit(self, ended: Exit) -> None:
         """Close; why is a FATAL error, as the server itself would say it."""
+        self.at_close(ended.reason)
         sentence, self._sentence = self._sentence, ""
         if sentence and not self._inside():
             code = _CODES.get(ended.reason, "57P01")
@@ -112,6 +114,12 @@ _CODES: Final = {
 """SQLSTATEs of ends; 57P01 (admin_shutdown) otherwise."""
 
 
+_ITS_OWN: Final = frozenset(
+    {EndReason.FINISHED, EndReason.CLIENT_LEFT, EndReason.TARGET_LEFT, EndReason.DIAL_FAILED}
+)
+"""Ends after which a statement that still runs goes on, as it would without the bastion."""
+
+
 class PostgresDrive(Drive):
     """The drive, with what only a database needs done."""
 
@@ -126,7 +134,9 @@ class PostgresDrive(Drive):
             case ReadSql(number=number, text=text):
                 clock = self._clock
                 self.session.services.sql_reader.read(
-                    text, lambda reading: self.feed(SqlRead(clock(), number, reading))
+                    text,
+                    lambda reading: self.feed(SqlRead(clock(), number, reading)),
+                    self.session.identity.id,
                 )
             case Logged(kind=kind, fields=fields):
                 self._log(kind, fields)
@@ -191,6 +201,12 @@ class PostgresDrive(Drive):
             self._beat_later()
 
 
+def logins_on(session: Session, target: Target) -> tuple[str, ...]:
+    """The logins that the policy in force grants there."""
+    found = reachable(session.services.policy(), session.identity, [target])
+    return found[0].logins if found else ()
+
+
 @dataclass(slots=True)
 class Entrance:
     """Admits a client of one channel (the gate's `Admit`)."""
@@ -216,9 +232,7 @@ class Entrance:
         return Admitted(login, CachedVerdicts(self.session, place), features.database)
 
     def _login(self, user: str) -> str | Verdict:
-        policy, identity = self.session.services.policy(), self.session.identity
-        found = reachable(policy, identity, [self.target])
-        logins = found[0].logins if found else ()
+        logins = logins_on(self.session, self.target)
         by_role = {self.target.database.roles.get(one, one): one for one in logins}
         if user in logins:
             return user
@@ -266,7 +280,8 @@ class CachedVerdicts:
 async def open_postgres(origin: Origin, target: Target, request: ForwardRequest) -> object:
     """Terminate a forward to a PostgreSQL target; a BastionError says why not."""
     session, services = origin.session, origin.services
-    place = Place(target, "")
+    logins = logins_on(session, target)
+    place = Place(target, logins[0] if len(logins) == 1 else "")
     channel = session.next_channel()
     record = open_record(session, place, channel, request, text=False)
     side = PostgresSide(origin)
@@ -275,6 +290,8 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
     def admitted(known: Place) -> None:
         asker.place = dialler.place = drive.place = known
         drive.login = known.login
+        if known.login != place.login:
+            record.logged_in(known.login)
         drive.deadline = deadline_of(session, known)
 
     entrance = Entrance(session, target, admitted)
@@ -299,8 +316,12 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
     def cancel() -> None:
         drive.feed(Cancelled(services.clock()))
 
-    def over() -> None:
+    def over(reason: EndReason) -> None:
         services.cancels.remove(cancellable)
+        if reason not in _ITS_OWN and gate.flight.sent:  # a server reads no socket while it works
+            for one in gate.server.cancel():
+                assert isinstance(one, CancelTarget)
+                dialler.cancel(one.pid, one.key)
         dialler.ended()
 
     cancellable = Cancellable(session.identity.id, target.name, lambda: gate.key, cancel)

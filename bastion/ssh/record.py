@@ -148,6 +148,11 @@ class Record:
             rule, reason = verdict.rule, verdict.reason
             self.happened(wire.Event.DENIED, request=text, rule=rule, reason=reason)
 
+    def logged_in(self, login: str) -> None:
+        """Whose account it is, where that was known only after the channel had begun."""
+        with _stores():
+            self.ledger.channel_login(self.session_id, self.channel_id, login)
+
     def file_done(self, at: float, done: FileDone) -> None:
         """A file operation ended."""
         self.note(

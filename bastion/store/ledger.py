@@ -115,6 +115,13 @@ class Ledger:
             },
         )
 
+    def channel_login(self, session_id: str, channel_id: str, login: str) -> None:
+        """A channel's login is known now."""
+        self._file.execute(
+            "UPDATE channels SET login = ? WHERE session_id = ? AND id = ?",
+            (login, session_id, channel_id),
+        )
+
     def channel_ended(
         self,
         session_id: str,

@@ -1,4 +1,9 @@
-"""Has SQL read in worker processes: what crashes or stalls the parser is unreadable, no more."""
+"""Has SQL read in worker processes: what crashes or stalls the parser is unreadable, no more.
+
+Whoever sent such a text is suspected for a while: what they send is read by a worker of its own, so
+that nobody else waits for the processes that they end. A session of one identity can so take a
+worker from others once a minute, for as long as a new one takes to start.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,8 +26,9 @@ WORKERS: Final = 2
 """So that one slow text does not keep everybody else's waiting."""
 SECONDS: Final = 3.0
 """How long one text may take; then its worker is killed."""
-ATTEMPTS: Final = 2
-"""A worker may have died of something else than this text."""
+SUSPECT_SECONDS: Final = 60.0
+"""How long whoever sent a text that ended a worker is kept from the others' workers."""
+MOST_SUSPECTS: Final = 10_000
 START_SECONDS: Final = 30.0
 """How long a worker may take to answer for the first time, on a busy machine."""
 MAX_ANSWER: Final = 64 * 1024 * 1024
@@ -34,6 +40,15 @@ CACHED_TEXT: Final = 32 * 1024
 """Longer texts are seldom sent twice."""
 
 Done = Callable[[SqlReading], None]
+Queue = asyncio.Queue["_Text"]
+
+
+class _Text(NamedTuple):
+    text: str
+    done: Done
+    who: str
+    again: bool = False
+    """A worker ended over it: perhaps of something else, so it is tried once more."""
 
 
 class SqlReader:
@@ -41,27 +56,45 @@ class SqlReader:
 
     def __init__(self, command: tuple[str, ...] = ()) -> None:
         self._command = command or (sys.executable, "-m", "bastion.target.sql_worker")
-        self._waiting: asyncio.Queue[tuple[str, Done]] = asyncio.Queue(MAX_WAITING)
+        self._waiting: Queue = asyncio.Queue(MAX_WAITING)
+        self._suspected: Queue = asyncio.Queue(MAX_WAITING)
+        self._suspects: OrderedDict[str, float] = OrderedDict()
+        """Until when each is one, on the loop's clock."""
         self._tasks: list[asyncio.Task[None]] = []
         self._cache: OrderedDict[str, SqlReading] = OrderedDict()
         self._cached_bytes = 0
         self._decoder = msgspec.msgpack.Decoder(SqlReading)
 
-    def read(self, text: str, done: Done) -> None:
-        """Call `done` with the reading: at once where it is known, else later."""
+    def read(self, text: str, done: Done, who: str = "") -> None:
+        """Call `done` with the reading: at once where it is known, else later.
+
+        `who`: whose text it is; of texts that end workers, all of theirs wait for each other alone.
+        """
         known = self._cache.get(text)
         if known is not None:
             self._cache.move_to_end(text)
             done(known)
             return
         fault = unreadable(text)
-        if fault or self._waiting.full():
+        queue = self._suspected if self._is_suspect(who) else self._waiting
+        if fault or queue.full():
             done(SqlReading(fault=fault or "too much SQL waits to be read; try again"))
             return
         if not self._tasks:
             loop = asyncio.get_running_loop()
-            self._tasks = [loop.create_task(self._work()) for _ in range(WORKERS)]
-        self._waiting.put_nowait((text, done))
+            queues = [self._waiting] * WORKERS + [self._suspected]
+            self._tasks = [loop.create_task(self._work(one)) for one in queues]
+        queue.put_nowait(_Text(text, done, who))
+
+    def _is_suspect(self, who: str) -> bool:
+        until = self._suspects.get(who)
+        return until is not None and until > asyncio.get_running_loop().time()
+
+    def _suspect(self, who: str) -> None:
+        self._suspects.pop(who, None)
+        self._suspects[who] = asyncio.get_running_loop().time() + SUSPECT_SECONDS
+        if len(self._suspects) > MOST_SUSPECTS:
+            self._suspects.popitem(last=False)
 
     async def close(self) -> None:
         """End the workers."""
@@ -69,26 +102,33 @@ class SqlReader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _work(self) -> None:
-        """One worker's life, and its successors'."""
+    async def _work(self, queue: Queue) -> None:
+        """One worker's life, and its successors'; it is started for the first text."""
         worker: asyncio.subprocess.Process | None = None
         try:
             while True:
-                text, done = await self._waiting.get()
-                reading = None
-                for _ in range(ATTEMPTS):
-                    worker = worker or await self._start()
-                    reading = await self._ask(worker, text, SECONDS)
-                    if reading is not None:
-                        break
+                one = await queue.get()
+                worker = worker or await self._start()
+                reading = await self._ask(worker, one.text, SECONDS)
+                if reading is None:
                     await _end(worker)
                     worker = None
-                if reading is not None:
-                    self._keep(text, reading)
-                self._answer(text, done, reading or _CRASHED)
+                    self._failed(one)
+                else:
+                    self._keep(one.text, reading)
+                    self._answer(one.text, one.done, reading)
         finally:
             if worker is not None:
                 await _end(worker)
+
+    def _failed(self, one: _Text) -> None:
+        """It ended a worker: once more, where it keeps nobody but suspects waiting."""
+        self._suspect(one.who)
+        if one.again or self._suspected.full():
+            self._keep(one.text, _CRASHED)
+            self._answer(one.text, one.done, _CRASHED)
+        else:
+            self._suspected.put_nowait(one._replace(again=True))
 
     def _answer(self, text: str, done: Done, reading: SqlReading) -> None:
         try:

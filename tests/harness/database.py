@@ -149,7 +149,8 @@ async def forward(running: Bastion, to: str = "orders-db:5432") -> AsyncIterator
                 break
         yield port
     finally:
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
         await process.wait()
 
 

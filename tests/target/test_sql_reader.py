@@ -57,6 +57,35 @@ async def test_a_mistake_of_the_reader_costs_one_text(reader):
     assert not (await read(reader, "SELECT 1")).fault
 
 
+async def test_who_ends_workers_keeps_nobody_else_waiting(reader):
+    """Every text of a suspect ends another process; others' are read by workers that stay."""
+
+    def ask(text, who):
+        found = asyncio.get_running_loop().create_future()
+        reader.read(text, found.set_result, who)
+        return found
+
+    assert (await asyncio.wait_for(ask("SELECT 'crash'", "eve"), 60)).fault
+    pending = [ask(f"SELECT 'crash {n}'", "eve") for n in range(3)]
+    assert reader._suspected.qsize() == 3
+    for n in range(5):
+        other = ask(f"SELECT {n}", "ann")
+        assert reader._waiting.qsize() == 1
+        assert not (await asyncio.wait_for(other, 60)).fault
+    assert (await asyncio.wait_for(ask("SELECT 'crash'", "ann"), 60)).fault
+    assert not reader._is_suspect("ann")  # a text that is known to crash ends nothing again
+    for one in pending:
+        assert (await asyncio.wait_for(one, 60)).fault == "the parser did not survive it"
+
+
+async def test_a_suspect_is_read_again_after_a_while(reader, monkeypatch):
+    monkeypatch.setattr(sql_reader, "SUSPECT_SECONDS", 0.0)
+    done = asyncio.get_running_loop().create_future()
+    reader.read("SELECT 'crash'", done.set_result, "eve")
+    await asyncio.wait_for(done, 60)
+    assert not reader._is_suspect("eve")
+
+
 async def test_what_was_read_lately_is_known_at_once(reader):
     first = await read(reader, "SELECT 1")
     seen = []
