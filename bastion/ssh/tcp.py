@@ -8,6 +8,7 @@ from bastion.errors import DialError
 from bastion.model import Request, Target
 from bastion.ssh.drive import Drive
 from bastion.target.postgres_link import connect
+from bastion.target.tcp import TcpLink
 
 DIAL_SECONDS = 30.0
 
@@ -22,13 +23,11 @@ class TcpDialler:
         """Connect and attach."""
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                link = await connect(self._target.host, self._target.port)
+                link = await connect(self._target.host, self._target.port, TcpLink)
         except TimeoutError:
             raise DialError(f"target {self._target.name} did not answer in time.") from None
         except DialError as error:
             raise DialError(f"target {self._target.name}: {error}") from None
-        early = link.attach(drive)
+        assert isinstance(link, TcpLink)
         drive.attach(link)
-        if early:
-            drive.from_target(early)
-        link.attached()
+        link.begin(drive)
