@@ -10,8 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
+from bastion.policy.sql.alike import (
+    FLIPPING_TESTS,
+    IS_NULL,
+    UNKNOWN_TESTS,
+    complementary,
+    operator_of,
+)
+from bastion.policy.sql.constants import (
+    NEVER_NULL,
+    all_patterns,
+    all_values,
+    always,
+    in_every_range,
+    is_nothing,
+    may_be_null,
+    of_every_row,
+    tells_nothing,
+    truth_of,
+    vanishes,
+)
 from bastion.policy.sql.tree import (
     Tree,
     children,
@@ -22,15 +41,6 @@ from bastion.policy.sql.tree import (
     unwrapped,
     walk,
 )
-
-NEVER_NULL: Final = frozenset({"id", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
-_OPPOSITE: Final = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "!=": "="}
-_NEGATIVE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "=": "<>", "<>": "="}
-_IS_NULL: Final = 1
-_FLIPPING_TESTS: Final = (2, 3)  # IS NOT TRUE, IS FALSE
-_UNKNOWN_TESTS: Final = (5, 6)  # IS UNKNOWN, IS NOT UNKNOWN
-_OPPOSITE_KINDS: Final = ({4, 5}, {11, 12})  # [NOT] DISTINCT, [NOT] BETWEEN
-_SIZES: Final = frozenset({"length", "char_length", "octet_length", "abs", "count", "cardinality"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +95,66 @@ def _holds(node: Tree, target: Changed, *, negated: bool) -> bool:
         case "BooleanTest" | "TypeCast":
             return _tested(node, target, negated=negated)
         case "NullTest":
-            is_null = (node.nulltesttype == _IS_NULL) != negated
+            is_null = (node.nulltesttype == IS_NULL) != negated
             return _null_test(unwrapped(node.arg), target, is_null=is_null)
         case "A_Expr":
             return _comparison(node, target, negated=negated)
         case "SubLink":
             return _sublink(node, target)
-        case "CoalesceExpr" | "FuncCall" | "CaseExpr" | "ColumnRef":
-            return bool(_own(node, target)) and not _whole_row(node, target)
+        case "CoalesceExpr":
+            return _coalesced(node, target, negated=negated)
+        case "CaseExpr":
+            return _cases(node, target, negated=negated)
+        case "FuncCall" | "ColumnRef":
+            own = bool(_own(node, target)) and not _whole_row(node, target)
+            return own and not tells_nothing(node)
         case name:
             return name == "CurrentOfExpr"
 
 
 def _tested(node: Tree, target: Changed, *, negated: bool) -> bool:
     """`(…) IS TRUE` and its kind, and casts to boolean."""
-    if name_of(node) == "TypeCast" or node.booltesttype not in _UNKNOWN_TESTS:
-        flips = name_of(node) == "BooleanTest" and node.booltesttype in _FLIPPING_TESTS
+    if name_of(node) == "TypeCast" or node.booltesttype not in UNKNOWN_TESTS:
+        flips = name_of(node) == "BooleanTest" and node.booltesttype in FLIPPING_TESTS
         return _holds(unwrapped(node.arg), target, negated=negated != flips)
-    return bool(node.booltesttype == _UNKNOWN_TESTS[0]) != negated
+    return bool(node.booltesttype == UNKNOWN_TESTS[0]) != negated
+
+
+def _coalesced(node: Tree, target: Changed, *, negated: bool) -> bool:
+    """The first value that is surely there decides."""
+    for one in map(unwrapped, node.args):
+        if truth_of(one) is None and not is_nothing(one):
+            return _holds(one, target, negated=negated)
+        if not is_nothing(one):
+            return False
+    return False
+
+
+def _cases(node: Tree, target: Changed, *, negated: bool) -> bool:
+    """CASE: whether what it gives can differ from row to row, and is not true of every one."""
+    results: list[Tree] = []
+    told = True
+    for one in map(unwrapped, node.args):
+        condition = unwrapped(one.expr)
+        constant = None if node.HasField("arg") else truth_of(condition)
+        if constant is False:
+            continue
+        results.append(unwrapped(one.result))
+        if constant:
+            break
+        own = _own(given(node, "arg"), target) | _own(condition, target)
+        told = told and (
+            bool(own) if node.HasField("arg") else _holds(condition, target, negated=False)
+        )
+    else:
+        results.append(given(node, "defresult"))
+    if not told:
+        return all(_holds(one, target, negated=negated) for one in results if one is not None)
+    return any(
+        (one is not None and _holds(one, target, negated=negated))
+        or (len(results) > 1 and (one is None or truth_of(one) is negated or is_nothing(one)))
+        for one in results
+    )
 
 
 def _boolean(node: Tree, target: Changed, *, negated: bool) -> bool:
@@ -112,84 +164,9 @@ def _boolean(node: Tree, target: Changed, *, negated: bool) -> bool:
     every = (node.boolop == 2) != negated  # OR, or a negated AND
     if not every:
         return any(_holds(part, target, negated=negated) for part in parts)
-    if any(
-        _complementary(one, other) for index, one in enumerate(parts) for other in parts[:index]
-    ):
+    if any(complementary(one, other) for index, one in enumerate(parts) for other in parts[:index]):
         return False
     return all(_holds(part, target, negated=negated) for part in parts)
-
-
-def _complementary(one: Tree, other: Tree) -> bool:
-    """Whether one of the two always holds: `a IS NULL` and `a IS NOT NULL`, `a = 1`, `a <> 1`."""
-    one, other = (_plain(node) for node in (one, other))
-    names = {name_of(one), name_of(other)}
-    if names == {"NullTest"}:
-        return bool(one.nulltesttype != other.nulltesttype and _same(one.arg, other.arg))
-    if names != {"A_Expr"}:
-        return names == {"NullTest", "A_Expr"} and _same_subject(one, other)
-    first, second = _operator(one), _operator(other)
-    if not _same(one.lexpr, other.lexpr):
-        return False
-    if {first[:1], second[:1]} == {"<", ">"} and "<>" not in {first, second}:
-        return not _disjoint(one, other)
-    opposite = _OPPOSITE.get(first) == second or {one.kind, other.kind} in _OPPOSITE_KINDS
-    return opposite and _same(one.rexpr, other.rexpr)
-
-
-def _same_subject(one: Tree, other: Tree) -> bool:
-    """`a IS NULL OR a = a`: a test for NULL beside a comparison that holds of the rest."""
-    test, comparison = (one, other) if name_of(one) == "NullTest" else (other, one)
-    return bool(test.nulltesttype == _IS_NULL) and _same(comparison.lexpr, comparison.rexpr)
-
-
-def _disjoint(one: Tree, other: Tree) -> bool:
-    """`x < 5 OR x > 10` leaves a gap; constants that cannot be compared are taken to."""
-    low, high = (one, other) if _operator(one)[0] == "<" else (other, one)
-    lower, higher = _number(unwrapped(low.rexpr)), _number(unwrapped(high.rexpr))
-    return lower is None or higher is None or lower <= higher
-
-
-def _plain(node: Tree) -> Tree:
-    """`NOT a = 1` as `a <> 1`, where that is simple."""
-    if name_of(node) != "BoolExpr" or node.boolop != 3:
-        return node
-    inner = unwrapped(node.args[0])
-    if name_of(inner) == "NullTest":
-        flipped = type(inner)()
-        flipped.CopyFrom(inner)
-        flipped.nulltesttype = 3 - inner.nulltesttype
-        return flipped
-    if name_of(inner) == "A_Expr" and (opposite := _NEGATIVE.get(_operator(inner))):
-        flipped = type(inner)()
-        flipped.CopyFrom(inner)
-        flipped.name[-1].string.sval = opposite
-        return flipped
-    return node
-
-
-def _same(one: Tree, other: Tree) -> bool:
-    """Whether two expressions are written alike, wherever they stand."""
-    return _shape(unwrapped(one)) == _shape(unwrapped(other))
-
-
-def _shape(node: Tree) -> object:
-    if node is None:
-        return None
-    fields = []
-    for field, value in node.ListFields():
-        if field.name.endswith("location"):
-            continue
-        if field.message_type is None:
-            fields.append((field.name, str(value)))
-        else:
-            many = [value] if hasattr(value, "DESCRIPTOR") else value
-            fields.append((field.name, str([_shape(unwrapped(one)) for one in many])))
-    return name_of(node), tuple(fields)
-
-
-def _operator(node: Tree) -> str:
-    names = strings(node.name)
-    return names[-1] if names else ""
 
 
 # --- leaves -----------------------------------------------------------------------------------
@@ -199,7 +176,7 @@ def _null_test(argument: Tree, target: Changed, *, is_null: bool) -> bool:
     own = _own(argument, target)
     if not own or _whole_row(argument, target):
         return False
-    return is_null or not own <= NEVER_NULL
+    return is_null or (not own <= NEVER_NULL and may_be_null(argument))
 
 
 def _comparison(node: Tree, target: Changed, *, negated: bool) -> bool:
@@ -212,12 +189,15 @@ def _comparison(node: Tree, target: Changed, *, negated: bool) -> bool:
         return False
     if any(_same_row(side, other, target) for side, other in ((left, right), (right, left))):
         return False
-    if _is_null(right):
+    if is_nothing(right):
         is_null = (node.kind == 5) != negated  # IS NOT DISTINCT FROM NULL
         return _null_test(left, target, is_null=is_null) if node.kind in {4, 5} else False
-    if _all_patterns(node, right) or _all_values(left, right):
+    if all_patterns(node, right) or all_values(left, right) or vanishes(left):
         return False
-    return not _always(left, right, _operator(node), mine)
+    operator = operator_of(node)
+    if of_every_row(left, right, operator, mine) or in_every_range(node, left, right, mine):
+        return False
+    return not always(left, right, operator, mine)
 
 
 def _same_row(side: Tree, other: Tree, target: Changed) -> bool:
@@ -236,70 +216,6 @@ def _same_row(side: Tree, other: Tree, target: Changed) -> bool:
             if name_of(other) == "List" and names[-1:] == column:
                 return True
     return False
-
-
-def _is_null(node: Tree) -> bool:
-    return node is not None and name_of(node) == "A_Const" and bool(node.isnull)
-
-
-def _all_patterns(node: Tree, right: Tree) -> bool:
-    """LIKE '%', ~ '' and their kind."""
-    if right is None or name_of(right) != "A_Const" or not right.HasField("sval"):
-        return False
-    text = right.sval.sval
-    if node.kind in {8, 9, 10}:  # LIKE, ILIKE, SIMILAR
-        return _operator(node)[:1] != "!" and not text.strip("%")
-    return _operator(node) in {"~", "~*"} and text.strip("^$") in {"", ".*", ".?", ".*?"}
-
-
-def _all_values(left: Tree, right: Tree) -> bool:
-    """`(…) IN (true, false)`."""
-    if right is None or name_of(right) != "List" or left is None or name_of(left) == "ColumnRef":
-        return False
-    values = [unwrapped(one) for one in right.items]
-    booleans = {one.boolval.boolval for one in values if name_of(one) == "A_Const"}
-    return name_of(left) in {"A_Expr", "BoolExpr"} and len(booleans) == 2
-
-
-def _always(left: Tree, right: Tree, operator: str, mine: frozenset[str]) -> bool:
-    """`id > 0`, `id <> -1`, `length(name) >= 0`: true of every row one will meet."""
-    number = _number(right)
-    if number is None or left is None:
-        return False
-    if name_of(left) == "FuncCall":
-        sized = strings(left.funcname)[-1:]
-        never_less = bool(sized) and sized[0] in _SIZES
-    else:
-        never_less = name_of(left) == "ColumnRef" and mine <= NEVER_NULL
-    if not never_less:
-        return False
-    # An id begins at 1, a length at 0.
-    lowest = 0 if name_of(left) == "FuncCall" else 1
-    if operator == ">=":
-        return number <= lowest
-    return operator in {">", "<>", "!="} and number < lowest
-
-
-def _number(node: Tree) -> float | None:
-    sign = 1
-    while node is not None and name_of(node) in {"TypeCast", "A_Expr"}:
-        if name_of(node) == "A_Expr":
-            if node.HasField("lexpr") or _operator(node) != "-":
-                return None
-            sign = -sign
-            node = given(node, "rexpr")
-        else:
-            node = unwrapped(node.arg)
-    if node is None or name_of(node) != "A_Const":
-        return None
-    if node.HasField("ival"):
-        return float(sign * node.ival.ival)
-    if node.HasField("fval"):
-        try:
-            return sign * float(node.fval.fval)
-        except ValueError:
-            return None
-    return None
 
 
 # --- subqueries -------------------------------------------------------------------------------
@@ -327,12 +243,15 @@ def _selects_itself(select: Tree, target: Changed, column: tuple[str, ...]) -> b
     if select.HasField("limit_count") or select.HasField("having_clause"):
         return False
     tables = list(_tables([unwrapped(one) for one in select.from_clause]))
+    if not tables:
+        return not any(name_of(one) == "ParamRef" for one in walk(select))
     if not any(table == target.table for _, table in tables):
         # What lies in a subquery between is not seen through: then a person decides.
         return any(not table for _, table in tables) and not select.HasField("where_clause")
     outputs = [unwrapped(unwrapped(one).val) for one in select.target_list]
     if not any(
-        name_of(one) == "ColumnRef" and strings(one.fields)[-1:] == column for one in outputs
+        name_of(one) == "ColumnRef" and (strings(one.fields)[-1:] == column or _is_star(one))
+        for one in outputs
     ):
         return False
     own = frozenset(alias for alias, table in tables if table == target.table)
@@ -340,6 +259,10 @@ def _selects_itself(select: Tree, target: Changed, column: tuple[str, ...]) -> b
     if condition is not None and _looks_back(condition, target.names - own):
         return True  # it compares a row with itself
     return not restricts(condition, replace(target, names=own, others=(), bare=len(tables) == 1))
+
+
+def _is_star(node: Tree) -> bool:
+    return any(name_of(unwrapped(one)) == "A_Star" for one in node.fields)
 
 
 def _looks_back(condition: Tree, outer: frozenset[str]) -> bool:
@@ -370,7 +293,8 @@ def _own(node: Tree, target: Changed) -> frozenset[str]:
     return frozenset(
         names[-1]
         for names in _columns(node)
-        if (len(names) > 1 and names[-2] in target.names) or (len(names) == 1 and target.bare)
+        if names[-1] != "tableoid"  # the same of every row
+        and ((len(names) > 1 and names[-2] in target.names) or (len(names) == 1 and target.bare))
     )
 
 
@@ -393,6 +317,5 @@ def _columns(node: Tree) -> Iterator[tuple[str, ...]]:
 
 def _whole_row(node: Tree, target: Changed) -> bool:
     return name_of(node) == "ColumnRef" and (
-        strings(node.fields) == tuple(target.names)
-        or any(name_of(unwrapped(one)) == "A_Star" for one in node.fields)
+        strings(node.fields) == tuple(target.names) or _is_star(node)
     )
