@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
 import re
 import sys
@@ -199,20 +200,19 @@ class User:
 
 
 async def soak(seconds: float, sessions: int, shell: str, seed: int) -> Figures:
-    """Let several people at it."""
+    """Let several people at it, each for that long, and for one act at least."""
     figures = Figures()
-    until = time.monotonic() + seconds
 
     async def one(number: int, there: Range) -> None:
         chance = random.Random(f"{seed}/{number}")
         async with there.person(shell) as person:
             await person.prompt()
             user = User(person, chance, figures)
-            while time.monotonic() < until:
-                try:
+            until = time.monotonic() + seconds
+            with contextlib.suppress(AssertionError):
+                await user.act()
+                while time.monotonic() < until:
                     await user.act()
-                except AssertionError:
-                    break
             figures.ran += person.canary()
 
     with tempfile.TemporaryDirectory() as folder:

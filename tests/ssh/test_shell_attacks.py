@@ -241,4 +241,4 @@ async def test_whatever_is_typed_at_whatever_time_nothing_runs_undecided(shell):
     (python -m tests.soak)."""
     figures = await soak.soak(5, 4, shell, seed=7)
     assert figures.ran == []
-    assert figures.lines > 20
+    assert figures.acts >= 4
