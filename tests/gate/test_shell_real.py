@@ -11,6 +11,7 @@ import pytest
 
 from bastion.model import Dialect, Target
 from bastion.policy.decide import decide
+from tests.fuzz.gated_fuzz import Fuzz
 from tests.fuzz.step_fuzz import POLICY, WHO
 from tests.harness.localshell import LocalShell
 
@@ -46,3 +47,17 @@ async def test_ctrl_c_at_any_moment_of_a_line_leaves_a_terminal_on_which_it_work
         assert not shell.ended
     finally:
         await shell.leave()
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+async def test_an_error_in_the_hook_of_zsh_lets_nothing_run(tmp_path):
+    """Under `set -u` an unset variable ended the hook, and the trap with it: the step ran."""
+    trial = Fuzz(tmp_path, Dialect.ZSH, 1)
+    try:
+        for line in ("set -- reboot a; set -u", '"$@" | builtin $nope - DEBUG', '"$@" || $nope'):
+            await trial.line(line)
+    finally:
+        if trial.shell is not None:
+            await trial.shell.leave()
+    assert trial.wrong == []
+    assert trial.figures.steps > 0

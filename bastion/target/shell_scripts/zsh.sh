@@ -53,7 +53,7 @@ __bastion_values() {
       @) __bastion_held=("$@") ;;
       *[^A-Za-z0-9_]* | [0-9]*) continue ;;
       *)
-        [[ ${parameters[$__bastion_name]} == *(association|nameref)* ]] && continue
+        [[ ${parameters[$__bastion_name]-} == *(association|nameref)* ]] && continue
         (( ${+parameters[$__bastion_name]} )) && __bastion_held=("${(@P)__bastion_name}")
         ;;
     esac
@@ -70,7 +70,7 @@ __bastion_hook() {
     __bastion_(emit|await|values|prompt|complete|done|canary|cook|collect|arm|watch)) return 0 ;;
   esac
   local __bastion_hide
-  for __bastion_hide in builtin printf read kill local unset setopt typeset whence; do
+  for __bastion_hide in builtin printf read kill local unset setopt unsetopt typeset whence; do
     (( ${+functions[$__bastion_hide]} )) && unset "functions[$__bastion_hide]"
   done
   if [[ -n $__bastion_refused && ${ZSH_DEBUG_CMD%% } == "__bastion_prompt $__bastion_refused" ]]; then
@@ -97,8 +97,11 @@ __bastion_hook() {
   return 1
 }
 
-# Setting ERR_EXIT in the trap is how zsh is told to skip the command (zshbuiltins(1), DEBUG).
-__bastion_arm() { trap '__bastion_hook "$@" || setopt ERR_EXIT' DEBUG }
+# Setting ERR_EXIT in the trap is how zsh is told to skip the command (zshbuiltins(1), DEBUG). It is
+# set first: an error in the hook (under `set -u` an unset variable is one) ends the whole trap.
+__bastion_arm() {
+  trap 'setopt ERR_EXIT; __bastion_hook "$@" && unsetopt ERR_EXIT || setopt ERR_EXIT' DEBUG
+}
 
 __bastion_watch() { __bastion_arm }
 
