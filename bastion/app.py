@@ -109,8 +109,9 @@ async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> N
     os.umask(0o077)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, stop.set)
     async with running(config):
         notify_systemd("READY=1")
         if ready is not None:

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -27,6 +33,8 @@ MORE: Final = "(not listed)"
 """Stands for the detectors of secrets that an audit line only counts."""
 
 Fields = Mapping[str, Any]
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from bastion.errors import ContentBlocked, ProtocolFault
@@ -21,6 +22,11 @@ def refusal(verdict: Verdict) -> str:
     """One sentence for a denied request, and the hint where the rule has one."""
     said = f"denied by rule {visible(verdict.rule)}: {sentence(verdict.reason)}"
     return f"{said} {sentence(verdict.hint)}" if verdict.hint else said
+
+
+def granted(by: Sequence[str]) -> str:
+    """One sentence for a held request that goes on."""
+    return f"granted by {visible(', '.join(by))}."
 
 
 def unresolved(resolved: Resolved, verdict: Verdict) -> str:

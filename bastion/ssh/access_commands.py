@@ -21,6 +21,7 @@ from bastion.store.access import AccessGrant
 from bastion.wire import control as wire
 
 WAITS: Final = 3
+NOTHING: Final = "You have asked for nothing that still waits, and hold nothing for a time.\n"
 STATUS: Final = {"granted": 0, "pending": WAITS, "refused": 4, "expired": 5, "withdrawn": 6}
 
 
@@ -98,7 +99,7 @@ async def requests(session: Session, words: list[str], shown: Shown) -> Answer:
         f"  {describe_duration(grant.until - now)} left"
         for grant in held
     ]
-    return Answer("".join(f"{visible(line)}\n" for line in lines) or "Nothing waits or is held.\n")
+    return Answer("".join(f"{visible(line)}\n" for line in lines) or NOTHING)
 
 
 async def withdraw(session: Session, words: list[str], shown: Shown) -> Answer:
@@ -143,23 +144,37 @@ async def _one(session: Session, request_id: str, *, wait: bool, as_json: bool) 
     finally:
         stop()
     row = services.ledger.approval(request_id)
+    held = {grant.id: grant for grant in services.access.of(session.own.id)}
     if row is None or json.loads(row["question"])["identity"] != session.own.id:
         return Answer("", f"bastion: you asked for nothing called {visible(request_id)}.\n", 2)
     names = tuple(answer["name"] for answer in row["answers"])
-    return _ended(request_id, row["state"], names, row["reason"], as_json=as_json)
+    over = _is_access(row) and row["state"] == "granted" and request_id not in held
+    return _ended(request_id, row["state"], names, row["reason"], as_json=as_json, over=over)
+
+
+def _is_access(row: dict[str, Any]) -> bool:
+    return ["kind", "access"] in json.loads(row["question"])["facts"]
 
 
 def _ended(
-    request_id: str, state: str, names: tuple[str, ...], reason: str, *, as_json: bool
+    request_id: str,
+    state: str,
+    names: tuple[str, ...],
+    reason: str,
+    *,
+    as_json: bool,
+    over: bool = False,
 ) -> Answer:
+    """How it was decided; `over`: it was granted, and what was granted has ended since."""
     status = STATUS[state]
     if as_json:
-        data = {"id": request_id, "state": state, "by": list(names), "reason": reason}
+        data = {"id": request_id, "state": state, "by": list(names), "reason": reason, "over": over}
         return Answer(json.dumps(data, indent=2) + "\n", status=status)
     by = f" by {', '.join(names)}" if names else ""
     why = f": {reason}" if reason else ""
     words = {"pending": "still waits", "expired": "expired: nobody decided in time"}
-    told = f"{request_id} {words.get(state, state)}{by}{why}"
+    ended = " (it is over)" if over else ""
+    told = f"{request_id} {words.get(state, state)}{by}{why}{ended}"
     return Answer(f"{visible(told)}\n", status=status)
 
 

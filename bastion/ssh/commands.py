@@ -20,6 +20,10 @@ class Usage(BastionError):
     """The words cannot be read; the message is the whole help that is shown."""
 
 
+class Help(BastionError):
+    """`--help` was asked for; the message is the help."""
+
+
 EXIT_USAGE: Final = 2
 
 
@@ -51,7 +55,7 @@ class Parser(argparse.ArgumentParser):
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """`--help` prints by itself; here it is an answer."""
-        raise Usage(self.format_help())
+        raise Help(self.format_help())
 
     def print_help(self, file: object = None) -> None:
         """Nothing is printed from here."""

@@ -102,7 +102,13 @@ async def sessions(session: Session, words: list[str], shown: Shown) -> Answer:
     if given.json:
         return Answer(json.dumps(listed, indent=2) + "\n")
     rows = (
-        (row["id"], row["name"], row["client_address"], row["targets"] or "-", row["reason"] or "")
+        (
+            row["id"],
+            row["name"],
+            row["client_address"],
+            row["targets"] or "-",
+            row["reason"] or row["running"],
+        )
         for row in listed
     )
     return Answer(_rows(rows) or "No session is yours to see.\n")

@@ -50,6 +50,7 @@ from bastion.events import (
     Withdraw,
 )
 from bastion.gate.gate import Gate
+from bastion.gate.words import granted
 from bastion.model import EXIT_REFUSED, Request, Secret
 from bastion.ssh.ends import ClientEnd, ShellSide, TargetEnd
 from bastion.ssh.record import Record
@@ -178,6 +179,8 @@ class Drive:
         """An approval ended."""
         self._open_asks.discard(ask)
         self._note("approval", outcome=outcome.value, by=list(by), reason=reason)
+        if outcome is Outcome.GRANTED and by and self.ended is None:
+            self._guarded(lambda: self._tell(granted(by)))
         self.feed(Resolved(self._clock(), ask, outcome, by, reason))
 
     def client_left(self) -> None:
@@ -185,10 +188,8 @@ class Drive:
         self.end(EndReason.CLIENT_LEFT, "")
 
     def client_stalled(self, stalled: bool) -> None:
-        """Back-pressure: the client does not read, so the target is not read either.
-
-        Where the gate itself answers (packets), neither is the client: it could ask for ever.
-        """
+        """Back-pressure: the client does not read, so the target is not read either; nor, where
+        the gate itself answers (packets), is the client, which could ask for ever."""
         self._client_stalled = stalled
         if self._target is not None:
             self._target.hold(stalled)
@@ -371,9 +372,7 @@ class Drive:
 
     def _tell_now(self, text: str) -> None:
         self._taps.flush()
-        shown = self._client.phrase(self._taps.text(text))
-        self._record.told(self._clock(), shown)
-        self._client.show(shown, Stream.STDERR)
+        self._say(self._client.phrase(self._taps.text(text)))
 
     def say(self, text: str) -> None:
         """Show and record words of a prompt of the bastion's own, before the channel begins."""

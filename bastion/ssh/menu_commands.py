@@ -17,7 +17,7 @@ from bastion.model import EXIT_REFUSED, TargetKind, visible
 from bastion.policy.access import Access, describe_features, reachable
 from bastion.policy.schema import ShellMode
 from bastion.ssh import access_commands, desk_commands
-from bastion.ssh.commands import EXIT_USAGE, Answer, Parser, Shown, Usage
+from bastion.ssh.commands import EXIT_USAGE, Answer, Help, Parser, Shown, Usage
 from bastion.ssh.session import Session
 
 HELP: Final = """\
@@ -56,6 +56,8 @@ async def run(session: Session, words: list[str], shown: Shown) -> Answer:
         return Answer("", f"bastion: there is no command {told!r}.\n{HELP}", EXIT_USAGE)
     try:
         return await command(session, rest, shown)
+    except Help as asked:
+        return Answer(str(asked))
     except Usage as usage:
         return Answer("", str(usage), EXIT_USAGE)
     except (ControlError, AnswerRefused, NotAsked) as error:

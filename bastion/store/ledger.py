@@ -330,10 +330,13 @@ class Ledger:
     # --- questions, for command lines and the console ---
 
     def sessions(self, *, open_only: bool = False, limit: int = 100) -> list[Row]:
-        """Sessions, newest first, each with the number of its channels and its targets."""
+        """Sessions, newest first, each with the number of its channels, its targets, and what the
+        newest of its open channels runs."""
         return self._file.rows(
             "SELECT s.*, count(c.id) AS channels,"
-            " coalesce(group_concat(DISTINCT c.target), '') AS targets"
+            " coalesce(group_concat(DISTINCT c.target), '') AS targets,"
+            " coalesce((SELECT o.request FROM channels o WHERE o.session_id = s.id"
+            " AND o.ended_at IS NULL ORDER BY o.opened_at DESC LIMIT 1), '') AS running"
             " FROM sessions s LEFT JOIN channels c ON c.session_id = s.id"
             " WHERE s.ended_at IS NULL OR NOT ?"
             " GROUP BY s.id ORDER BY s.started_at DESC, s.id LIMIT ?",

@@ -97,19 +97,29 @@ class ConsoleApp(ConsoleView):
         if held is None:
             self.say(f"{row.key} is over: {row.ended}." if row else "Nothing waits.", wrong=True)
         elif not held.decidable:
-            self.say("This is not yours to decide.", wrong=True)
+            self.say(self._why_not(held), wrong=True)
         elif self._looked[0] != held.id or time.monotonic() - self._looked[1] < LOOK:
             self.say(f"{held.id} has just appeared: look at it, then press again.", wrong=True)
         else:
             return held
         return None
 
+    def _why_not(self, held: wire.HeldRequest) -> str:
+        """Why somebody may look at a request, and not decide it."""
+        if self.welcome is not None and held.identity == self.welcome.identity:
+            return f"You asked for {held.id} yourself: somebody else decides it."
+        if self.welcome is not None and self.welcome.name in held.granted_by:
+            missing = held.count - len(held.granted_by)
+            return f"You granted {held.id} already; {missing} more must grant it."
+        return f"{held.id} is not yours to decide: it needs {', '.join(held.approvers)}."
+
     async def _show_context(self, held: wire.HeldRequest) -> None:
         try:
             context = await self.link.call(wire.GetContext(held.id), wire.Context)
         except ControlError:
             return
-        if self._held() is held or self._looked[0] == held.id:
+        looks = self._held() is held or self._looked[0] == held.id
+        if looks and not self.screen.has_class("helping"):
             text = held_text(held, self.clock(), context)
             self.query_one("#details", Static).update(text)
 

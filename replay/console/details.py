@@ -12,7 +12,15 @@ from bastion.model import visible
 from bastion.wire import control as wire
 from replay.console.live import STEP
 from replay.console.rows import Row
-from replay.console.state import Known, details, past_lines, request_text
+from replay.console.state import (
+    Known,
+    details,
+    grant_details,
+    lock_details,
+    past_lines,
+    request_text,
+    session_details,
+)
 from replay.screen import AvtScreen
 
 MOMENT: Final = 0.1
@@ -35,9 +43,22 @@ def details_of(tab: str, row: Row | None, known: Known, now: float) -> tuple[str
             decision = next((one for one in known.decisions if one.id == row.key), None)
             return row.key, _decision_text(decision) if decision else Text("")
         case "live":
-            session = next((one for one in known.sessions if one["id"] == row.key), {})
-            pairs = [(str(key), visible(str(value))) for key, value in session.items() if value]
-            return row.key, _pairs(pairs)
+            session = next((one for one in known.sessions if one["id"] == row.key), None)
+            if session is not None:
+                return f"session of {visible(session['name'])}", _pairs(
+                    session_details(session, now)
+                )
+        case "locks":
+            return _lock_or_grant(row, known, now)
+    return row.key, Text(row.text)
+
+
+def _lock_or_grant(row: Row, known: Known, now: float) -> tuple[str, Text]:
+    kind, _, key = row.key.partition(" ")
+    if kind == "lock" and (lock := next((one for one in known.locks if one.id == key), None)):
+        return "a lock", _pairs(lock_details(lock, now))
+    if kind == "grant" and (grant := next((one for one in known.grants if one.id == key), None)):
+        return "granted for a time", _pairs(grant_details(grant, now))
     return row.key, Text(row.text)
 
 
@@ -88,7 +109,7 @@ def _decision_text(decision: wire.Decision) -> Text:
             ("by", visible(", ".join(decision.by)) or "-"),
             ("reason", visible(decision.reason) or "-"),
             ("who", visible(decision.name)),
-            ("target", visible(f"{decision.target} {decision.login}")),
+            ("target", visible(f"{decision.target} as {decision.login}".removesuffix(" as "))),
             ("session", decision.session_id),
         ]
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -46,28 +47,33 @@ class Known:
         self.held[held.id] = held
         return held.id if new else ""
 
+    def how_ended(self, approval: str) -> str:
+        """How one ended that was held a moment ago, also while nobody told."""
+        decided = (one.state for one in self.decisions if one.id == approval)
+        return self.ended.get(approval) or next(decided, "gone")
+
 
 def held_rows(held: Iterable[wire.HeldRequest], now: float, find: str = "") -> list[Row]:
     """A line each: how long it has left, who, where, what."""
     rows = []
     for one in held:
         left = max(0, int(one.expires_at - now))
-        votes = f" {len(one.granted_by)}/{one.count}" if one.count > 1 else ""
+        votes = f"{len(one.granted_by)}/{one.count}" if one.count > 1 else ""
         where = f"{one.login}@{one.target}" if one.login else one.target or "everywhere"
-        text = f"{one.id:<5}{_short(left):>5}{votes}  {one.name}  {where}  {request_text(one)}"
+        text = f"{one.id:<5}{_short(left):>5} {votes:<3}  {one.name}  {where}  {request_text(one)}"
         style = "" if one.decidable else "dim"
         rows.append(Row(one.id, visible(text), "bold red" if left < 60 and not style else style))
     return found(rows, find)
 
 
 def session_rows(sessions: Iterable[dict[str, Any]], find: str = "") -> list[Row]:
-    """A line each: who, from where, on what."""
+    """A line each: since when, who, on what, and what runs there."""
     rows = []
     for one in sessions:
         agent = f" ({one['agent']})" if one.get("agent") else ""
         text = (
             f"{one['id'][:8]}  {_clock(one['started_at'])}  {one['name']}{agent}"
-            f"  {one['client_address']}  {one['targets'] or '-'}"
+            f"  {one['targets'] or '-'}  {one.get('running') or '(nothing now)'}"
         )
         rows.append(Row(str(one["id"]), visible(text)))
     return found(rows, find)
@@ -128,6 +134,54 @@ def details(held: wire.HeldRequest, now: float) -> list[tuple[str, str]]:
     pairs = [(label, visible(text)) for label, text in held.lines(now)]
     order = {label: number for number, label in enumerate(FIRST)}
     return sorted(pairs, key=lambda pair: order.get(pair[0], len(order)))
+
+
+def session_details(one: Mapping[str, Any], now: float) -> list[tuple[str, str]]:
+    """All that is to be known of a live session."""
+    roles = ", ".join(json.loads(one["roles"])) or "none"
+    pairs = [
+        ("who", f"{one['name']} ({one['identity']})"),
+        ("roles", roles),
+        ("agent", one.get("agent") or ""),
+        ("branch", one.get("branch") or ""),
+        ("on", (one.get("targets") or "").replace(",", ", ")),
+        ("runs", one.get("running") or "(nothing now)"),
+        ("from", f"{one['client_address']}  {one['client_version']}"),
+        ("since", f"{_clock(one['started_at'])}, {_short(now - one['started_at'])} ago"),
+        ("ends", f"{_clock(one['expires_at'])}, {_short(one['expires_at'] - now)} left"),
+        ("logged in", f"by {one['via']} {one['serial'] or ''}".rstrip()),
+        ("session", one["id"]),
+    ]
+    return [(label, visible(text)) for label, text in pairs if text]
+
+
+def lock_details(lock: wire.LockShown, now: float) -> list[tuple[str, str]]:
+    """A lock in force."""
+    until = f"{_clock(lock.until)}, {_short(lock.until - now)} left" if lock.until else "for good"
+    pairs = [
+        ("locked out", f"{lock.kind} {lock.value}"),
+        ("reason", lock.reason),
+        ("until", until),
+        ("by", f"{lock.by}, at {_clock(lock.at)}"),
+        ("lock", lock.id),
+    ]
+    return [(label, visible(text)) for label, text in pairs]
+
+
+def grant_details(grant: wire.GrantShown, now: float) -> list[tuple[str, str]]:
+    """What is granted for a time."""
+    equals = " (and its equals in that session)" if grant.kind == "repeat" else ""
+    pairs = [
+        ("granted to", f"{grant.name} ({grant.identity})"),
+        ("what", f"{grant.what}{equals}"),
+        ("on", grant.target or "everywhere"),
+        ("session", grant.session_id),
+        ("until", f"{_clock(grant.until)}, {_short(grant.until - now)} left"),
+        ("by", f"{', '.join(grant.by)}, at {_clock(grant.at)}"),
+        ("reason", grant.reason),
+        ("grant", grant.id),
+    ]
+    return [(label, visible(text)) for label, text in pairs if text]
 
 
 def past_lines(past: Iterable[wire.Past]) -> list[str]:

@@ -24,34 +24,39 @@ from replay.console.rows import Rows
 from replay.console.state import Known, decision_rows, held_rows, lock_rows, session_rows
 
 TABS: Final = ("waiting", "live", "recent", "locks")
+AWAY: Final = "The bastion is away; trying again."
 SOON: Final = 0.3
 """Seconds from a change to asking for a list anew: a burst of changes is asked about once."""
 
 KEYS: Final = {
-    "waiting": "g grant  G and equals  r refuse  f follow  K kill  L lock",
+    "waiting": "g grant  G equals too  r refuse  f follow  K kill  L lock",
     "live": "f follow  z zoom  K kill  L lock",
     "recent": "",
     "locks": "u take back",
 }
-ALWAYS: Final = "/ find  ? keys  q quit"
+ALWAYS: Final = "/ find  ? keys  q"
 
 HELP: Final = """\
-1 2 3 4, tab     waiting, live sessions, recent decisions, locks and grants
-up down j k      move the cursor; PgUp and PgDn scroll what is below the list
-g                grant what the cursor is on, once
-G                grant it, and equal requests of that session for as long as the rule allows
-r                refuse it, with a reason
-f, enter         follow the session's live screen here; z gives it the whole window
-K                end the session, with a reason
-L                lock the person out, with a reason (begin with 30m, 2h … for a time)
-u                take the lock or grant back that the cursor is on
-/                show only what holds these words; escape shows all again
-x                put a break-glass alarm away
-q                leave
+1 2 3 4, tab   waiting, live sessions, recent decisions, locks and grants
+up down j k    move the cursor; PgUp and PgDn scroll what is below the list
+g              grant what the cursor is on, once
+G              grant it, and its equals in that session, as long as the rule lets
+r              refuse it, with a reason
+f, enter       follow that session's live screen; z gives it the whole window
+K              end the session, with a reason
+L              lock the person out: 30m (2h …) and a reason, or a reason alone
+u              take the lock or grant back that the cursor is on
+/              show only what holds these words; escape shows all again
+x              put a break-glass alarm away
+q              leave
 
-What was under the cursor when you pressed the key is what is decided. Something that appeared less
-than a moment ago is not: look at it, then press again. A struck line has ended meanwhile.
+What was under the cursor when you pressed the key is what is decided.
+Something that appeared less than a moment ago is not: look, then press again.
+A struck line has ended meanwhile. Escape leaves this page.
 """
+
+FEW: Final = 3
+"""Rows for which a list is short: what is below it has the room then."""
 
 
 class ConsoleView(App[str]):
@@ -61,12 +66,13 @@ class ConsoleView(App[str]):
     CSS = """
     Screen { background: ansi_default; color: ansi_default; }
     #head, #tabs, #title, #said, #keys { height: 1; }
-    #lists { height: 40%; min-height: 4; }
+    #lists { height: 3; }
+    .many #lists { height: 40%; min-height: 4; }
     #title { background: ansi_blue; color: ansi_white; }
     #below { height: 1fr; }
     #live { display: none; }
     #alarm { height: 1; display: none; background: ansi_red; color: ansi_white; text-style: bold; }
-    .zoomed #lists, .zoomed #tabs { display: none; }
+    .zoomed #lists, .zoomed #tabs, .helping #lists { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(n + 1), f"tab('{name}')", show=False) for n, name in enumerate(TABS)),
@@ -95,6 +101,8 @@ class ConsoleView(App[str]):
         self.welcome: wire.Welcome | None = None
         self.following = ""
         self._again = again
+        self._said_away = False
+        """Whether it was told that there is no connection: once, however often it is tried."""
         self._keys_of_ours = {
             binding.action.partition("(")[0]
             for bindings in self._bindings.key_to_bindings.values()
@@ -155,9 +163,12 @@ class ConsoleView(App[str]):
         if isinstance(state, str):
             self.welcome = None
             self.following = ""
-            self.say(f"{state} Trying again." if self._again else state, wrong=True)
+            if not self._said_away:
+                self.say(f"{AWAY} {state}" if self._again else state, wrong=True)
+            self._said_away = True
         else:
-            self.say("Connected; everything is listed anew.")
+            self.say("Connected again; everything is listed anew." if self._said_away else "")
+            self._said_away = False
             self.welcome = state
             self.run_worker(self.load("waiting", "live", "recent", "locks"))
         self.draw()
@@ -225,12 +236,14 @@ class ConsoleView(App[str]):
         known, now, find = self.known, self.clock(), self._find
         waiting = self.rows_of("waiting")
         under = waiting.current
-        how = known.ended.get(under.key, "gone") if under else ""
+        how = known.how_ended(under.key) if under else ""
         waiting.show(held_rows(known.held.values(), now, find["waiting"]), how)
         self.rows_of("live").show(session_rows(known.sessions, find["live"]), "ended")
         self.rows_of("recent").show(decision_rows(known.decisions, find["recent"]))
         self.rows_of("locks").show(lock_rows(known.locks, known.grants, now, find["locks"]), "over")
-        if self.tab == "waiting" and self._under() is not self._shown and self._under():
+        self.screen.set_class(len(self.rows_of(self.tab).lines) > FEW, "many")
+        changed = self.tab == "waiting" and self._under() is not self._shown and self._under()
+        if changed and not self.screen.has_class("helping"):
             self._below(home=False)
         self._draw_head()
         self._draw_tabs()
@@ -293,7 +306,7 @@ class ConsoleView(App[str]):
         self.rows_of(name).focus()
         self.say("")
         self._below()
-        self._draw_tabs()
+        self.draw()
 
     def action_next_tab(self) -> None:
         """The next tab, and round."""
@@ -316,7 +329,8 @@ class ConsoleView(App[str]):
         self.query_one(Prompt).ask("find", filter_by, empty=True)
 
     def action_help(self) -> None:
-        """Say what the keys do, until the cursor moves."""
+        """Say what the keys do, until anything else is looked at."""
+        self.screen.add_class("helping")
         self.query_one("#title", Static).update("keys")
         self.query_one("#live", LiveScreen).display = False
         below = self.query_one("#below", VerticalScroll)
@@ -349,6 +363,7 @@ class ConsoleView(App[str]):
 
     def _below(self, *, home: bool = True) -> None:
         """Show what is under the cursor, from its beginning where it is another thing."""
+        self.screen.remove_class("helping")
         self._shown = self._under() if self.tab == "waiting" else None
         if self.tab != "live":
             self.stop_following()

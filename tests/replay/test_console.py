@@ -46,7 +46,7 @@ def hold(desk: Desk, request: bytes = b"rm \xff\x1b[2J", **terms: object) -> str
 
 async def until(pilot: Pilot[str], what: Callable[[], bool]) -> None:
     """Wait for something that a key or an event brings about."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not what():
             await pilot.pause(0.01)
 
@@ -169,6 +169,35 @@ async def test_two_approvers_see_each_others_decisions_at_once(desk: Desk) -> No
         await until(second, lambda: len(lines(other)) == 1)
         await pilot.press("g")
         await until(second, lambda: lines(other)[0].endswith("(granted by Lena)"))
+
+
+async def test_who_may_not_decide_any_more_is_told_why(desk: Desk) -> None:
+    approval = hold(desk, b"one", count=2)
+    other = hold(desk, b"two", approvers=("boss",))
+    app = make(desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(lines(app)) == 2)
+        await pilot.press("g")
+        await until(pilot, lambda: "1/2" in lines(app)[0])
+        await pilot.press("g")
+        assert said(app) == f"You granted {approval} already; 1 more must grant it."
+        await pilot.press("j", "g")
+        assert said(app) == f"{other} is not yours to decide: it needs boss."
+
+
+async def test_help_has_the_whole_window_until_something_is_looked_at(desk: Desk) -> None:
+    hold(desk, b"one")
+    app = make(desk)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "request" in said(app, "#details"))
+        await pilot.press("question_mark")
+        hold(desk, b"two")
+        await until(pilot, lambda: len(lines(app)) == 2)
+        assert "q              leave" in said(app, "#details")
+        assert not app.query_one("#lists").size.height
+        await pilot.press("escape")
+        await until(pilot, lambda: "request" in said(app, "#details"))
+        assert app.query_one("#lists").size.height
 
 
 async def test_a_live_session_is_followed_in_place(desk: Desk) -> None:

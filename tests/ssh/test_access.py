@@ -74,6 +74,14 @@ async def test_a_role_is_asked_for_granted_used_and_over(running: Bastion) -> No
     assert (await running.ssh("echo", "in")).status == 254
 
 
+async def test_help_that_was_asked_for_is_an_answer(running: Bastion) -> None:
+    asked = await running.run("ssh", "bastion", "request", "--help")
+    assert (asked.status, asked.stderr) == (0, "")
+    assert b"--for 30m" in asked.stdout
+    wrong = await running.run("ssh", "bastion", "request", "--fro", "30m")
+    assert (wrong.status, wrong.stdout) == (2, b"")
+
+
 async def grant(running: Bastion, seconds: str = "1h") -> str:
     ran = await running.run("ssh", "bastion", "request", "admin", "--for", seconds, "--reason", "x")
     assert ran.status == 0, ran.stderr
@@ -106,6 +114,8 @@ async def test_a_live_session_gains_access_at_once_and_loses_it_in_the_middle_of
         assert ended.exit_status == 254
         assert "was taken back" in str(ended.stderr)
         assert (await connection.run("echo in")).exit_status == 254
+    told = await running.run("ssh", "bastion", "requests", request)
+    assert told.stdout.decode() == f"{request} granted by bea (it is over)\n"
 
 
 async def test_a_grant_that_is_used_at_its_last_moment_lasts_no_longer(running: Bastion) -> None:

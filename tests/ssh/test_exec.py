@@ -62,6 +62,7 @@ async def test_a_held_command_runs_exactly_when_it_is_granted(running, via, tmp_
     ran = await asking
     assert (ran.status, marker.exists()) == (0, True)
     assert f"held for approval {approval} by rule held" in ran.stderr
+    assert ran.stderr.endswith("bastion: granted by bob.\n")
 
 
 async def test_a_refused_command_does_not_run(running, via, tmp_path):
