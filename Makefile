@@ -19,7 +19,7 @@ STAMP := .installed-$(shell cat requirements-dev.txt pyproject.toml | cksum | tr
 # program:package. The demo needs the first two alone.
 DEMO_PROGRAMS := sshd:openssh-server ssh:openssh-client
 TEST_PROGRAMS := $(DEMO_PROGRAMS) rsync:rsync git:git tmux:tmux zsh:zsh \
-	node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver xauth:xauth psql:postgresql-client initdb:postgresql
+	node:nodejs npm:npm chromium:chromium chromedriver:chromium-driver xauth:xauth mkfs.btrfs:btrfs-progs psql:postgresql-client initdb:postgresql
 
 .PHONY: demo test check fix serve bench corpora lock
 .DELETE_ON_ERROR:

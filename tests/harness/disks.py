@@ -47,6 +47,41 @@ def lying_disk(folder: Path, *, room: str) -> Iterator[Path]:
             subprocess.run(["umount", str(over)], check=True)
 
 
+@contextlib.contextmanager
+def quota_disk(folder: Path, scratch: Path, *, room: str) -> Iterator[Path]:
+    """A folder with a quota of `room` that holds for root too, on a disk with room for much more.
+
+    A subvolume of a btrfs, in a sparse file of 128 MB in `scratch`.
+    """
+    image, whole = scratch / "image", scratch / "whole"
+    for path in (folder, whole):
+        path.mkdir(parents=True, exist_ok=True)
+    with image.open("wb") as file:
+        file.truncate(128 * 1024 * 1024)
+    _btrfs("mkfs.btrfs", "-q", "-M", str(image))
+    _mount("-o", "loop", str(image), str(whole))
+    with contextlib.ExitStack() as mounted:
+        mounted.callback(subprocess.run, ["umount", "--lazy", str(whole)], check=True)
+        limited = whole / "limited"
+        _btrfs("btrfs", "subvolume", "create", str(limited))
+        _btrfs("btrfs", "quota", "enable", str(whole))
+        _btrfs("btrfs", "qgroup", "limit", room, str(limited))
+        limited.chmod(0o700)
+        _mount("--bind", str(limited), str(folder))
+        mounted.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+        yield folder
+
+
+def _btrfs(*words: str) -> None:
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    try:
+        made = subprocess.run(words, capture_output=True, env=environment, check=False)
+    except FileNotFoundError:
+        pytest.skip("btrfs-progs are not installed")
+    if made.returncode:
+        pytest.skip(f"no btrfs can be made here: {made.stderr.decode().strip()}")
+
+
 def _mount(*words: str) -> None:
     if os.geteuid():
         pytest.skip("only root may mount a file system")

@@ -18,7 +18,7 @@ from bastion.store.recordings import Recordings
 from bastion.store.sealfile import State, verify_recording
 from bastion.store.sealing import EVERY, Sealer
 from bastion.store.signing import load_signing_key, read_public_key
-from tests.harness.disks import lying_disk, small_disk
+from tests.harness.disks import lying_disk, quota_disk, small_disk
 from tests.harness.running import bastion
 
 
@@ -90,24 +90,40 @@ async def test_a_full_disk_ends_the_session_and_the_next_start_tells_the_truth(
     with small_disk(tmp_path / "disk", "size=6m") as disk:
         ballast = disk / "ballast"
         ballast.write_bytes(b"\0" * 1_000_000)
-        async with bastion(disk, config="limits: {free_space: 0B}\n", opaque="allow") as running:
-            ran = await running.ssh("yes some text | head -c 9000000")
-            assert ran.status == 254
-            assert "No space left" in ran.stderr
-            [cast] = running.casts()
-            recorded = cast.read_bytes()
-            assert recorded.endswith(b"]\n")
-            lines = [json.loads(line) for line in recorded.splitlines()[1:]]
-            text = "".join(data for _, code, data in lines if code == "o")
-            assert text.encode().startswith(ran.stdout)
-            ballast.unlink()
-        public = read_public_key(disk / "state/audit/ed25519.pub")
-        async with app.running(load_config(disk / "bastion.yaml"), time.time):
-            report = verify_recording(cast.with_suffix(""), public)
-            # Whether the seal's last line still found room is the file system's secret.
-            assert report.state in {State.FAILED, State.FINISHED}
-            assert report.findings == []
-            assert report.lines > 10
+        await check_cut_short(disk, "No space left", ballast)
+
+
+async def test_a_quota_ends_the_session_and_the_next_start_tells_the_truth(tmp_path: Path) -> None:
+    recordings = tmp_path / "state/recordings"
+    (tmp_path / "state").mkdir(mode=0o700)
+    with quota_disk(recordings, tmp_path / "disk", room="4m"):
+        ballast = recordings / "ballast"
+        ballast.write_bytes(b"\0" * 1_000_000)
+        await check_cut_short(tmp_path, "Disk quota exceeded", ballast, may_tear=True)
+
+
+async def check_cut_short(folder: Path, why: str, ballast: Path, *, may_tear: bool = False) -> None:
+    """A session that shows too much ends with the reason, and all that was shown is on disk."""
+    async with bastion(folder, config="limits: {free_space: 0B}\n", opaque="allow") as running:
+        ran = await running.ssh("yes some text | head -c 9000000")
+        assert ran.status == 254
+        assert why in ran.stderr
+        [cast] = running.casts()
+        # Where blocks are copied on write, a torn line cannot even be cut off a full disk.
+        recorded, _, torn = cast.read_bytes().rpartition(b"\n")
+        assert may_tear or not torn
+        lines = [json.loads(line) for line in recorded.splitlines()[1:]]
+        text = "".join(data for _, code, data in lines if code == "o")
+        assert text.encode().startswith(ran.stdout)
+        ballast.unlink()
+    public = read_public_key(folder / "state/audit/ed25519.pub")
+    async with app.running(load_config(folder / "bastion.yaml"), time.time):
+        report = verify_recording(cast.with_suffix(""), public)
+        # Whether the seal's last line still found room is the file system's secret.
+        assert report.state in {State.FAILED, State.FINISHED}
+        assert report.findings == []
+        assert report.lines > 10
+    assert cast.read_bytes().endswith(b"]\n")
 
 
 async def test_below_the_floor_nothing_new_begins_and_the_disk_is_not_full(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class Terminals:
 
     def __init__(self, running: Bastion, folder: Path) -> None:
         self._running = running
+        self._folder = folder
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
 
     def start(self, name: str, groups: list[str], *words: str, columns: int, rows: int) -> None:
@@ -42,6 +43,12 @@ class Terminals:
         ssh = shlex.join(["env", "TERM=xterm", "ssh", "-F", str(config), *words])
         size = ["-x", str(columns), "-y", str(rows)]
         self._run("new-session", "-d", "-s", name, *size, f"{ssh}; echo status $?; sleep 600")
+
+    def keep(self, name: str) -> Path:
+        """The file that holds every byte sent to that terminal from now on."""
+        kept = self._folder / f"sent-{name}"
+        self._run("pipe-pane", "-t", f"={name}:", f"cat > {kept}")
+        return kept
 
     def press(self, name: str, *keys: str) -> None:
         """Type keys."""
@@ -153,12 +160,23 @@ async def test_a_console_ends_with_its_certificate_and_the_held_command_with_its
 
 
 FULL_SCREEN = """
+awk 'BEGIN { for (n = 1; n <= 300000; n++) printf "x" }'
 printf '\\033[?1049h\\033[2J\\033[1;1Hthe header\\033[9;1Hthe footer'
 awk 'BEGIN { for (n = 1; n <= 9000; n++) printf "\\033[4;1Hcount %05d", n }'
-printf '\\033[5;1Hdrawn'
+printf '\\033]52;c;cHduZWQ=\\007\\033]0;pwned\\007\\033[21t\\033[201~\\033[c\\033[5i'
+printf '\\033P$qm\\033\\\\'
+printf '\\033Pq#0;2;0;0;0~~\\033\\\\\\033_Gf=24;AAAA\\033\\\\\\033[?1003h\\033[5;1Hdrawn'
 read line
 printf '\\033[?1049l'
 """
+
+
+ACTING = (
+    b"\x1b]52", b"\x1b]0;pwned", b"\x1b[21t", b"\x1b[201~", b"\x1b[c", b"\x1b[5i", b"\x1bP",
+    b"\x1b_G",
+)  # fmt: skip
+"""Clipboard, title, a report of it, the end of a paste, identification, printer, settings and
+pictures, a picture of another kind: none of them may reach whoever follows."""
 
 
 async def test_a_full_screen_program_is_joined_late_at_its_present_screen(tmp_path: Path) -> None:
@@ -171,6 +189,7 @@ async def test_a_full_screen_program_is_joined_late_at_its_present_screen(tmp_pa
             terminals.start("alice", ["dev"], "-t", target, f"sh {script}", columns=60, rows=9)
             await terminals.shows("alice", "drawn")
             terminals.start("olga", ["oncall"], "-t", "bastion", "console", columns=80, rows=24)
+            sent = terminals.keep("olga")
             await terminals.shows("olga", "Live 2")
             terminals.press("olga", "2")
             await terminals.shows("olga", "alice")
@@ -178,6 +197,8 @@ async def test_a_full_screen_program_is_joined_late_at_its_present_screen(tmp_pa
             shown = terminals.screen("olga")
             assert "the header" in shown, shown
             assert "the footer" in shown, shown
+            assert b"the footer" in sent.read_bytes()
+            assert [one for one in ACTING if one in sent.read_bytes()] == []
         finally:
             terminals.close()
 
