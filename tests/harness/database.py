@@ -92,12 +92,14 @@ async def database(
     sql: str = TABLES,
     policy: str = POLICY,
     target: str = "",
+    newest: bool = False,
 ) -> AsyncIterator[Stage]:
-    """Run it all: server, bastion, forward."""
+    """Run it all: server, bastion, forward. `newest`: the newest release, which has no TLS here."""
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as short:
         Path(short).chmod(0o755)
-        async with postgres(Path(short) / "s", sql) as server:
+        async with postgres(Path(short) / "s", sql, newest=newest) as server:
             config = write_secrets(directory, server, credential) + target
+            config += "    tls: disable\n" if newest else ""
             text = policy.replace("LOGINS", logins).replace("DATABASE", terms)
             async with (
                 bastion(directory, policy=text, config=config) as running,

@@ -12,7 +12,6 @@ import asyncio
 import html
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx2
-import pytest
 import yaml
+
+from tests.harness.node import node_modules
 
 OIDC_PROVIDER = Path(__file__).parent / "oidc-provider"
 
@@ -242,28 +242,6 @@ class NodeProvider(RunningProvider):
         return answer
 
 
-def _node_modules() -> Path:
-    """Install the pinned packages once per machine; skip where there is no node."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not installed, so oidc-provider cannot run")
-    package = (OIDC_PROVIDER / "package.json").read_text()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = cache / "bastion-tests" / "oidc-provider"
-    marker = home / "installed.json"
-    if not (marker.exists() and marker.read_text() == package):
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "package.json").write_text(package)
-        subprocess.run(
-            ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=home,
-            check=True,
-            capture_output=True,
-            timeout=240,
-        )
-        marker.write_text(package)
-    return home
-
-
 @asynccontextmanager
 async def oidc_provider_server(
     directory: Path,
@@ -274,7 +252,7 @@ async def oidc_provider_server(
     port: int = 0,
 ) -> AsyncIterator[NodeProvider]:
     """The certified one, of npm. `algorithm` signs its ID tokens: RS256, PS256, ES256, EdDSA."""
-    home = await asyncio.to_thread(_node_modules)
+    home = await asyncio.to_thread(node_modules, OIDC_PROVIDER)
     port = port or free_port()
     issuer = f"http://127.0.0.1:{port}"
     server = home / "server.mjs"

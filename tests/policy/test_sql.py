@@ -393,6 +393,12 @@ def test_bodies_of_triggers_and_of_the_standard_are_opened(sql):
     assert "pg_read_file" in {use.function for use in statement.uses}
 
 
+def test_the_snapshot_of_another_transaction_is_read():
+    """pg_dump -j: each of its connections sees what the first one does."""
+    (statement,) = read_sql("SET TRANSACTION SNAPSHOT '00000004-000001CA-1'").statements
+    assert [use.kind for use in statement.uses] == ["transaction", "set"]
+
+
 def test_a_trigger_on_events_is_read():
     sql = "CREATE EVENT TRIGGER e ON sql_drop WHEN TAG IN ('DROP TABLE') EXECUTE FUNCTION f()"
     (statement,) = read_sql(sql).statements

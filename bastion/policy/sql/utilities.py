@@ -122,6 +122,9 @@ def _set(walk: Walk, node: Tree, scope: Scope) -> None:
                 walk.use(SqlUse("set-role", name=_value(node) or "?"))
             else:
                 walk.set_to(name, _value(node))
+        case 4 if name == "transaction snapshot":
+            walk.use(SqlUse("transaction"))
+            walk.set_to("transaction_snapshot", _value(node))
         case 4:  # SET TRANSACTION, SET SESSION CHARACTERISTICS
             _modes(walk, node.args)
         case 6:
@@ -156,8 +159,6 @@ def _modes(walk: Walk, options: Tree) -> None:
         if option.defname in READ_ONLY:
             value = unwrapped(option.arg)
             walk.set_to(option.defname, "on" if value.ival.ival else "off")
-        elif option.defname == "transaction_snapshot":
-            walk.set_to(option.defname, None)
 
 
 def _transaction(walk: Walk, node: Tree, scope: Scope) -> None:
