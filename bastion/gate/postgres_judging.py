@@ -250,10 +250,9 @@ class Judging(ABC):
 
     def _beat(self) -> None:
         """A repeated ParameterStatus keeps a client's socket time-out from ending a hold."""
-        if self.holding and self.server.ready and not self.server.inside:
-            zone = self.server.settings.get("TimeZone")
-            if zone is not None:
-                self._emit(ToClient(wire.setting("TimeZone", zone)))
+        zone = self.server.zone
+        if zone and self.holding and self.server.ready and not self.server.inside:
+            self._emit(ToClient(wire.setting("TimeZone", zone)))
 
     def _poison(self, told: Refusal) -> str:
         """A name that the server cannot know, by which its error is known again."""

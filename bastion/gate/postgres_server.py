@@ -14,6 +14,7 @@ from bastion.policy.decide_sql import PINNED
 from bastion.wire import postgres as wire
 from bastion.wire.postgres import Message
 
+LONGEST_ZONE: Final = 200
 STREAMED: Final = b"Dd"
 ROW, COPY_DATA = ord("D"), ord("d")
 _ASYNCHRONOUS: Final = frozenset(b"NAS")
@@ -42,7 +43,8 @@ class Server:
     """Called where the server begins to discard what follows."""
     secret: bytes = b""
     """What the client gets in the place of the server's own secret."""
-    settings: dict[str, str] = field(default_factory=dict)
+    zone: str = ""
+    """TimeZone as it was last reported. Others are not kept: a server may report any."""
     counts: bool = True
     """Rows and bytes are recorded."""
     ready: bool = False
@@ -312,7 +314,8 @@ class Server:
                     f"{name} became {value[:40]}, by which SQL would be read in another way than"
                     " the gate reads it."
                 )
-            self.settings[name] = value
+            if name == "TimeZone" and len(value) < LONGEST_ZONE:
+                self.zone = value
             suspect = self.results.suspect(message.raw)
             told = wire.setting(name, self.results.text(value)) if suspect else message.raw
             self._out.append(told)
