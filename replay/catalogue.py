@@ -72,13 +72,14 @@ class Folder:
             headers = (_header(path, self._open_key) for path in casts)
             header = next((one for one in headers if one is not None), None)
             if header is not None:
-                facts = header.bastion
+                facts = {name: str(value) for name, value in header.bastion.items()}
+                login, target = facts.get("login", ""), facts.get("target", "")
                 yield Entry(
                     str(folder),
                     header.timestamp,
-                    str(facts.get("identity", "")),
-                    str(facts.get("target", "")),
-                    header.title or casts[0].name,
+                    facts.get("identity", ""),
+                    f"{login}@{target}" if login else target,
+                    facts.get("request", "") or header.title or casts[0].name,
                     channels=len(casts),
                 )
 

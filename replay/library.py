@@ -109,7 +109,8 @@ class Library(Screen[None]):
             table.add_row(*(Text(cell, no_wrap=True) for cell in cells), title)
         count = len(entries)
         self._say(
-            f"{count} {'session' if count == 1 else 'sessions'}   / search   enter plays   q leaves"
+            f"{count} {'session' if count == 1 else 'sessions'}   / search   enter plays   "
+            "r looks again   q leaves"
         )
 
     @work(thread=True, exclusive=True)

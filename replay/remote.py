@@ -103,6 +103,13 @@ class Remote:
                 return self._client.call(call, shape)
 
 
+def _key_elsewhere(_: bytes) -> bytes:
+    """Whoever has the key has it on a machine of their own, and a key is sent nowhere."""
+    raise CastFault(
+        "this recording is encrypted: play its file where the key is, with --identity KEY"
+    )
+
+
 class _Copy:
     """A file without a name that holds what was fetched."""
 
@@ -132,7 +139,7 @@ class _Copy:
         if not self._form:
             return self.path
         self._file.seek(0)
-        return spool(unpacked(self._file, self._form))
+        return spool(unpacked(self._file, self._form, _key_elsewhere))
 
     def close(self) -> None:
         """Forget it."""

@@ -7,6 +7,7 @@ sentences of the bastion itself.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
@@ -55,7 +56,9 @@ class Taps:
         self._clock = clock
         self._guarded = guarded
         self._columns = window[0]
-        self._guard = ScreenGuard(masking, Known(), *window) if all(window) else None
+        self._guard = (
+            ScreenGuard(masking, Known(), *window, time.thread_time) if all(window) else None
+        )
         """Of a terminal's screen; none where there is no terminal."""
         self._secrets: Sequence[Secret] = ()
         self._maskers: dict[Stream, Masker] = {}

@@ -40,7 +40,10 @@ def verify_state(
     stems = {(stem.parent.name, stem.name): stem for stem in _stems_below(state.recordings)}
     wanted = {name for name in {*stems, *known} if not sessions or name[0] in sessions}
     for session in set(sessions) - {name[0] for name in wanted}:
-        raise StoreError(f"No recording of {session!r} is here; list them.")
+        raise StoreError(
+            f"No recording of {session!r} is here; name a session of the list, or give --key to "
+            "verify files by themselves."
+        )
     for name in sorted(wanted):
         if name in stems:
             report = verify_recording(stems[name], key)

@@ -12,6 +12,8 @@ from typing import Final
 
 import avt
 
+from bastion.tap.budget import Budget
+
 MOST_COLUMNS: Final = 500
 MOST_ROWS: Final = 200
 """The emulator moves every cell at a scroll; followers emulate no larger window either."""
@@ -23,15 +25,12 @@ SLACK: Final = 0.02
 """Seconds of work that may be owed at once."""
 
 EARNED: Final = 1e-6
-"""Seconds of work that a character may cost: thirty times what those of ordinary programs do. A
-target that writes what is dear to emulate would hold up everybody's sessions."""
+EARNED_BY_CELL: Final = 0.1e-9
+"""Seconds of work that a character may cost, and more for each cell of the window: many times what
+those of ordinary programs do. Whoever joins late is worth less than everybody's sessions."""
 
 RESIZE_EARNED: Final = 5e-4
 """Seconds of work that a resize may cost: a few hundred times that of an ordinary window."""
-
-
-class TooDear(Exception):
-    """This screen costs too much to keep, or cannot be emulated."""
 
 
 class Present:
@@ -41,40 +40,28 @@ class Present:
         """`work` is a clock of this thread's work, in seconds."""
         self._vt = avt.Vt(*_clamped(columns, rows), scrollback_limit=0)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._work = work
-        self._credit = SLACK
+        self._budget = Budget(work, SLACK)
 
     def feed(self, data: bytes) -> bytes:
         """Show it; gives back the bytes of a last character that is not whole yet."""
         text = self._decoder.decode(data)
+        columns, rows = self._vt.size
+        earned = EARNED + EARNED_BY_CELL * columns * rows
         for start in range(0, len(text), STEP):
             piece = text[start : start + STEP]
-            self._spend(lambda: self._vt.feed_str(piece), len(piece) * EARNED)  # noqa: B023
+            self._budget.spend(lambda: self._vt.feed_str(piece), len(piece) * earned)  # noqa: B023
         begun, _ = self._decoder.getstate()
         self._decoder.reset()
         return begun
 
     def resize(self, columns: int, rows: int) -> None:
         """The window has a new size."""
-        self._spend(lambda: self._vt.resize(*_clamped(columns, rows)), RESIZE_EARNED)
+        self._budget.spend(lambda: self._vt.resize(*_clamped(columns, rows)), RESIZE_EARNED)
 
     def drawn(self) -> bytes:
         """What leads an empty terminal of this size here; for an emulator, never for a terminal."""
         dump: str = self._vt.dump()
         return dump.encode()
-
-    def _spend(self, step: Callable[[], object], earned: float) -> None:
-        began = self._work()
-        try:
-            step()
-        except BaseException as error:
-            # A panic of the emulator is no Exception.
-            if type(error).__name__ != "PanicException":
-                raise
-            raise TooDear from None
-        self._credit = min(SLACK, self._credit + earned) - (self._work() - began)
-        if self._credit < 0:
-            raise TooDear
 
 
 def _clamped(columns: int, rows: int) -> tuple[int, int]:

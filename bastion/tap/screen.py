@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeVar
 import avt
 
 from bastion.errors import TargetFault
+from bastion.tap.budget import Budget, TooDear
 from bastion.tap.detect import Detector, Late
 from bastion.tap.known import Known
 from bastion.tap.marks import Masked
@@ -24,6 +25,20 @@ from bastion.tap.mask import Masking
 MOST_COLUMNS: Final = 500
 MOST_ROWS: Final = 200
 """The emulator moves every cell at a scroll: a window of thousands of rows would take seconds."""
+
+STEP: Final = 128
+"""Characters fed between two looks at the clock: of a hostile target's they can cost 100 ms."""
+
+SLACK: Final = 0.25
+"""Seconds of work that a channel may owe at once."""
+
+EARNED: Final = 3e-6
+EARNED_BY_CELL: Final = 0.15e-9
+"""Seconds of work that a character may cost, and more for each cell of the window: some times what
+the dearest of ordinary output does, a screen that is cleared again and again."""
+
+RESIZE_EARNED: Final = 5e-3
+"""Seconds of work that a resize may cost."""
 
 MOST_BEHIND: Final = 64 * 1024
 """Characters that the second terminal may lag behind the first."""
@@ -60,7 +75,16 @@ class _Sight(NamedTuple):
 class ScreenGuard:
     """A client's terminal: `show` takes what is about to be sent, masked as a stream already."""
 
-    def __init__(self, masking: Masking, known: Known, columns: int, rows: int) -> None:
+    def __init__(
+        self,
+        masking: Masking,
+        known: Known,
+        columns: int,
+        rows: int,
+        work: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`work` is a clock of this thread's work, in seconds."""
+        self._budget = Budget(work, SLACK)
         self._masking = masking
         self.known = known
         self._size = _clamped(columns, rows)
@@ -80,8 +104,8 @@ class ScreenGuard:
         """The client's window has a new size."""
         self._size = _clamped(columns, rows)
         self._catch_up()
-        _safely(lambda: self._ahead.resize(*self._size))
-        _safely(lambda: self._behind.resize(*self._size))
+        self._spend(lambda: self._ahead.resize(*self._size), RESIZE_EARNED)
+        self._spend(lambda: self._behind.resize(*self._size), RESIZE_EARNED)
 
     def show(self, data: bytes) -> bytes:
         """Give what may be sent; TargetFault where the emulator cannot follow."""
@@ -94,7 +118,7 @@ class ScreenGuard:
             self._addressed = True
         elif "\n" in text:
             self._addressed = False
-        changed = _feed(self._ahead, text)
+        changed = self._feed(self._ahead, text)
         if not self._addressed:
             self._fall_behind(text)
             return data
@@ -186,10 +210,10 @@ class ScreenGuard:
                 at = cursor.row * self._size[0] + cursor.col
                 written = cells & set(range(at, at + len(piece)))
                 hit |= written
-                _feed(self._behind, piece)
+                self._feed(self._behind, piece)
                 piece = "".join("*" if at + n in written else c for n, c in enumerate(piece))
             else:
-                _feed(self._behind, piece)
+                self._feed(self._behind, piece)
             pieces.append(piece)
         return "".join(pieces), hit
 
@@ -215,6 +239,26 @@ class ScreenGuard:
     def _terminal(self) -> avt.Vt:
         return avt.Vt(*self._size, scrollback_limit=0)
 
+    def _feed(self, terminal: avt.Vt, text: str) -> Sequence[int]:
+        """Show it to one of them; gives the rows that changed."""
+        plain = text.encode("utf-8", "replace").decode()
+        earned = EARNED + EARNED_BY_CELL * self._size[0] * self._size[1]
+        changed: set[int] = set()
+        for start in range(0, len(plain), STEP):
+            piece = plain[start : start + STEP]
+            rows = self._spend(lambda: terminal.feed_str(piece), len(piece) * earned)  # noqa: B023
+            changed.update(rows[0])
+        return tuple(changed)
+
+    def _spend(self, step: Callable[[], T], earned: float) -> T:
+        try:
+            return self._budget.spend(step, earned)
+        except TooDear:
+            raise TargetFault(
+                "the target's output breaks, or costs too much for, the terminal that it is "
+                "masked by"
+            ) from None
+
     def _fall_behind(self, text: str) -> None:
         self._lag.append(text)
         if sum(map(len, self._lag)) > MOST_BEHIND:
@@ -223,7 +267,7 @@ class ScreenGuard:
     def _catch_up(self) -> None:
         lag, self._lag = self._lag, []
         for text in lag:
-            _feed(self._behind, text)
+            self._feed(self._behind, text)
 
 
 def _is_sure(detector: Detector) -> bool:
@@ -244,18 +288,3 @@ def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
 def _clamped(columns: int, rows: int) -> tuple[int, int]:
     """The emulator breaks on a window one column wide."""
     return max(2, min(columns, MOST_COLUMNS)), max(1, min(rows, MOST_ROWS))
-
-
-def _feed(terminal: avt.Vt, text: str) -> Sequence[int]:
-    plain = text.encode("utf-8", "replace").decode()
-    changed: Sequence[int] = _safely(lambda: terminal.feed_str(plain))[0]
-    return changed
-
-
-def _safely(step: Callable[[], T]) -> T:
-    try:
-        return step()
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise TargetFault("the target's output breaks the terminal that it is masked by") from None

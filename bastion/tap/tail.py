@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from bastion.tap.present import Present, TooDear
+from bastion.tap.budget import TooDear
+from bastion.tap.present import Present
 
 KEPT: Final = 32 * 1024
 """Bytes kept a channel, so that thousands of busy channels stay within some tens of megabytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import avt
 import pytest
@@ -120,6 +121,18 @@ def test_garbage_never_breaks_it_but_by_a_target_fault() -> None:
             guard.resize(2, 1)
         except TargetFault:
             return
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "bomb"), [(2, 200, b"x\x1b[65535b"), (500, 200, b"\x1b#8")]
+)
+def test_what_is_dear_to_emulate_ends_its_channel_and_holds_nobody_up(
+    columns: int, rows: int, bomb: bytes
+) -> None:
+    """A window of the requester's choice, and a few kilobytes: half a minute for everybody."""
+    guard = ScreenGuard(DEFAULT, Known(), columns, rows, time.thread_time)
+    with pytest.raises(TargetFault, match="costs too much"):
+        guard.show(bomb * 4000)
 
 
 VIM = (
