@@ -15,8 +15,9 @@ from rich.cells import get_character_cell_size
 from bastion.errors import CastFault
 from bastion.wire.asciicast import clamp_size
 
-PIECE: Final = 4096
-"""Characters that are fed at once: a few of them (`CSI 65535 b`) can cost half a millisecond."""
+PIECE: Final = 512
+"""Characters that are fed at once: eight of them (`CSI 65535 b`) can cost ten milliseconds, and
+keys are to be heard in between."""
 
 MAX_COLUMNS: Final = 500
 MAX_ROWS: Final = 200
