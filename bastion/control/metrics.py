@@ -7,6 +7,7 @@ a detector that the operator configured. So their number is bounded, and a scrap
 from __future__ import annotations
 
 import os
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,10 +112,15 @@ class Metrics:
         self._waits.labels(end).observe(max(0.0, at - approval.question.asked_at))
 
     def _count_masked(self, fields: Fields) -> None:
-        for one in fields.get("secrets", ()):
-            self._masked.labels(str(one.get("detector", MORE))).inc()
-        if more := fields.get("more"):
-            self._masked.labels(MORE).inc(more)
+        """Streams list their secrets one by one; databases count theirs by detector."""
+        secrets = fields.get("secrets", ())
+        if isinstance(secrets, Mapping):
+            counts = dict(secrets)
+        else:
+            counts = Counts(str(one["detector"]) for one in secrets)
+        for detector, count in {**counts, MORE: fields.get("more", 0)}.items():
+            if count:
+                self._masked.labels(detector).inc(count)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace="bastion", registry=self.registry)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -36,7 +37,9 @@ MAX_TEXT: Final = 256 * 1024
 
 
 Listener = Callable[[str, Mapping[str, object]], None]
-"""Gets the kind and the fields of an entry that was written. It must not raise."""
+"""Gets the kind and the fields of an entry that was written."""
+
+log = logging.getLogger(__name__)
 
 
 class AuditLog:
@@ -108,7 +111,11 @@ class AuditLog:
         self._next += 1
         self._last_hash = digest
         for told in self._told:
-            told(kind, fields)
+            try:
+                told(kind, fields)
+            except Exception:
+                # It is written: what a listener makes of it must not end a session.
+                log.exception("a listener failed on %s", kind)
         if self._next % self._head_every == 0:
             self.sign_head(at)
 

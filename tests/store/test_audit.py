@@ -274,3 +274,17 @@ def test_a_huge_text_is_kept_as_a_digest(tmp_path: Path) -> None:
     log.close(1.0)
     assert os.path.getsize(tmp_path / auditfile.LOG) < 3000
     assert check(tmp_path).ok
+
+
+def test_a_listener_that_fails_undoes_no_entry(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = AuditLog(tmp_path)
+
+    def fail(kind: str, fields: object) -> None:
+        raise KeyError(kind)
+
+    log.listen(fail)
+    log.append("verdict", 1.0, rule="r")
+    assert "a listener failed on verdict" in caplog.text
+    assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 1
