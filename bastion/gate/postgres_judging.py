@@ -173,6 +173,8 @@ class Judging(ABC):
             for use in statement.uses:
                 if use.function.rpartition(".")[2] in self.masks.functions:
                     return _hides(f"{use.function} may read what is masked")
+                if statement.opaque and use.kind in {"dynamic", "do"}:
+                    return _hides("text that is made at run time may read what is masked")
         return None
 
     def _judge(

@@ -17,6 +17,7 @@ from bastion.model import (
     DatabaseRequest,
     QueryRequest,
     SqlReading,
+    SqlStatement,
     SqlUse,
     Target,
     TargetKind,
@@ -74,13 +75,26 @@ def _built_in(database: DatabaseTerms, reading: SqlReading) -> Verdict | None:
                     f"{use.setting} stays as it is: the gate reads SQL by it.",
                     "Use UTF-8 and standard strings; E'…' still takes backslashes.",
                 )
-            if database.read_only and _writes(use):
+            if database.read_only and (_writes(use) or _may_write(use, statement)):
                 return deny(
                     "read-only", f"This session only reads, and this does: {show_use(use)}."
                 )
     return None
 
 
+def _may_write(use: SqlUse, statement: SqlStatement) -> bool:
+    """Large objects, which servers before 16 let a read-only transaction write; and set_config or
+    EXECUTE of what is made at run time: no grant for what cannot be told means those."""
+    function = use.function.rpartition(".")[2]
+    if function in _LARGE_OBJECT_WRITERS:
+        return True
+    return bool(statement.opaque) and (function == "set_config" or use.kind in {"do", "dynamic"})
+
+
+_LARGE_OBJECT_WRITERS: Final = frozenset(
+    {"lo_create", "lo_creat", "lo_from_bytea", "lo_import", "lo_put", "lo_truncate"}
+    | {"lo_truncate64", "lo_unlink", "lowrite"}
+)
 _STATISTICS: Final = frozenset(
     {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
 )

@@ -23,7 +23,11 @@ CREATE TABLE staff (rank int) INHERITS (people);
 INSERT INTO staff VALUES (9, 'zoe', '123-45-6789', NULL, 1);
 CREATE FUNCTION reads() RETURNS SETOF text LANGUAGE sql AS 'SELECT ssn FROM people';
 CREATE FUNCTION says() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '123-45-6789'; END $$;
-GRANT ALL ON v_people, staff TO app, cert;
+CREATE MATERIALIZED VIEW m_people AS SELECT id, ssn FROM people;
+CREATE TABLE parts (id int, ssn text) PARTITION BY LIST (id);
+CREATE TABLE part1 PARTITION OF parts FOR VALUES IN (1);
+INSERT INTO parts VALUES (1, '123-45-6789');
+GRANT ALL ON v_people, staff, m_people, parts, part1 TO app, cert;
 """
 )
 
@@ -33,7 +37,7 @@ async def masked(tmp_path_factory):
     async with database(
         tmp_path_factory.mktemp("pg"),
         sql=MORE,
-        terms="{mask: [people.ssn, people.born], parameters: false}",
+        terms="{mask: [people.ssn, people.born, parts.ssn], parameters: false}",
         credential="certificate",
         logins="[cert]",
     ) as running:
@@ -58,6 +62,9 @@ async def psy(masked):
         ("SELECT code FROM v_people LIMIT 1", [("[masked]",)]),
         ("UPDATE people SET name = name WHERE id = 1 RETURNING ssn", [("[masked]",)]),
         ("SELECT * FROM ONLY people p WHERE id = 1", [(1, "ann", "[masked]", None)]),
+        ("SELECT ssn FROM m_people LIMIT 1", [("[masked]",)]),
+        ("SELECT ssn FROM parts", [("[masked]",)]),
+        ("SELECT ssn AS x FROM part1", [("[masked]",)]),
     ],
 )
 @pytest.mark.parametrize("binary", [False, True])
@@ -71,6 +78,78 @@ async def test_masked_columns_come_out_masked(psy, sql, rows, binary, prepare):
 @pytest.mark.parametrize(
     "sql",
     [
+        "SELECT ssn FROM people OFFSET 0",
+        "SELECT ssn FROM (SELECT * FROM people OFFSET 0) q",
+        "WITH q AS MATERIALIZED (SELECT * FROM people) SELECT ssn FROM q",
+        "SELECT p.ssn FROM people p NATURAL JOIN (SELECT 1 AS id) q",
+        "SELECT p.ssn FROM t JOIN people p USING (id)",
+        "SELECT q.ssn FROM t, LATERAL (SELECT ssn FROM people p WHERE p.id = t.id) q",
+        "SELECT ssn FROM people FOR UPDATE",
+        "SELECT ssn FROM people TABLESAMPLE SYSTEM (100)",
+        "SELECT (p).ssn FROM people p",
+        "SELECT ssn::text FROM people",
+        "SELECT DISTINCT ssn FROM people",
+        "SELECT ssn FROM people GROUP BY ssn",
+        "SELECT p FROM people p",
+        "SELECT p.* FROM people p FULL JOIN t USING (id)",
+        "INSERT INTO people VALUES (70, 'x', 'y', NULL) RETURNING ssn",
+    ],
+)
+async def test_however_a_column_comes_out_it_is_masked_or_refused(psy, sql):
+    """What the server reports as the column is masked; what could be it is refused."""
+    try:
+        shown = str(await (await psy.execute(sql)).fetchall())
+    except psycopg.errors.InsufficientPrivilege as refused:
+        shown = str(refused)
+    assert SSN not in shown
+    assert any(word in shown for word in ("[masked]", "masked-column", "[(None,)"))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ssn::bytea FROM people",
+        'SELECT ssn COLLATE "C" FROM people',
+        "SELECT CASE WHEN true THEN ssn END FROM people",
+        "SELECT first_value(ssn) OVER () FROM people",
+        "SELECT ssn FROM people UNION SELECT 'x'",
+        "SELECT ssn FROM people p FULL JOIN people q USING (ssn)",
+        "SELECT unnest(ARRAY[ssn]) FROM people",
+        "SELECT to_jsonb(p)->>'ssn' FROM people p",
+        "SELECT xmlelement(name a, ssn) FROM people",
+        "SELECT ssn::int FROM people",
+        "SELECT ROW(p.*) FROM people p",
+        "SELECT string_agg(ssn, ',') FROM people",
+        "SELECT array_agg(p) FROM people p",
+        "SELECT json_agg(p) FROM people p",
+        "SELECT count(*) FROM people GROUP BY substr(ssn, 1, 1)",
+        "SELECT id FROM people WHERE ssn > '5'",
+        "SELECT id FROM people WHERE (id, ssn) IN ((1, '1'))",
+        "SELECT 1 FROM people p JOIN t ON t.v = p.ssn",
+        "SELECT id FROM people ORDER BY 1, ssn",
+        "SELECT id, rank() OVER (ORDER BY ssn) FROM people",
+        "UPDATE t SET v = p.ssn FROM people p WHERE t.id = p.id",
+        "INSERT INTO people (id, name) SELECT 80, ssn FROM people",
+        "DELETE FROM t USING people p WHERE p.ssn LIKE '1%' AND t.id = p.id",
+        "CREATE VIEW w AS SELECT ssn AS s FROM people",
+        "CREATE INDEX ON people ((1 / (ssn = 'x')::int))",
+        "SELECT * FROM parts WHERE ssn = '1'",
+        "SELECT lower(ssn) FROM part1",
+        "SELECT lower(ssn) FROM m_people",
+        "COPY people (ssn) TO STDOUT (FORMAT binary)",
+        "COPY part1 TO STDOUT",
+        "COPY m_people TO STDOUT",
+        "DECLARE c CURSOR FOR SELECT lower(ssn) FROM people",
+        "PREPARE x AS SELECT lower(ssn) FROM people",
+        "SELECT histogram_bounds FROM pg_catalog.pg_stats",
+        "SELECT stavalues1 FROM pg_statistic",
+        "EXPLAIN SELECT 1 FROM people WHERE ssn = 'x'",
+        "SELECT table_to_xml('people', true, true, '')",
+        "SELECT query_to_xml('select s' || 'sn from people', true, true, '')",
+        "SELECT schema_to_xml('public', true, true, '')",
+        "DO $$ BEGIN EXECUTE 'create temp table y as select s' || 'sn from people'; END $$",
+        "SELECT setval('s', ssn::int) FROM people",
+        "MERGE INTO t USING people p ON t.id = p.id WHEN MATCHED THEN UPDATE SET v = p.ssn",
         "SELECT substr(ssn, 1, 3) FROM people",
         "SELECT ssn || '' FROM people",
         "SELECT ssn::varchar FROM people",
@@ -184,11 +263,45 @@ async def test_a_session_gets_a_role_of_its_own_that_ends_with_it(reading):
         "SELECT set_config('transaction_read_only', 'off', true)",
         "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
         "RESET default_transaction_read_only",
+        "START TRANSACTION READ WRITE",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE",
+        "SET LOCAL transaction_read_only TO off",
+        "SET default_transaction_read_only = DEFAULT",
+        "SELECT set_config('default_transaction' || '_read_only', 'off', false)",
+        "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name LIKE 'default_tr%read%'",
+        "UPDATE pg_settings SET setting = 'off' WHERE name = 'default_transaction_read_only'",
+        "DO $$ BEGIN SET default_transaction_read_only = off; END $$",
+        "DO $$ BEGIN EXECUTE 'SET default_transaction_read_' || 'only = off'; END $$",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT lo_unlink(1)",
+        "COPY t FROM STDIN",
+        "SELECT 1 INTO x",
+        "WITH d AS (DELETE FROM t WHERE id = 1 RETURNING *) SELECT * FROM d",
+        "EXPLAIN ANALYZE DELETE FROM t WHERE id = 1",
+        "PREPARE p AS DELETE FROM t WHERE id = 1",
+        "ALTER ROLE app SET default_transaction_read_only = off",
     ],
 )
 async def test_a_read_only_session_stays_one(reading, sql):
     ran = await reading.psql("-c", sql, user="reader")
     assert "denied by rule read-only" in ran.stderr
+
+
+async def test_after_all_that_a_session_still_only_reads(reading):
+    """What resets every setting leaves it; the server refuses what only it can see."""
+    async with await psycopg.AsyncConnection.connect(
+        reading.dsn("reader"), autocommit=True
+    ) as connection:
+        for sql in ("RESET ALL", "DISCARD ALL", "BEGIN", "COMMIT", "SET ROLE app"):
+            try:
+                await connection.execute(sql)
+            except psycopg.errors.InsufficientPrivilege:
+                continue
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            await connection.execute("SELECT nextval('s')")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            await connection.execute("SELECT * FROM t FOR UPDATE")
 
 
 async def test_what_the_gate_does_not_see_the_server_refuses(reading):

@@ -134,7 +134,9 @@ class Expressions(ABC):
             if first is None:
                 self.unclear(f"{name} reads a table that is not named in the text")
             else:
-                self.use(SqlUse("select", table=first.replace('"', "")))
+                table = first.replace('"', "")
+                self.use(SqlUse("select", table=table))
+                self.column(SqlColumn(table, "*"))
         elif bare in bodies.WIDE_FUNCTIONS:
             self.use(SqlUse("dynamic", function=name))
             self.unclear(f"{name} reads what it finds at run time")
