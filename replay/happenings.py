@@ -18,7 +18,17 @@ MAX_LINE: Final = 1024 * 1024
 
 MAX_TITLE: Final = 2000
 
-_TITLES: Final = ("command", "line", "statement", "request", "title", "path", "text", "reason")
+_TITLES: Final = (
+    "command",
+    "line",
+    "statement",
+    "sql",
+    "request",
+    "title",
+    "path",
+    "text",
+    "reason",
+)
 """Fields that say in words what a happening is about, the most telling first."""
 
 _VERDICTS: Final = ("action", "outcome", "verdict")
@@ -110,7 +120,7 @@ def _read(line: bytes) -> Happening | None:
     if fields.get("rule") == UNGATED_RULE:
         verdict = "ungated"
     title = next((name for name in _TITLES if isinstance(fields.get(name), str)), "")
-    said = fields[title] if title and fields[title] else _words(fields)
+    said = fields[title] if title and fields[title] else _of_database(kind, fields)
     rest = {name: value for name, value in fields.items() if name not in (title, *_VERDICTS)}
     return Happening(
         max(0.0, time),
@@ -121,6 +131,26 @@ def _read(line: bytes) -> Happening | None:
         _words(rest)[:MAX_TITLE],
         fields.get("rule") == UNGATED_RULE,
     )
+
+
+def _of_database(kind: str, fields: Mapping[str, Any]) -> str:
+    """How a statement ended, and rows of its result; `_words` of other kinds."""
+    number = fields.get("number")
+    if kind == "query-done":
+        failed = fields.get("sqlstate", "00000") != "00000"
+        ended = (
+            f"ERROR {fields.get('sqlstate')}: {fields.get('said')}" if failed else fields.get("tag")
+        )
+        counted = fields.get("rows")
+        return f"#{number} {ended}" + (f", {counted} rows" if counted is not None else "")
+    rows = fields.get("rows")
+    if kind == "rows" and isinstance(rows, list):
+        cells = (row if isinstance(row, list) else [row] for row in rows[:20])
+        shown = "; ".join(
+            " | ".join("(null)" if cell is None else str(cell) for cell in row) for row in cells
+        )
+        return f"#{number} from row {fields.get('first')}: {shown}"
+    return _words(fields)
 
 
 def _words(fields: Mapping[str, Any]) -> str:
@@ -143,6 +173,7 @@ def _sort(kind: str, verdict: str, fields: Mapping[str, Any]) -> Sort:
     if "mask" in kind:
         return Sort.MASK
     failed = fields.get("ok") is False or fields.get("status") not in (None, 0)
+    failed = failed or fields.get("sqlstate", "00000") != "00000"
     if failed or "fail" in kind or "error" in kind or fields.get("error"):
         return Sort.ERROR
     return Sort.COMMAND if verdict else Sort.OTHER

@@ -93,6 +93,12 @@ def plan_of(columns: Sequence[Column], formats: Sequence[int]) -> Plan:
     return tuple((index, shape) for index, shape in shapes if shape is not None)
 
 
+def plan_unknown(values: Sequence[bytes | None], formats: Sequence[int]) -> Plan:
+    """The same where the types of a row are not known: any cell may be anything."""
+    shapes = (Shape.OWN if format_of(formats, n) else Shape.COMPOSED for n in range(len(values)))
+    return tuple(enumerate(shapes))
+
+
 class Cells:
     """Masks cells, and counts what it took out, by detector."""
 

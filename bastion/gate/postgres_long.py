@@ -18,6 +18,10 @@ OVERLAP: Final = 5 * 1024
 """Bytes of a window that stay for the next: a trigger and a value that is not whole yet."""
 
 
+LINE: Final = 200
+"""Bytes of a line that a value goes on in, which are remembered beyond a cut."""
+
+
 class LongCell:
     """Stars in a stream of bytes, of the same length."""
 
@@ -28,6 +32,8 @@ class LongCell:
         self._done = 0
         """How much of `_left` is surely masked already."""
         self._goes_on: GoesOn | None = None
+        self._line = b""
+        """What stands before the cut in its line: detectors know a value by its lines."""
 
     def feed(self, data: bytes) -> bytes:
         """Give what is settled."""
@@ -51,8 +57,11 @@ class LongCell:
         done = self._done
         shown = bytearray(left)
         if self._goes_on is not None:
-            begin, done = done, done + self._goes_on.goes_on(seen[done:])
+            line = self._line
+            more = self._goes_on.goes_on(line + seen[done:]) - len(line)
+            begin, done = done, done + max(0, more)
             shown[begin:done] = stars(seen[begin:done])
+            self._line = _last_line(seen)
             if done < len(seen):
                 self._goes_on = None
         for begin, stop, detector in self._masker.spans(seen):
@@ -64,10 +73,14 @@ class LongCell:
             self._found[name] = self._found.get(name, 0) + 1
             done = max(done, end)
             if end == len(seen):
-                self._goes_on = detector
+                self._goes_on, self._line = detector, _last_line(seen)
         self._done = max(0, done - cut)
         settled = max(cut, done)
         return bytes(shown[:cut]), bytes(shown[cut:settled]) + left[settled:]
+
+
+def _last_line(seen: bytes) -> bytes:
+    return seen[seen.rfind(b"\n") + 1 :][-LINE:]
 
 
 class LongRow:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bastion.errors import TargetFault
-from bastion.gate.postgres_cells import Cells, Plan, plan_of
+from bastion.gate.postgres_cells import Cells, Plan, Shape, plan_of, plan_unknown
 from bastion.gate.postgres_flight import Run
 from bastion.gate.postgres_long import LongRow
 from bastion.gate.postgres_mask import Masks, masked_row
@@ -75,12 +75,16 @@ class Results:
             return message.raw
         values = wire.decode_row(message.body)
         changed = False
-        if run.columns is not None:
-            if len(values) != len(run.columns):
+        if run.columns is not None and len(values) != len(run.columns):
+            if self.masks.active:
                 raise TargetFault("the database sent a row of another shape than it described.")
-            changed = bool(masked_row(values, run.columns, run.formats, hidden)) and bool(hidden)
+            run.columns, run.plan = None, None
+        if hidden and run.columns is not None:
+            masked_row(values, run.columns, run.formats, hidden)
+            changed = True
         if suspect and self.cells is not None:
-            changed = self.cells.row(values, self._plan(run)) or changed
+            plan = self._plan(run) if run.columns is not None else plan_unknown(values, run.formats)
+            changed = self.cells.row(values, plan) or changed
         if self.keeper is not None:
             self.keeper.row(run, values)
         return wire.encode_row(values) if changed else message.raw
@@ -122,6 +126,10 @@ class Results:
         if self.keeper is not None:
             self.keeper.row(run, [body.rstrip(b"\r\n")])
         return message.raw if body is message.body else wire.encode(b"d", body)
+
+    def value(self, value: bytes) -> bytes:
+        """What a function gives that was called by its number."""
+        return value if self.cells is None else self.cells.cell(value, Shape.BYTES) or b""
 
     def text(self, text: str) -> str:
         """A sentence, a payload, a setting of the server."""

@@ -45,6 +45,7 @@ from bastion.ssh.drive import Drive
 from bastion.ssh.forward_side import Origin, TcpForwardSide
 from bastion.ssh.postgres_dialler import PostgresDialler
 from bastion.ssh.postgres_lines import done_line, row_lines
+from bastion.ssh.record import MOST_NOTED
 from bastion.ssh.session import Place, Session, closed_to, deadline_of
 from bastion.wire import postgres as wire
 
@@ -170,7 +171,12 @@ class PostgresDrive(Drive):
         said = self._masked(str(fields["said"])) if fields["said"] else ""
         self._record.logged(at, kind, {**fields, "said": said})
         if found := fields.get("masked"):
-            self._note("masked", stream="database", statement=fields["number"], secrets=found)
+            assert isinstance(found, dict)
+            each = [{"detector": name} for name, count in found.items() for _ in range(count)]
+            number, more = fields["number"], max(0, len(each) - MOST_NOTED)
+            self._note(
+                "masked", stream="database", number=number, secrets=each[:MOST_NOTED], more=more
+            )
         self._record.line(at, done_line(fields, said))
 
     def _masked(self, text: str) -> str:

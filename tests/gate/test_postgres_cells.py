@@ -243,6 +243,23 @@ def test_a_value_without_end_is_masked_to_its_end():
     assert b"MII" not in masked
 
 
+@pytest.mark.parametrize("columns", [None, (column(23),), (column(23), column(23), column(23))])
+def test_a_row_of_another_shape_is_looked_at_whole(columns):
+    """A prepared EXECUTE of a name that was prepared anew meanwhile."""
+    shown, _ = feed(server(columns=columns), [wire.encode_row([b"1", KEY])])
+    assert wire.decode_row(shown[5:])[1].startswith(MARK)
+
+
+def test_what_a_called_function_gives_is_masked():
+    one = server(columns=())
+    one.flight.sent.clear()
+    one.flight.send(Sent(Kind.FUNCTION, Run(1, "F", SqlReading(()), 0.0)))
+    answer = len(KEY).to_bytes(4, "big") + KEY
+    shown, _ = feed(one, [wire.encode(b"V", answer)])
+    assert shown[9:].startswith(MARK)
+    assert int.from_bytes(shown[5:9], "big") == len(shown) - 9
+
+
 def test_what_is_between_long_cells_stays():
     plan = plan_of((column(25), column(23, 1), column(25)), (0, 1, 0))
     values = [b"x" * 70_000 + b" password=hunter2", b"\0\0\0\7", b"hunter2"]

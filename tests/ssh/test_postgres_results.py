@@ -9,6 +9,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from replay.happenings import HappeningsFile
 from tests.harness.database import POLICY, TABLES, database
 
 pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
@@ -167,7 +168,19 @@ async def test_rows_are_on_record_as_the_client_got_them(stage, psy):
     assert "2 | plain | (null)" in cast
     assert "4000 rows not recorded" in cast
     assert KEY not in cast
-    assert any(one["stream"] == "database" for one in stage.bastion.audited("masked"))
+    noted = [one for one in stage.bastion.audited("masked") if one["stream"] == "database"]
+    assert {"detector": "aws-key"} in noted[0]["secrets"]
+    [channel] = [path for path in stage.bastion.casts() if "2 | plain | (null)" in path.read_text()]
+    happened = HappeningsFile(channel.with_suffix(".events.jsonl")).read_new()
+    told = [(one.kind, one.title) for one in happened]
+    assert ("query", "SELECT id, v, NULL AS nothing FROM vault ORDER BY id") in told
+    assert any(
+        kind == "rows"
+        and "from row 1: 1 | x AKIA[masked:" in title
+        and "; 2 | plain | (null)" in title
+        for kind, title in told
+    )
+    assert any(kind == "query-done" and "SELECT 2, 2 rows" in title for kind, title in told)
 
 
 async def test_a_grant_says_what_is_masked_and_recorded(stage):
