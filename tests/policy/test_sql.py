@@ -406,9 +406,3 @@ def test_a_trigger_on_events_is_read():
         ("create-trigger", ""),
         ("function", "f"),
     ]
-
-
-def test_a_snapshot_of_a_transaction_is_no_mode():
-    """SET TRANSACTION SNAPSHOT has a text where its siblings have options."""
-    reading = read_sql("SET TRANSACTION SNAPSHOT '00000003-0000001B-1'")
-    assert [use.kind for use in reading.statements[0].uses] == ["transaction"]

@@ -156,8 +156,6 @@ def _modes(walk: Walk, options: Tree) -> None:
     """`READ WRITE` and its kind, which are settings under another name."""
     walk.use(SqlUse("transaction"))
     for option in map(unwrapped, options):
-        if name_of(option) != "DefElem":  # SET TRANSACTION SNAPSHOT '…'
-            continue
         if option.defname in READ_ONLY:
             value = unwrapped(option.arg)
             walk.set_to(option.defname, "on" if value.ival.ival else "off")
