@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import re2
@@ -31,7 +32,7 @@ class Cells:
     def __init__(self, masking: Masking, known: Known | None = None) -> None:
         self._masking = masking
         self._known = known or Known()
-        self._signs = Signs(masking.detectors)
+        self._signs = signs_of(masking.detectors)
 
     def may(self, data: bytes) -> bool:
         """Whether any value in `data` may have a secret, wherever in it values begin and end."""
@@ -109,6 +110,12 @@ class Signs:
     def match(self, data: bytes) -> bool:
         """Whether one of them is in `data`."""
         return self._set is not None and (self._always or bool(self._set.Match(data)))
+
+
+@lru_cache(maxsize=64)
+def signs_of(detectors: Detectors) -> Signs:
+    """Compiled once for all sessions of a place: it takes longer than a client takes to log in."""
+    return Signs(detectors)
 
 
 def unanchored(expression: str) -> str:

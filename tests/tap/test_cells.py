@@ -46,6 +46,10 @@ def test_a_detector_whose_sign_does_not_compile_bare_always_looks():
     assert Cells(replace(DEFAULT, detectors=Detectors([one]))).may(b"nothing")
 
 
+def test_every_session_of_a_place_shares_what_is_compiled():
+    assert Cells(replace(DEFAULT, clear=True))._signs is CELLS._signs
+
+
 _WORDS = st.sampled_from(
     [one.encode() for one in SECRETS.values() if len(one) < 200]
     + [
