@@ -338,7 +338,6 @@ class SqlStatement:
     columns: tuple[SqlColumn, ...] = ()
     opaque: tuple[str, ...] = ()
     """What cannot be told, a reason each."""
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -234,13 +235,7 @@ class Messages(Judging):
         def refused(told: Refusal) -> None:
             self._forward(Sent(Kind.EXECUTE, portal=portal), wire.execute(self._poison(told)))
 
-        every = tuple(
-            statement
-            for one in portals
-            for prepared in one.statements
-            for statement in prepared.reading.statements
-        )
-        reading = self._resolve_names(SqlReading(every))
+        reading = self._resolve_names(_together(portals))
         sql = portal.statements[-1].sql
         if portal.allowed and len(portals) == 1:
             request = self._request(sql, reading, portal.parameters)
@@ -291,6 +286,15 @@ def _columns(portal: Portal) -> tuple[wire.Column, ...] | None:
     if portal.columns is not None:
         return portal.columns
     return portal.statements[0].columns if len(portal.statements) == 1 else None
+
+
+def _together(portals: Sequence[Portal]) -> SqlReading:
+    """All that a name may stand for: the same text prepared anew, for one, does the same."""
+    prepared = [one for portal in portals for one in portal.statements]
+    readings = list({id(one.reading): one.reading for one in prepared}.values())
+    if len(readings) == 1:
+        return readings[0]
+    return SqlReading(tuple(statement for one in readings for statement in one.statements))
 
 
 def _cursor(name: str) -> Prepared:

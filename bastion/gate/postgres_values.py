@@ -90,4 +90,4 @@ def called(oid: int) -> SqlReading:
     name = LARGE_OBJECTS.get(oid, "")
     uses = (SqlUse("call", function=name), SqlUse("function", function=name))
     opaque = () if name else (f"function {oid} is called by its number",)
-    return SqlReading((SqlStatement(uses, (), opaque, f"function {oid}"),))
+    return SqlReading((SqlStatement(uses, (), opaque),))

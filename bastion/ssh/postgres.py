@@ -31,8 +31,10 @@ from bastion.events import (
 from bastion.gate.postgres import Admitted, PostgresGate
 from bastion.model import (
     ForwardRequest,
+    Granted,
     QueryRequest,
     Request,
+    SqlReading,
     Target,
     visible,
 )
@@ -258,26 +260,36 @@ class Entrance:
 
 @dataclass(slots=True)
 class CachedVerdicts:
-    """Verdicts for SQL of one session, remembered while the policy stays the same."""
+    """Verdicts for SQL of one session, while policy and what its identity is granted stay the same.
+
+    A verdict on a query follows from them, the place, and what the text does (`decide_query`); and
+    statements that do the same are the same objects, for the reader remembers them.
+    """
 
     session: Session
     place: Place
-    _policy: Policy | None = None
-    _known: OrderedDict[str, tuple[QueryRequest, Verdict]] = field(default_factory=OrderedDict)
+    _stands_on: tuple[Policy, tuple[Granted, ...]] | None = None
+    _known: OrderedDict[tuple[int, ...], tuple[SqlReading, Verdict]] = field(
+        default_factory=OrderedDict
+    )
 
     def __call__(self, request: Request) -> Verdict:
-        """Decide; the same text that does the same gets the same verdict."""
-        policy = self.session.services.policy()
-        if policy is not self._policy:
-            self._policy = policy
-            self._known.clear()
+        """Decide; what does the same gets the same verdict."""
         if not isinstance(request, QueryRequest) or len(request.sql) > CACHED_TEXT:
             return self.session.verdict(self.place, request)
-        known = self._known.get(request.sql)
-        if known is not None and known[0].reading == request.reading:
-            return known[1]
+        policy, granted = self.session.services.policy(), self.session.identity.granted
+        known = self._stands_on
+        if known is None or known[0] is not policy or known[1] != granted:
+            self._stands_on = (policy, granted)
+            self._known.clear()
+        reading = request.reading
+        key = tuple(map(id, reading.statements))  # kept, so that no other has their numbers
+        found = self._known.get(key)
+        if found is not None and not reading.fault:
+            return found[1]
         verdict = self.session.verdict(self.place, request)
-        self._known[request.sql] = request, verdict
+        if not reading.fault:
+            self._known[key] = reading, verdict
         if len(self._known) > CACHED_VERDICTS:
             self._known.popitem(last=False)
         return verdict

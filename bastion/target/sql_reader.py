@@ -13,12 +13,14 @@ import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 
 from bastion.model import SqlReading
 from bastion.policy.sql.reading import unreadable
+from bastion.policy.sql.template import is_general, template
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +72,10 @@ class SqlReader:
 
         `who`: whose text it is; of texts that end workers, all of theirs wait for each other alone.
         """
-        known = self._cache.get(text)
+        key = _key(text)
+        known = self._cache.get(key)
         if known is not None:
-            self._cache.move_to_end(text)
+            self._cache.move_to_end(key)
             done(known)
             return
         fault = unreadable(text)
@@ -167,13 +170,23 @@ class SqlReader:
             return None
 
     def _keep(self, text: str, reading: SqlReading) -> None:
-        if len(text) > CACHED_TEXT:
-            return
-        self._cache[text] = reading
-        self._cached_bytes += len(text)
+        key = _key(text)
+        if len(text) > CACHED_TEXT or key in self._cache or (reading.fault and key != text):
+            return  # a fault may name a number
+        self._cache[key] = reading
+        self._cached_bytes += len(key)
         while len(self._cache) > CACHED_TEXTS or self._cached_bytes > CACHED_BYTES:
             old, _ = self._cache.popitem(last=False)
             self._cached_bytes -= len(old)
+
+
+def _key(text: str) -> str:
+    """What a text is remembered by: its template, where it has one."""
+    shape = template(text)
+    return shape if shape and _is_general(shape) else text
+
+
+_is_general: Final = lru_cache(maxsize=CACHED_TEXTS)(is_general)
 
 
 _CRASHED: Final = SqlReading(fault="the parser did not survive it")

@@ -42,7 +42,7 @@ class Expressions(ABC):
     def found(self) -> SqlStatement:
         """All of it."""
         columns = tuple(self._columns)
-        return SqlStatement(tuple(self._uses), columns, tuple(self._opaque), self._text)
+        return SqlStatement(tuple(self._uses), columns, tuple(self._opaque))
 
     def use(self, use: SqlUse) -> None:
         """Note something that is done."""
