@@ -73,6 +73,7 @@ class SqlReader:
         `who`: whose text it is; of texts that end workers, all of theirs wait for each other alone.
         """
         key = _key(text)
+        key = key if key in self._cache else text
         known = self._cache.get(key)
         if known is not None:
             self._cache.move_to_end(key)
@@ -170,9 +171,9 @@ class SqlReader:
             return None
 
     def _keep(self, text: str, reading: SqlReading) -> None:
-        key = _key(text)
-        if len(text) > CACHED_TEXT or key in self._cache or (reading.fault and key != text):
-            return  # a fault may name a number
+        key = text if reading.fault else _key(text)  # a fault may name a number
+        if len(text) > CACHED_TEXT or key in self._cache:
+            return
         self._cache[key] = reading
         self._cached_bytes += len(key)
         while len(self._cache) > CACHED_TEXTS or self._cached_bytes > CACHED_BYTES:

@@ -69,7 +69,7 @@ async def test_who_ends_workers_keeps_nobody_else_waiting(reader):
     pending = [ask(f"SELECT 'crash {n}'", "eve") for n in range(3)]
     assert reader._suspected.qsize() == 3
     for n in range(5):
-        other = ask(f"SELECT {n}", "ann")
+        other = ask(f"SELECT '{n}'", "ann")
         assert reader._waiting.qsize() == 1
         assert not (await asyncio.wait_for(other, 60)).fault
     assert (await asyncio.wait_for(ask("SELECT 'crash'", "ann"), 60)).fault
@@ -91,6 +91,21 @@ async def test_what_was_read_lately_is_known_at_once(reader):
     seen = []
     reader.read("SELECT 1", seen.append)
     assert seen == [first]
+
+
+async def test_a_text_that_differs_in_a_number_is_known_at_once(reader):
+    first = await read(reader, "SELECT a FROM t WHERE id = 1")
+    seen = []
+    reader.read("SELECT a FROM t WHERE id = 22", seen.append)
+    assert seen == [first]
+
+
+async def test_a_fault_names_the_number_of_its_own_text(reader):
+    for number in ("55", "66"):
+        assert number in (await read(reader, f"SELECT a {number} FROM t")).fault
+        seen = []
+        reader.read(f"SELECT a {number} FROM t", seen.append)
+        assert number in seen[0].fault
 
 
 async def test_what_is_too_long_is_never_sent(reader):
