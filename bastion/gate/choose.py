@@ -13,13 +13,12 @@ from bastion.gate.rsync import RsyncGate
 from bastion.gate.scp import ScpGate
 from bastion.gate.sftp import SftpGate
 from bastion.model import Dialect, ExecRequest, ForwardRequest, Request, SubsystemRequest
-from bastion.policy.files import RsyncServer, ScpServer, read_transfer
+from bastion.policy.files import RsyncServer, ScpServer, read_transfer, sends_packs
 from bastion.policy.rules import Verdict
 from bastion.policy.shell.reading import read
 
 UNREADABLE: Final = (
-    "files with secrets are blocked here, and rsync's stream cannot be looked into;"
-    " use sftp or scp."
+    "files with secrets are blocked here, and {}'s stream cannot be looked into; use sftp or scp."
 )
 
 
@@ -37,15 +36,24 @@ def choose(
         case SubsystemRequest(name="sftp"):
             return SftpGate(decide, scan), False
         case ExecRequest(command=command, pty=pty):
-            match read_transfer(read(command, dialect, pty=pty)):
+            reading = read(command, dialect, pty=pty)
+            if not pty and sends_packs(reading):
+                _refuse_unread("git", scan)
+                return RelayGate(decide), False
+            match read_transfer(reading):
                 case ScpServer() as transfer:
                     return ScpGate(decide, transfer, scan), False
                 case RsyncServer() as transfer:
-                    if (scanner := scan()) is not None and scanner.blocks:
-                        raise ContentBlocked(UNREADABLE)
+                    _refuse_unread("rsync", scan)
                     return RsyncGate(decide, transfer), False
             return RelayGate(decide), True
         case ForwardRequest():
             return RelayGate(decide), False
         case _:
             return RelayGate(decide), True
+
+
+def _refuse_unread(program: str, scan: NewScanner) -> None:
+    """Delta, compression and packs hide what passes: where that matters, it does not pass."""
+    if (scanner := scan()) is not None and scanner.blocks:
+        raise ContentBlocked(UNREADABLE.format(program))

@@ -76,6 +76,21 @@ def read_transfer(reading: Reading) -> ScpServer | RsyncServer | None:
             return None
 
 
+_PACKS: Final = frozenset({"git-upload-pack", "git-receive-pack", "git-upload-archive"})
+
+
+def sends_packs(reading: Reading) -> bool:
+    """Whether a command line is git's end of a fetch or a push: packets, compressed."""
+    command = _lone_command(reading)
+    if command is None:
+        return False
+    program, *rest = (word.text or "" for word in command.argv)
+    directory, _, name = program.rpartition("/")
+    if name == "git" and rest:
+        name = f"git-{rest[0]}"
+    return directory in _TRUSTED_DIRECTORIES and name in _PACKS
+
+
 def _lone_command(reading: Reading) -> SimpleCommand | None:
     """The line's only command, if the line holds nothing beside its words."""
     if len(reading.commands) != 1 or any(use.redirection for use in reading.paths):

@@ -36,6 +36,11 @@ from bastion.ssh.session import Place, Session, closed_to, deadline_of, file_sca
 from bastion.ssh.shell_parts import GatedShellParts, gated_shell
 
 UNMASK = "BASTION_UNMASK"
+NOT_IN_SHELLS = (
+    "a gated shell shows no secrets; ask for one command, with `ssh -o SetEnv=BASTION_UNMASK=1 …"
+    " COMMAND`, or leave BASTION_UNMASK out."
+)
+"""People grant that secrets are shown for one thing that they see, not for all that may follow."""
 
 TERM_LIMIT = 64
 """Characters of TERM that are kept; it goes into the cast's header and to the target."""
@@ -61,6 +66,8 @@ class ClientChannel(SessionSide, asyncssh.SSHServerSession[bytes]):
         self._refused = ""
         self._x11: X11 | None = None
         self._agent = False
+        self._clear = False
+        """Whether it is to be shown with its secrets, should people grant that."""
         self._asking: asyncio.Task[object] | None = None
         self._prompt: AccessPrompt | None = None
         self._record: Record | None = None
@@ -137,8 +144,12 @@ class ClientChannel(SessionSide, asyncssh.SSHServerSession[bytes]):
         self._request = request
         session, place = self._session, self._place
         self._refused = closed_to(session, place)
+        if shell is not None and self._wants_clear():
+            self._refused = self._refused or NOT_IN_SHELLS
+            return True
         try:
             gate, text = (shell.gate, True) if shell is not None else self._choose(request)
+            self._clear = text and self._wants_clear()
             self._record = self._open_record(request, text)
         except BastionError as error:
             self._refused = self._refused or str(error)
@@ -160,7 +171,7 @@ class ClientChannel(SessionSide, asyncssh.SSHServerSession[bytes]):
             dialler=self._dialler,
             asker=Asker(session, place, self._id),
             record=record,
-            masking=masking_of(session, place, clear=shell is None and self._wants_clear()),
+            masking=masking_of(session, place, clear=self._clear),
             clock=session.services.clock,
             target_name=place.target.name,
             login=place.login,
@@ -176,7 +187,7 @@ class ClientChannel(SessionSide, asyncssh.SSHServerSession[bytes]):
         return choose(
             request,
             place.target.dialect,
-            lambda asked: session.verdict(place, asked, clear=self._wants_clear()),
+            lambda asked: session.verdict(place, asked, clear=self._clear),
             lambda: file_scanner(session, place),
         )
 

@@ -85,13 +85,15 @@ class Taps:
             masker.columns = columns
 
     def show(self, data: bytes, stream: Stream) -> None:
-        """Show bytes of the channel; packets, which are no text, are not masked."""
-        if not self._record.text:
+        """Show bytes of the channel; packets, which are no text, are not masked, but what a
+        program says beside them is."""
+        if not self._record.text and stream is not Stream.STDERR:
             self._pass(data, stream)
             return
         masker = self._masker(stream)
         self._pass(masker.feed(data), stream, masker.masked)
-        self._show_clear(data, stream, masker.held)
+        if self._record.text:
+            self._show_clear(data, stream, masker.held)
         self._wait(stream, masker)
 
     def flush(self) -> None:

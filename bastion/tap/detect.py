@@ -38,6 +38,7 @@ MOST: Final = 10_000
 """Matches looked at in one piece of text: a chunk is 32 KB, and no honest one holds more."""
 
 
+_LINES: Final = re.compile(rb"[^\r\n]+|[\r\n]")
 _LEAD: Final = re.compile(r"^(\(\?i\))?\[[^\]]+\]\{0,[0-9]+\}")
 
 
@@ -164,8 +165,13 @@ class Detector:
 
     def goes_on(self, text: bytes) -> int:
         """How many bytes of `text` may still belong to a value that began before it."""
-        match = self._more.match(text)
-        return 0 if match is None else int(match.end())
+        size = 0
+        for piece in _LINES.findall(text) if self.leads else (text,):
+            match = self._more.match(piece)
+            size += 0 if match is None else int(match.end())
+            if match is None or match.end() < len(piece):
+                break
+        return size
 
     def _next(self, text: bytes, at: int) -> tuple[int, int, int] | None:
         """Where a trigger, its value and the value's end are."""

@@ -114,7 +114,9 @@ def read(raw: bytes, columns: int = 0) -> list[Text]:
         plain = _COLOURS.sub(b"", head)
         if _is_plain(plain) and not _may_wrap(plain, columns):
             return [Text(plain, Coloured(raw), len(plain))]
-    return _Reader(raw, columns).texts()
+    reader = _Reader(raw, columns)
+    texts = reader.texts()
+    return texts + _Reader(raw, 0).texts() if reader.joined else texts
 
 
 def _is_plain(raw: bytes) -> bool:
@@ -153,6 +155,8 @@ class _Reader:
         self._strokes = bytearray()
         self._stroke_places: list[int] = []
         self._moved = False
+        self.joined = False
+        """Whether an end of a line at the window's edge was taken for the edge itself."""
 
     def texts(self) -> list[Text]:
         for token in TOKEN.finditer(self._raw):
@@ -202,7 +206,8 @@ class _Reader:
 
     def _newline(self, start: int, end: int) -> None:
         if self._columns and self._at == len(self._line) > 0 and self._column() == 0:
-            return  # the window's edge, not the end of the text
+            self.joined = True
+            return  # the window's edge, not the end of the text; unless it ends just there
         self._strokes += b"\n"
         self._stroke_places.append(end - 1)
         self._done += self._line

@@ -52,14 +52,17 @@ TEXTS: Final = {
 
 
 def measure(data: bytes, size: int) -> tuple[float, list[float]]:
-    """CPU seconds for all of it, and the seconds of each piece."""
+    """CPU seconds for all of it, and for each piece. What comes first makes re2 build its automata:
+    a tenth of the text goes before, unmeasured."""
     masker, times = Masker(MASKING), []
+    for at in range(0, len(data) // 10, size):
+        masker.feed(data[at : at + size])
     began = time.process_time()
     for at in range(0, len(data), size):
         piece = data[at : at + size]
-        start = time.perf_counter()
+        start = time.thread_time()
         masker.feed(piece)
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     return time.process_time() - began, sorted(times)
 
 
