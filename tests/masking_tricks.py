@@ -178,8 +178,8 @@ TRICKS: Final[tuple[Trick, ...]] = (
     *(corrected, overstruck, underlined, redrawn, inserted, without_some),
     *(drawn_in_parts, drawn_by_rows, scrolled_together, wrapped, narrow),
 )
-BESIDE: Final[frozenset[Trick]] = frozenset({wrapped, redrawn})
-"""Those that put something on the same line."""
+BESIDE: Final[frozenset[Trick]] = frozenset({wrapped, redrawn, scrolled_together})
+"""Those that put something, or blanks, before it on the same line."""
 COMPOSED: Final[frozenset[Trick]] = frozenset(
     {inserted, without_some, drawn_in_parts, scrolled_together}
 )

@@ -113,12 +113,24 @@ def _mixed(sight: Sight) -> bool:
     return any(c.isdecimal() for c in sight.value) and any(c.isalpha() for c in sight.value)
 
 
+def _is_type(sight: Sight) -> bool:
+    """`AWS::IAM::AccessKey`: what a thing is, not what it is called."""
+    return (sight.before + _edge(sight)).endswith("::")
+
+
+def _edge(sight: Sight) -> str:
+    """What stands before the name, where the trigger has that in it."""
+    return sight.whole[:1] if re.match(r"[^A-Za-z0-9_.-]", sight.whole) else ""
+
+
 def _assigned(sight: Sight) -> bool:
-    return placeholders.is_real(sight.whole, sight.value, sight.before[-1:], sight.after[:1])
+    return not _is_type(sight) and placeholders.is_real(
+        sight.whole, sight.value, (sight.before + _edge(sight))[-1:], sight.after[:1]
+    )
 
 
 def _quoted(sight: Sight) -> bool:
-    return placeholders.is_real_quoted(sight.whole, sight.value)
+    return not _is_type(sight) and placeholders.is_real_quoted(sight.whole, sight.value)
 
 
 def _line(sight: Sight) -> bool:
@@ -126,7 +138,12 @@ def _line(sight: Sight) -> bool:
 
 
 def _made(sight: Sight) -> bool:
-    return placeholders.is_made(sight.value)
+    name = sight.whole[: -len(sight.value)]
+    return placeholders.is_made(sight.value) and not placeholders.says_where(name)
+
+
+def _literal(sight: Sight) -> bool:
+    return placeholders.is_literal(sight.value)
 
 
 def _in_url(sight: Sight) -> bool:
@@ -189,6 +206,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "iban": _iban,
     "in-url": _in_url,
     "line": _line,
+    "literal": _literal,
     "made": _made,
     "mixed": _mixed,
     "nir": _whole_number(nationals.nir),

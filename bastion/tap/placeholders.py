@@ -18,7 +18,7 @@ _WORDS: Final = frozenset(_LIST.split())
 
 _NAMES: Final = frozenset({"password", "passwd", "pass", "pwd", "pw", "token", "key", "mypass"})
 _STANDS_IN: Final = re.compile(
-    r"\$\{|\$\(|\$[A-Za-z_]+$|\$\$|[%<{\[(&@*/\\#]|urn:|\.\.|--|%%|(?i:x{4,}|your[_-]|my[_-]|fake|"
+    r"(?:file|env|credential|command|vault|arn):|\$\{|\$\(|\$[A-Za-z_]+$|\$\$|[%<{\[(&@*/\\#]|urn:|\.\.|--|%%|(?i:x{4,}|your[_-]|my[_-]|fake|"
     r"dummy|change_?-?me|!vault|!reference|0x[0-9a-f]{1,8}$)"
 )
 """How a variable, a template, a path, an option or a row of dots begins."""
@@ -36,17 +36,26 @@ _CALLED: Final = re.compile(
 )
 """A name, its quote, how it is assigned, the space behind that, and the value's quote."""
 
+_PLACES: Final = re.compile(
+    r"(?i)(?:next|prev(?:ious)?|page|pagination|continu\w*|start(?:ing)?|end|stop|request|client|"
+    r"idempotency|sync|cancel\w*|marker|bos|eos|pad|unk|mask|lexer)[_-]?token$"
+)
+"""Tokens that say where something goes on, or what is the same request: no secrets."""
 _PASSWORD: Final = re.compile(r"(?i)(?:passw(?:or[dt]|d)|passphrase|passcode|passe|pwd|pass)$")
 _BARE_PASS: Final = re.compile(r"(?:^|[_.-]|[a-z0-9])(?:Pass|PASS)$|(?:^|[_.-])pass$")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9][0-9_.-]*|0x[0-9A-Fa-f]+)")
 _CALL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:>-]*[(\[].*[)\]][;,.]*$|.*[({\[,;\\|&]$")
 _MIXED: Final = re.compile(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]")
+_DEFAULT: Final = re.compile(r"[A-Za-z_.]*=")
+"""`password:str=x`, `password==x`: code."""
+_FORMATTED: Final = re.compile(r"\b[rR]?[fF][rR]?[\"']$")
 _MADE_WORD: Final = re.compile(
     r"[A-Za-z][0-9]|[0-9][A-Za-z]|[A-Za-z0-9][!#$%^*+=~@&][A-Za-z0-9]|[0-9][!#$%^*]"
 )
 
 _SHORTEST: Final = 4
 _SHORTEST_WORD: Final = 6
+_LONG_WORD: Final = 16
 
 
 def is_real(whole: str, value: str, before: str, after: str) -> bool:
@@ -58,11 +67,11 @@ def is_real(whole: str, value: str, before: str, after: str) -> bool:
     """
     bare = value.strip(".,;:")
     called = _CALLED.search(whole[: -len(value)])
-    if called is None or not _may_be(bare, called[1]):
+    if called is None or not _may_be(bare, called[1]) or _DEFAULT.match(bare):
         return False
     password = _PASSWORD.search(called[1]) is not None
     if _NUMBER.fullmatch(bare):
-        return not called[4] or (password and len(bare) >= _SHORTEST and bare.isdecimal())
+        return not called[4] or (password and bare.isdecimal() and not called[2])
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare)
     if _NAMED.search(bare):
@@ -72,7 +81,8 @@ def is_real(whole: str, value: str, before: str, after: str) -> bool:
     if len(bare) < _SHORTEST_WORD or not bare.isalpha():
         return False
     if called[3] == ":":
-        return bare.islower() and after in {"", "\n", "\r"} and called[4] == " "
+        told = password or called[1].endswith("secret")
+        return told and bare.islower() and after in {"", "\n", "\r"} and called[4] == " "
     upper = called[1].isupper() and not called[4]
     setting = password and before in {"", "\n"} and after in {"", "\n", "\r"} and bare.islower()
     return called[3] == "=" and (upper or setting)
@@ -83,10 +93,15 @@ def is_real_quoted(whole: str, value: str) -> bool:
     called = _CALLED.search(whole[: -len(value)])
     name = called[1] if called else "password"
     bare = value.strip()
+    if _FORMATTED.search(whole[: -len(value)]) and "{" in bare:
+        return False
     if not _may_be(bare, name) or bare.endswith((":", "?")):
         return False
     if " " in bare:
         return any(_MADE_WORD.search(word) for word in bare.split())
+    password = _PASSWORD.search(name) is not None
+    if _NUMBER.fullmatch(bare):
+        return bare.isdecimal() and (password or len(bare) >= _SHORTEST_WORD)
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare) and not _CALL.fullmatch(bare)
     if _NAMED.search(bare):
@@ -95,8 +110,8 @@ def is_real_quoted(whole: str, value: str) -> bool:
         return True
     is_word = len(bare) >= _SHORTEST_WORD and bare.isalpha()
     if called is not None and called[2] and called[5]:
-        return is_word
-    return is_word and bare.islower() and _PASSWORD.search(name) is not None
+        return is_word and (password or name.endswith("secret") or len(bare) >= _LONG_WORD)
+    return is_word and bare.islower() and password
 
 
 def is_real_line(value: str) -> bool:
@@ -124,6 +139,16 @@ def is_made(value: str) -> bool:
     )
 
 
+def is_literal(value: str) -> bool:
+    """The same for what is given to a function: not the name of an algorithm or of a field."""
+    return is_made(value) and re.fullmatch(r"[A-Za-z]+[0-9]+", value) is None
+
+
+def says_where(name: str) -> bool:
+    """Whether a name is one of a token that is no secret; its sign and quote may follow."""
+    return _PLACES.search(name.rstrip(" \t=:\"'")) is not None
+
+
 def stands_in(value: str) -> bool:
     """Whether a manual wrote this where a password belongs."""
     return value.lower() in _WORDS | _NAMES or _STANDS_IN.match(value) is not None
@@ -131,6 +156,8 @@ def stands_in(value: str) -> bool:
 
 def _may_be(bare: str, name: str) -> bool:
     """Whether a value is no stand-in; a name that only ends in `pass` says little."""
+    if _PLACES.search(name):
+        return False
     if len(bare) < _SHORTEST or bare.lower() in _WORDS or len(set(bare)) < 3:
         return False
     if name.lower().endswith("pass") and not (
