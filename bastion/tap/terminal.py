@@ -23,7 +23,7 @@ _INVISIBLE: Final = (
 )
 """Characters that take no room: joiners, marks of direction, variants, accents. Whoever copies what
 is shown may not even notice them."""
-_BEGUN: Final = rb"\xe2[\x80\x81]?\Z|\xef[\xbb\xb8]?\Z|\xcc\Z|\xcd\Z"
+_BEGUN: Final = rb"\xe2[\x80\x81]?\Z|\xef[\xbb\xb8]?\Z|\xcc\Z|\xcd\Z|\xc2\Z"
 _HAS_INVISIBLE: Final = re.compile(_INVISIBLE + rb"|" + _BEGUN)
 
 TOKEN: Final = re.compile(

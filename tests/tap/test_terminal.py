@@ -26,6 +26,7 @@ TRICKS = {
     "8-bit csi": b"AKIA\xc2\x9b31mIOSFODNN7EXAMPLE",
     "hyperlink": b"AKIA\x1b]8;;http://x\x1b\\IOSFODNN7EXAMPLE\x1b]8;;\x1b\\",
     "title": b"\x1b]0;AKIAIOSFODNN7EXAMPLE\x07",
+    "no width": b"AKIA\xe2\x80\x8bIOSF\xc2\xadODNN7\xef\xbb\xbfEXAM\xcc\x81PLE",
     "nul": b"AKIA\x00IOSFODNN7EXAMPLE",
     "charset": b"AKIA\x1b(BIOSFODNN7EXAMPLE",
     "backspace": b"AKIAIOX\bSFODNN7EXAMPLE",
