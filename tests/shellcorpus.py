@@ -125,6 +125,10 @@ async def play(there: Range, scenario: Scenario) -> Outcome:
         await person.prompt()
         for keys in scenario.keys:
             await _press(person, keys)
+        if scenario.shows and scenario.shows not in person.screen:
+            # Typed while a program still ran, the last line waits in the editor.
+            await person.keys("\r")
+            await person.settled()
         decided = person.verdicts()
         screen = person.screen
         alive = await person.alive()

@@ -15,6 +15,7 @@ from typing import Final
 
 from prompt_toolkit.application.current import create_app_session, set_app
 from prompt_toolkit.clipboard import InMemoryClipboard
+from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import vi_navigation_mode
@@ -44,10 +45,12 @@ MAX_WAITING: Final = 2 * MAX_LINE
 """Bytes that wait for their slice, or after Enter for whoever takes them."""
 SLICE: Final = 0.004
 """Seconds of keys handled at a stretch: a flood of them holds up no other session."""
-DEAR: Final = 0.01
-"""Seconds. A drawing that takes longer (of a line of many kilobytes) is not done for every key …"""
+DEAR: Final = 0.003
+"""Seconds. A drawing that takes longer (of a line of kilobytes) is not done for every key …"""
 REST: Final = 3
 """… but rests so many times as long as it took: a key held down there slows nobody else."""
+ECHO_PAUSE: Final = 0.1
+"""Seconds without a key after which what was only echoed at the end of such a line is drawn."""
 MAX_COUNT: Final = 999
 """Of a repeat count (Alt-9 9 9): prompt_toolkit's million would repeat a key for minutes."""
 MAX_LISTED: Final = 12
@@ -87,6 +90,9 @@ class DrawnEditor:
         """Keys wait for the next slice of time."""
         self._drawing: asyncio.TimerHandle | None = None
         self._next_draw = 0.0
+        self._drawn_dearly = False
+        self._shown: str | None = None
+        """What of the line is on the screen, if the cursor is at its end and nothing else moves."""
         self._verdict = LiveVerdict(outlook, is_complete, self._draw)
         self._line = Line(self.bell, self.accept)
         self._completer = Completer(self._line, complete, self._draw, self.bell)
@@ -150,19 +156,8 @@ class DrawnEditor:
             run()
         self._app.pre_run_callables.clear()
         self._verdict.text_changed(self._line.text)
-        self._to_line_start()
+        self._terminal.to_line_start()
         self._render()
-
-    def _to_line_start(self) -> None:
-        """Begin at the left: after output without a newline, a mark and a new line.
-
-        The mark and as many blanks as the row is wide wrap into the next row only if the cursor
-        was not at its beginning, so nobody has to be asked where it is.
-        """
-        columns = self._terminal.get_size().columns
-        reset = "\x0f\x1b(B\x1b[?7h"  # letters are letters, whatever a program has left behind
-        mark = "\x1b[0;7m%\x1b[0m" + " " * (columns - 1)
-        self._terminal.write_raw(f"{reset}{mark}\r\x1b[K")
 
     def feed(self, data: bytes) -> None:
         """Take keys of the client."""
@@ -253,7 +248,7 @@ class DrawnEditor:
         with self._active():
             self._app.renderer.erase()
             show()
-            self._to_line_start()
+            self._terminal.to_line_start()
             self._render()
 
     def close(self) -> None:
@@ -341,20 +336,56 @@ class DrawnEditor:
         return self._completer.fragments(size.columns, min(MAX_LISTED, size.rows // 2))
 
     def _render_in_time(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Draw now, unless drawing is dear and was done just before: then soon."""
-        began = loop.time()
-        if began < self._next_draw:
+        """Draw now, unless drawing is dear: then echo what is typed at the end, and draw soon."""
+        now = loop.time()
+        if self._drawn_dearly and self._echo():
+            self._draw_at(loop, now + ECHO_PAUSE)
+        elif now < self._next_draw:
             if self._drawing is None:
-                self._drawing = loop.call_at(self._next_draw, self._draw)
-            return
-        self._render()
-        took = loop.time() - began
-        self._next_draw = loop.time() + (took * REST if took > DEAR else 0)
+                self._draw_at(loop, self._next_draw)
+        else:
+            self._render()
+
+    def _draw_at(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._drawing:
+            self._drawing.cancel()
+        self._drawing = loop.call_at(when, self._draw)
+
+    def _echo(self) -> bool:
+        """Write what was appended where the cursor is; False where that is not all there is to do.
+
+        Colours come with the next drawing, which only has to know where the cursor is now.
+        """
+        if self._shown is None or self._cursor_is_elsewhere():
+            return False
+        text, renderer = self._line.text, self._app.renderer
+        at = renderer._cursor_pos  # noqa: SLF001 - prompt_toolkit writes through no one else
+        more = self._terminal.fitting(text.removeprefix(self._shown), at.x)
+        if not more or text != self._shown + more:
+            return False
+        self._shown = text
+        self._terminal.write_raw(more)
+        self._terminal.flush()
+        renderer._cursor_pos = Point(at.x + len(more), at.y)  # noqa: SLF001
+        return True
+
+    def _cursor_is_elsewhere(self) -> bool:
+        return (
+            self._line.cursor_position != len(self._line.text)
+            or self._app.layout.is_searching
+            or bool(self._listed())
+        )
 
     def _render(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         trim_caches()
         self._app.render_counter += 1
         self._app.renderer.render(self._app, self._app.layout)
+        self._shown = None if self._cursor_is_elsewhere() else self._line.text
+        took = loop.time() - began
+        self._drawn_dearly = took > DEAR
+        self._next_draw = began + took * (1 + REST) if self._drawn_dearly else 0.0
 
     def _prefix(self, number: int, wrapped: int) -> StyleAndTextTuples:
         """Before each row of the line."""

@@ -78,6 +78,21 @@ class ClientTerminal(Vt100_Output):
         """
         self.write_raw("\x1b[K\x1b[J")
 
+    def to_line_start(self) -> None:
+        """Begin at the left: after output without a newline, a mark and a new line.
+
+        The mark and as many blanks as the row is wide wrap into the next row only if the cursor
+        was not at its beginning, so nobody has to be asked where it is.
+        """
+        reset = "\x0f\x1b(B\x1b[?7h"  # letters are letters, whatever a program has left behind
+        mark = "\x1b[0;7m%\x1b[0m" + " " * (self._columns - 1)
+        self.write_raw(f"{reset}{mark}\r\x1b[K")
+
+    def fitting(self, text: str, column: int) -> str:
+        """The text, if its letters are one cell each and fit between `column` and the edge."""
+        plain = text.isascii() and text.isprintable()
+        return text if plain and column + len(text) < self._columns else ""
+
     @property
     def responds_to_cpr(self) -> bool:
         """The cursor's position is never asked for: a client need not answer."""

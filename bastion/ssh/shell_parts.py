@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from bastion.editor.history import HistoryFile, history_name
 from bastion.gate.shell import ShellGate
 from bastion.gate.shell_terms import ShellTerms
-from bastion.model import Dialect
 from bastion.policy.access import grant_for
 from bastion.policy.schema import ShellMode
 from bastion.ssh.dialler import Dialler, Terminal
@@ -64,7 +63,7 @@ def _keyboard(session: Session, place: Place, terminal: Terminal) -> Keyboard:
         judge=lambda asked: session.verdict(place, asked),
         login=place.login,
         target=place.target.name,
-        watches=place.target.dialect is not Dialect.SH,
+        dialect=place.target.dialect,
     )
 
 

@@ -22,7 +22,7 @@ from bastion.events import (
     Woken,
 )
 from bastion.gate.words import refusal
-from bastion.model import LineRequest, visible
+from bastion.model import Dialect, LineRequest, visible
 from bastion.policy.actions import Action
 from bastion.policy.rules import Verdict
 from bastion.policy.shell.reading import is_complete
@@ -41,7 +41,12 @@ class Keyboard:
     judge: Callable[[LineRequest], Verdict]
     login: str
     target: str
-    watches: bool
+    dialect: Dialect
+
+    @property
+    def watches(self) -> bool:
+        """Whether this shell has a hook that asks about steps."""
+        return self.dialect is not Dialect.SH
 
 
 class GatedShellSide:
@@ -68,7 +73,7 @@ class GatedShellSide:
             outlook=self._outlook,
             complete=self._complete,
             history=keyboard.history,
-            is_complete=is_complete,
+            is_complete=lambda text: is_complete(text, keyboard.dialect),
         )
 
     @property

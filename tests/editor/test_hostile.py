@@ -93,14 +93,32 @@ async def test_a_dear_drawing_is_not_done_for_every_key(monkeypatch):
     monkeypatch.setattr(drawn, "DEAR", 0.0)
     monkeypatch.setattr(drawn, "REST", 20)
     async with seat() as at:
-        at.keys("a")
+        at.keys("ab")
         drawn_once = len(at.written)
-        at.keys("b")
+        at.keys("\x02")
         at.keys("c")
         assert len(at.written) == drawn_once
-        await at.until(lambda at: at.rows[0] == SIGN + "abc")
-        assert await at.line("d\r") == "abcd"
-        assert at.rows[0] == SIGN + "abcd"
+        await at.until(lambda at: at.rows[0] == SIGN + "acb")
+        assert await at.line("d\r") == "acdb"
+        assert at.rows[0] == SIGN + "acdb"
+
+
+async def test_what_is_typed_at_the_end_of_a_long_line_is_echoed_before_it_is_drawn(monkeypatch):
+    monkeypatch.setattr(drawn, "DEAR", 0.0)
+    async with seat(columns=30) as at:
+        before = len(at.written)
+        at.keys("e")
+        at.keys("cho ")
+        assert at.written[before:] == b"echo "
+        assert (at.rows[0], at.cursor) == (SIGN + "echo", (0, len(SIGN) + 5))
+        at.keys("é")
+        at.keys("over the margin")
+        await at.until(lambda at: at.rows[1] == "er the margin")
+        at.keys("\x7f!")
+        at.keys("?")
+        await at.until(lambda at: at.rows[1] == "er the margi!?")
+        assert await at.line("\x01#\x05$\r") == "#echo éover the margi!?$"
+        assert at.rows[:2] == [SIGN + "#echo éo", "ver the margi!?$"]
 
 
 async def test_a_line_grows_to_its_bound_and_not_further():

@@ -281,6 +281,20 @@ def test_the_shell_would_wait_for_more(text: str, complete: bool) -> None:
     assert is_complete(text) is complete
 
 
+@pytest.mark.parametrize(
+    ("text", "bash", "zsh"),
+    [
+        ("f() { echo a }", False, True),
+        ("{ { echo a } | cat } > x", False, True),
+        ("f() { echo a", False, False),
+        ("echo '{ a }", False, False),
+        ("echo }", True, True),
+    ],
+)
+def test_a_brace_ends_a_group_of_zsh_wherever_it_stands(text, bash, zsh):
+    assert (is_complete(text), is_complete(text, Dialect.ZSH)) == (bash, zsh)
+
+
 PIECES = [*"abc01 \t\n'\"\\`$(){}[]<>|&;!#~*?=,:+-@%^/é", "<<E\n", "$((", "${", "eval ", "a[", "]="]
 SHELLISH = st.lists(st.sampled_from(PIECES), max_size=60).map("".join)
 

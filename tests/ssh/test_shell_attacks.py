@@ -75,9 +75,14 @@ def has_the_terminal(person: Person, program: bytes) -> bool:
 
 
 def waits_for_a_line(person: Person) -> bool:
-    """Whether the shell itself sleeps where it reads its FIFO."""
-    shells = [pid for pid in processes(person.scene) if parent(pid) not in processes(person.scene)]
-    return any("pipe" in Path(f"/proc/{pid}/wchan").read_text() for pid in shells)
+    """Whether the shell itself sleeps where it reads its FIFO, as far as the kernel tells that."""
+    mine = processes(person.scene)
+    for pid in mine:
+        if parent(pid) not in mine and stat(pid)[0] == "S":
+            with contextlib.suppress(OSError):
+                where = Path(f"/proc/{pid}/wchan").read_text()
+                return "pipe" in where or where in ("", "0")
+    return False
 
 
 async def becomes(condition: Callable[[], bool], what: str) -> None:

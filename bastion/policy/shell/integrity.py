@@ -259,6 +259,10 @@ def _exec(reader: Reader, call: Call) -> None:
         reader.tampers("exec would put another program in the shell's place", text_of(words[0]))
 
 
+def _suspend(reader: Reader, call: Call) -> None:
+    reader.tampers("suspend would stop the shell, and nothing there would wake it", call.program)
+
+
 def _zsh(reader: Reader, call: Call) -> None:
     if call.program in ("functions", "setopt", "autoload") and not call.operands:
         return
@@ -311,6 +315,7 @@ _JUDGES: Final = {
     "enable": _enable,
     "disable": _zsh,
     "exec": _exec,
+    "suspend": _suspend,
     "unset": _unset,
     "read": _reads_descriptor,
     "mapfile": _reads_descriptor,

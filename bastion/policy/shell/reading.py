@@ -102,11 +102,21 @@ def _places_in(
     return walker.places
 
 
-def is_complete(text: str) -> bool:
+_CLOSES: Final = re.compile(r"(?<=\s)\}(?=\s|$|[;&|])")
+
+
+def is_complete(text: str, dialect: Dialect = Dialect.BASH) -> bool:
     """Tell whether a shell would run `text` now, or wait for more lines.
 
-    Text that can never become a program is complete: the shell would refuse it at once.
+    Text that can never become a program is complete: the shell would refuse it at once. For zsh a
+    `}` ends a group wherever it stands as a word, also without a `;` before it.
     """
+    if _may_run(text):
+        return True
+    return dialect is Dialect.ZSH and _may_run(_CLOSES.sub("; }", text))
+
+
+def _may_run(text: str) -> bool:
     if len(text) > MAX_TEXT:
         return True
     try:

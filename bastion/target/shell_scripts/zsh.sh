@@ -18,7 +18,9 @@ typeset -g __bastion_cooked= __bastion_older=
 [[ -n $__bastion_pty ]] && __bastion_cooked=$($__bastion_stty -g < /dev/tty)
 
 __bastion_emit() {
-  setopt localoptions nomultibyte nodebugbeforecmd
+  # Whatever options a line has set (KSH_ARRAYS would cut other pieces), these functions are zsh's.
+  builtin emulate -L zsh
+  setopt nomultibyte
   local data=${2-} head="$1 $sysparams[pid] $__bastion_seq"
   while (( ${#data} > 1024 )); do
     builtin printf '+%s %s\0' "$head" "${data[1,1024]}"
@@ -44,7 +46,8 @@ __bastion_await() {
 }
 
 __bastion_values() {
-  setopt localoptions nomultibyte
+  builtin emulate -L zsh
+  setopt nomultibyte
   local __bastion_name __bastion_value __bastion_shown=
   local -a __bastion_held
   for __bastion_name in ${(s: :)__bastion_names}; do
@@ -66,6 +69,7 @@ __bastion_values() {
 }
 
 __bastion_hook() {
+  builtin emulate -L zsh
   case ${funcstack[2]-} in
     __bastion_(emit|await|values|prompt|complete|done|canary|cook|collect|arm|watch)) return 0 ;;
   esac
@@ -146,7 +150,8 @@ __bastion_cook() {
 }
 
 __bastion_complete() {
-  setopt localoptions nullglob nonomatch
+  builtin emulate -L zsh
+  setopt nullglob
   local -a found
   case $1 in
     command) found=(${(k)commands[(I)${(b)3}*]} ${(k)builtins[(I)${(b)3}*]} ${(k)aliases[(I)${(b)3}*]} ${(k)functions[(I)${(b)3}*]} ${(b)3}*) ;;
