@@ -1,7 +1,9 @@
 """The gate beside a direct connection: the same random messages, the same kinds of answers.
 
 What the policy denies is replaced, for the direct connection, by what the gate replaces it by: a
-statement that the server rejects. So whatever the gate forgets, reorders or invents shows.
+statement that the server rejects. So whatever the gate forgets, reorders or invents shows. What it
+recorded is compared with the server's own log besides, statement by statement: nothing ran that is
+not on record, and what is on record as done was run, in that order.
 
 python -m tests.fuzz.postgres_fuzz [--count N] [--seed N]
 """
@@ -10,8 +12,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
+import re
 import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,11 +40,15 @@ SQL = (
     r"SELECT 'a\'",
     "COPY t TO STDOUT",
     "COPY t FROM STDIN",
-    "SET application_name = 'x'",
+    "SET DateStyle = 'ISO, DMY'",
     "DROP TABLE t /* denied */",
     "SELECT 1; TRUNCATE t /* denied */",
+    "UPDATE t SET v = v /* granted */",
+    "UPDATE t SET v = v /* refused */",
 )
-PREPARED = tuple(text for text in SQL if ";" not in text)
+PREPARED = tuple(text for text in SQL if ";" not in text and "refused" not in text)
+LOGGED = re.compile(r"scene (\d+)\|LOG:  (?:statement|execute (?!fetch)\S+): (.*)")
+"""A line of the server's log; what goes on in a portal is logged as `execute fetch from`."""
 NAMES = ("", "a", "b")
 NOISE = frozenset("NSAK")
 
@@ -85,7 +95,7 @@ def message(chance: random.Random) -> tuple[bytes, bytes]:
     match chance.randrange(11):
         case 0 | 1:
             sql = chance.choice(SQL)
-            direct = "refused" if "denied" in sql else sql
+            direct = "refused" if "denied" in sql or "refused" in sql else sql
             return wire.query(sql), wire.query(direct)
         case 2 | 3:
             sql = chance.choice(PREPARED)
@@ -121,17 +131,18 @@ def scene(seed: int) -> tuple[list[bytes], list[bytes], bytes]:
     return [one for one, _ in pairs] + last, [other for _, other in pairs] + last, mark.encode()
 
 
-async def connect(stage: Stage, *, direct: bool) -> Wire:
+async def connect(stage: Stage, seed: int, *, direct: bool) -> Wire:
     """Log in: through the forward, or over the server's socket."""
     if direct:
         path = f"{stage.server.directory}/.s.PGSQL.{stage.server.port}"
         reader, writer = await asyncio.open_unix_connection(path)
     else:
         reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
-    user = "postgres" if direct else "app"
-    writer.write(wire.startup([("user", user), ("database", "app")]))
+    user, name = ("postgres", "direct") if direct else ("app", f"scene {seed}")
+    settings = [("user", user), ("database", "app"), ("application_name", name)]
+    writer.write(wire.startup(settings))
     made = Wire(reader, writer)
-    writer.write(wire.query("SELECT 'begun'"))
+    writer.write(wire.query(f"SELECT 'begun {seed}.'"))
     await made.until(b"begun")
     return made
 
@@ -141,7 +152,7 @@ async def differ(stage: Stage, seed: int) -> str:
     ours, theirs, mark = scene(seed)
     answers = []
     for messages, direct in ((ours, False), (theirs, True)):
-        made = await connect(stage, direct=direct)
+        made = await connect(stage, seed, direct=direct)
         chance = random.Random(seed)
         stream = b"".join(messages)
         while stream:
@@ -157,11 +168,71 @@ async def differ(stage: Stage, seed: int) -> str:
     return f"seed {seed}:\n  sent    {ours}\n  gate    {answers[0]}\n  server  {answers[1]}"
 
 
+def logged(stage: Stage) -> dict[int, list[str]]:
+    """What the server says that it ran for each scene."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for line in stage.server.log.splitlines():
+        if (match := LOGGED.fullmatch(line)) and match[2]:
+            found[int(match[1])].append(match[2])
+    return found
+
+
+def recorded(stage: Stage) -> Iterator[tuple[int, list[str], list[str]]]:
+    """A scene, what is on record of it, and what of that as done."""
+    folder = stage.bastion.directory / "state/recordings"
+    for path in folder.glob("*/*/*.events.jsonl"):
+        events = [json.loads(line) for line in path.read_text().splitlines()]
+        asked = [one["fields"] for one in events if one["kind"] == "query"]
+        fine = {
+            one["fields"]["number"] for one in events
+            if one["kind"] == "query-done" and one["fields"]["sqlstate"] == "00000"
+        }  # fmt: skip
+        marks = [found for one in asked if (found := re.search(r"'begun (\d+)\.'", one["sql"]))]
+        new = [one for one in asked if one["rule"] != "goes-on" and one["sql"]]
+        if marks:
+            done = [one["sql"] for one in new if one["number"] in fine]
+            yield int(marks[0][1]), [one["sql"] for one in new], done
+
+
+def within(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether all of `some` are in `others`, in the same order."""
+    rest = iter(others)
+    return all(one in rest for one in some)
+
+
+def log_differs(stage: Stage) -> list[str]:
+    """Where the record and the server's log do not agree."""
+    log = logged(stage)
+    known = {seed: (asked, done) for seed, asked, done in recorded(stage)}
+    found = [f"scene {seed} ran without a record" for seed in log.keys() - known.keys()]
+    for seed, (asked, done) in known.items():
+        if not within(log[seed], asked) or not within(done, log[seed]):
+            found.append(f"scene {seed}:\n  asked  {asked}\n  done   {done}\n  server {log[seed]}")
+    return found
+
+
+async def answer(stage: Stage) -> None:
+    """Grant and refuse what is held, as its text says."""
+    approvals = stage.bastion.services.approvals
+    while True:
+        for held in approvals.pending():
+            stage.bastion.answer(held.id, grant=b"granted" in held.question.request)
+        await asyncio.sleep(0.01)
+
+
 async def fuzz(stage: Stage, seeds: range) -> list[str]:
-    """All that differed; nothing that is denied may have run."""
-    found = [one for seed in seeds if (one := await differ(stage, seed))]
-    ran = [line for line in stage.server.log.splitlines() if "denied" in line]
-    return found + [f"ran: {line}" for line in ran]
+    """All that differed; nothing that is denied or refused may have run."""
+    answering = asyncio.create_task(answer(stage))
+    try:
+        found = [one for seed in seeds if (one := await differ(stage, seed))]
+    finally:
+        answering.cancel()
+    ran = [line for one in logged(stage).values() for line in one if re.search(NEVER, line)]
+    return found + [f"ran: {line}" for line in ran] + log_differs(stage)
+
+
+NEVER = r"denied \*/|refused \*/"
+LOG = {"log_line_prefix": "%a|"}
 
 
 async def main() -> None:
@@ -171,7 +242,7 @@ async def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        async with database(Path(directory)) as stage:
+        async with database(Path(directory), settings=LOG) as stage:
             found = await fuzz(stage, range(arguments.seed, arguments.seed + arguments.count))
     print("\n".join(found) or f"{arguments.count} scenes, no difference")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from bastion.demo.child import free_port
 from tests.harness.postgres import ADMIN_PASSWORD, PASSWORD, Postgres, environment, postgres
@@ -93,11 +94,12 @@ async def database(
     policy: str = POLICY,
     target: str = "",
     newest: bool = False,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
     """Run it all: server, bastion, forward. `newest`: the newest release, which has no TLS here."""
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as short:
         Path(short).chmod(0o755)
-        async with postgres(Path(short) / "s", sql, newest=newest) as server:
+        async with postgres(Path(short) / "s", sql, settings, newest=newest) as server:
             config = write_secrets(directory, server, credential) + target
             config += "    tls: disable\n" if newest else ""
             text = policy.replace("LOGINS", logins).replace("DATABASE", terms)
