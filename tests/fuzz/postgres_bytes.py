@@ -1,15 +1,17 @@
 """Bytes of a client and of a server for the PostgreSQL gate: a fault in one sentence, or nothing.
 
-`python -m tests.fuzz.postgres_bytes [libFuzzer's options]` runs for ever under atheris, which is
-not installed with the rest (`pip install atheris`).
+`python -m tests.fuzz.postgres_bytes [libFuzzer's options] FOLDER` runs for ever under atheris,
+which is not installed with the rest (`pip install atheris`); inputs are kept in the folder.
 """
 
 from __future__ import annotations
 
+import importlib
 import struct
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from bastion.errors import ProtocolFault
@@ -138,8 +140,17 @@ def main() -> None:
     """Hand over to atheris, which finds the inputs that reach new code."""
     import atheris  # a tool for the hand; the suite does not need it
 
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one_input)
+    for name in [one for one in sys.modules if one.startswith("bastion.")]:
+        del sys.modules[name]  # imported anew, with what atheris adds
+    with atheris.instrument_imports(include=["bastion.wire", "bastion.gate"]):
+        fresh = importlib.import_module("tests.fuzz.postgres_bytes")
+    for folder in (Path(word) for word in sys.argv[1:] if not word.startswith("-")):
+        for number, message in enumerate(CLIENT_MESSAGES):
+            (folder / f"client-{number}").write_bytes(b"\0\0" + message)
+        for number, message in enumerate(SERVER_MESSAGES):
+            (folder / f"server-{number}").write_bytes(b"\1\0" + COLUMNS + message)
+            (folder / f"masked-{number}").write_bytes(b"\3\0" + COLUMNS + message)
+    atheris.Setup(sys.argv, fresh.one_input)
     atheris.Fuzz()
 
 
