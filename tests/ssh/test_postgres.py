@@ -325,6 +325,14 @@ async def test_notices_and_notifications_arrive(stage):
                 assert notification.payload == "hello"
 
 
+async def test_a_secret_in_a_cell_is_masked_counted_and_no_end(stage, psy):
+    """Metrics took the audit of a masked cell for that of a stream, and the session ended."""
+    secret = "npm_" + "1A2b3C4d5E6f7G8h9I0jK1l2M3n4O5p6Q7r8"
+    for _ in range(2):
+        assert secret not in await one(psy, "SELECT %s::text", secret)
+    assert stage.bastion.audited("masked")[-1]["secrets"]
+
+
 async def test_the_process_id_of_a_connection_is_the_servers(psy):
     """By it SQL names sessions: in NOTIFY, pg_stat_activity, pg_terminate_backend, lock waits."""
     assert await one(psy, "SELECT pg_backend_pid()") == psy.info.backend_pid
