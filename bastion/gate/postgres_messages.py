@@ -256,7 +256,7 @@ class Messages(Judging):
         def refused(told: Refusal) -> None:
             self._forward(Sent(Kind.QUERY), wire.query(self._poison(told)))
 
-        if not self._terms.function_calls:
+        if not self._terms.function_calls or self.masks.active:  # what comes back has no column
             request = self._request(f"FunctionCall {name}", reading, ())
             self._emit(Decided(request, _NO_CALLS))
             refused(denied(_NO_CALLS))

@@ -393,6 +393,15 @@ def test_function_calls_are_refused_by_default():
     assert run.all(Decided)[-1].verdict.rule == "no-function-calls"
 
 
+def test_function_calls_are_refused_where_columns_are_masked():
+    """What one gives back names no column, and the session ended when it came."""
+    terms = DatabaseTerms(function_calls=True)
+    run = Run(terms=terms, masks=Masks({16384: frozenset({2})}, active=True))
+    run.client(wire.encode(b"F", struct.pack(">ihhh", 952, 0, 0, 0)))
+    assert run.sent.startswith(b"Q")
+    assert run.all(Decided)[-1].verdict.rule == "no-function-calls"
+
+
 @pytest.mark.parametrize(
     "message",
     [
