@@ -53,9 +53,9 @@ def test_a_name_glob_crosses_everything():
 
 
 def test_matching_is_linear():
-    start = time.perf_counter()
+    start = time.process_time()
     assert not matches_path("/" + "a" * 20_000, "/" + "*a" * 12 + "b")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @given(TOKENS, TOKENS)

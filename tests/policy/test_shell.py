@@ -329,10 +329,10 @@ def test_reading_never_raises_and_always_says_the_same(text: str) -> None:
 )
 def test_an_endless_opening_is_refused_soon(piece: str) -> None:
     text = (piece * MAX_TEXT)[:MAX_TEXT]
-    began = time.perf_counter()
+    began = time.process_time()
     assert read(text).opaque
     assert read('sh -c "' + text.replace('"', "")[: MAX_TEXT - 10] + '"').opaque
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_beyond_a_limit_the_command_is_listed_all_the_same() -> None:
@@ -419,9 +419,9 @@ def test_zsh_reads_these_in_its_own_way(text):
     "text", ["<" * 4000, "<a" * 2000, "x=1 " * 1000, "> 'a" * 800, "'\"" * 2000]
 )
 def test_how_zsh_reads_is_found_in_bounded_time(text):
-    start = time.perf_counter()
+    start = time.process_time()
     read(text, Dialect.ZSH)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_characters_far_from_ascii_do_not_end_the_process():
