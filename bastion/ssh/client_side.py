@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +24,19 @@ class ClientSide:
         self._chan: Any = None
         """asyncssh's channel while it is open; its kinds share no base class with these calls."""
         self._full = False
+        self._held = False
         self._unwatch: Callable[[], None] = lambda: None
         self.drive: Drive | None = None
 
     def watch_pace(self) -> None:
-        """From now on the drive hears of a client that does not read."""
+        """From now on the drive hears of a client that does not read.
+
+        To be called in `session_started`. When that returns, asyncssh reads from the client, even
+        where the drive holds it already: all that a client sends while a slow target is dialled
+        would be kept here.
+        """
         self._unwatch = self._connection.watch(lambda _stalled: self._report())
+        asyncio.get_running_loop().call_soon(lambda: self.hold(self._held))
 
     def pause_writing(self) -> None:
         """The client does not read."""
@@ -65,6 +73,7 @@ class ClientSide:
 
     def hold(self, held: bool) -> None:
         """Stop or go on reading from the client."""
+        self._held = held
         if self._chan is None:
             return
         if held:

@@ -139,6 +139,28 @@ async def test_a_target_that_does_not_read(running, via):
         assert resident() - before < GROWTH
 
 
+async def test_what_is_sent_while_a_silent_target_is_dialled_is_not_kept_without_end(tmp_path):
+    connections = []
+    silent = await asyncio.start_server(lambda *ends: connections.append(ends), "127.0.0.1", 0)
+    address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    async with (
+        bastion(tmp_path, address=address, opaque="allow") as running,
+        running.connect() as client,
+    ):
+        process = await client.create_process("cat > /dev/null", encoding=None)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 300 * MB:
+                process.stdin.write(bytes(MB))
+                await asyncio.wait_for(process.stdin.drain(), 1)
+                sent += MB
+        assert connections
+        assert sent < 10 * MB
+    for _, writer in connections:
+        writer.close()
+    silent.close()
+
+
 async def test_a_target_with_a_huge_window_that_does_not_read_tcp(tmp_path):
     def stalls(session):
         session.chan.get_connection()._transport.pause_reading()
