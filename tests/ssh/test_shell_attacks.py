@@ -135,6 +135,19 @@ async def while_subshells_ask(person: Person) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
+async def test_a_loop_that_nobody_can_decide_any_more_ends(tmp_path, shell):
+    """Every step of it was refused, and it went on to the next for ever."""
+    async with shell_range(tmp_path) as there:
+        async with there.person(shell) as person:
+            await person.prompt()
+            loop = "x=sleep; while :; do $x 0.2; done"
+            await person.keys(f"(trap '' HUP INT QUIT; {loop}) & disown\r")
+            await person.settled()
+            await becomes(lambda: len(processes(person.scene)) > 1, "the loop never began")
+        await becomes(lambda: not processes(person.scene), "the loop is left")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
 async def test_a_client_that_goes_leaves_nothing_on_the_target(tmp_path, shell):
     states = (
         at_the_prompt, in_a_program, with_a_job, with_a_stopped_job, while_a_line_is_held,

@@ -38,8 +38,9 @@ __bastion_await() {
     done
   else
     until [[ -s $file ]]; do
+      # Nobody answers any more: a loop would go from refused step to refused step for ever.
+      [[ -p $__bastion_dir/idle ]] || builtin kill -KILL $sysparams[pid]
       builtin read -r -t 0.002 n <> $__bastion_dir/idle
-      [[ -d $__bastion_dir ]] || return 1
     done
     IFS=' ' builtin read -r __bastion_answer < $file
   fi
