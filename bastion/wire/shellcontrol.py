@@ -2,7 +2,8 @@
 
 To the target: lines, each with a letter in front. From it: records that end with NUL,
 
-    KIND PID SEQ DATA       `+KIND …` where more of DATA follows in the next record of that PID
+    KIND PID SEQ DATA       `+KIND …` where more of DATA follows in the next record of that PID,
+                            `~KIND …` where DATA is escaped: 0x1F n is a newline, 0x1F u is 0x1F
 
 The target is not trusted: what it says can only ask, never allow, and all of it is bounded.
 """
@@ -19,7 +20,7 @@ from bastion.errors import TargetFault
 RECORD_LIMIT: Final = 65536
 """Bytes of one report with all its pieces: a shell that never ends one would fill the memory."""
 PIECE_LIMIT: Final = 8192
-"""Bytes of one record: the scripts cut at 1 KiB."""
+"""Bytes of one record: the scripts cut at 1 KiB, or half of it and escape."""
 TALKERS_LIMIT: Final = 64
 """Processes that may be in the middle of a report at once."""
 
@@ -76,10 +77,12 @@ class ReportDecoder:
 
     def _take(self, record: bytes) -> Report | None:
         more = record.startswith(b"+")
-        fields = record.removeprefix(b"+").split(b" ", 3)
+        record = record.removeprefix(b"+")
+        escaped = record.startswith(b"~")
+        fields = record.removeprefix(b"~").split(b" ", 3)
         try:
             kind, pid, sequence = ReportKind(fields[0].decode()), int(fields[1]), int(fields[2])
-            data = fields[3]
+            data = _unescaped(fields[3]) if escaped else fields[3]
         except (ValueError, IndexError):
             raise TargetFault("the shell on the target sends reports that make no sense.") from None
         pieces = self._pieces.setdefault(pid, bytearray())
@@ -90,6 +93,10 @@ class ReportDecoder:
             return None
         del self._pieces[pid]
         return Report(kind, pid, sequence, pieces.decode("utf-8", "surrogateescape"))
+
+
+def _unescaped(data: bytes) -> bytes:
+    return data.replace(b"\x1fn", b"\n").replace(b"\x1fu", b"\x1f")
 
 
 # --- to the target ----------------------------------------------------------------------------

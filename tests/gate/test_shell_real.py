@@ -61,3 +61,26 @@ async def test_an_error_in_the_hook_of_zsh_lets_nothing_run(tmp_path):
             await trial.shell.leave()
     assert trial.wrong == []
     assert trial.figures.steps > 0
+
+
+@pytest.mark.parametrize("dialect", [Dialect.BASH, Dialect.ZSH])
+@pytest.mark.parametrize("assigned", ["x=$(seq 30000)", "x=($(seq 300))"])
+async def test_a_variable_that_is_larger_than_a_report_does_not_end_the_shell(
+    tmp_path, dialect, assigned
+):
+    if shutil.which(dialect.value) is None:
+        pytest.skip(f"{dialect.value} is not installed")
+    target = Target("x", dialect=dialect)
+    (tmp_path / "tmp").mkdir()
+    shell = LocalShell(lambda asked: decide(POLICY, WHO, target, "app", asked), dialect)
+    await shell.start(tmp_path, {"PATH": os.environ["PATH"]}, tmp_path / "tmp")
+    try:
+        shell.enter(f"{assigned}; $x > untold")
+        assert await shell.prompt(20)
+        assert not shell.ended
+        assert not (tmp_path / "untold").exists(), "what cannot be told ran"
+        shell.enter("echo on > told")
+        assert await shell.prompt(20)
+        assert (tmp_path / "told").read_text() == "on\n"
+    finally:
+        await shell.leave()

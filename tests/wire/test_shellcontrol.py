@@ -49,6 +49,13 @@ def test_what_is_not_a_report_is_the_targets_fault(bytes_):
         ReportDecoder().feed(bytes_)
 
 
+@given(st.binary(max_size=60).filter(lambda data: b"\0" not in data))
+def test_an_escaped_record_holds_any_text(data):
+    escaped = data.replace(b"\x1f", b"\x1fu").replace(b"\n", b"\x1fn")
+    (report,) = ReportDecoder().feed(b"~S 1 2 " + escaped + b"\0")
+    assert report.data.encode("utf-8", "surrogateescape") == data
+
+
 @given(st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=["Cs"]), max_size=40))
 def test_a_quoted_text_is_one_word_of_a_shell(text):
     said = subprocess.run(

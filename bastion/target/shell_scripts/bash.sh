@@ -19,14 +19,28 @@ __bastion_stty=$(type -P stty)
 [[ -n $__bastion_pty ]] && __bastion_cooked=$("$__bastion_stty" -g < /dev/tty)
 readonly __bastion_stty __bastion_pty
 
-# KIND DATA: one report, in pieces that a FIFO takes whole (POSIX: 512 bytes at least, Linux 4096).
+# KIND DATA: one report, in pieces that reach the FIFO whole: of 480 bytes, escaped at most twice as
+# long, for stdio writes what is over its buffer (1024 where it began as a terminal's) by itself.
 __bastion_emit() {
-  local LC_ALL=C data=${2-} head="$1 $BASHPID $__bastion_seq"
-  while [[ ${#data} -gt 1024 ]]; do
-    builtin printf '+%s %s\0' "$head" "${data:0:1024}"
-    data=${data:1024}
+  local LC_ALL=C data=${2-} head="$1 $BASHPID $__bastion_seq" mark piece
+  while [[ ${#data} -gt 480 ]]; do
+    piece=${data:0:480}
+    data=${data:480}
+    __bastion_escape
+    builtin printf '+%s %s\0' "$mark$head" "$piece"
   done > "$__bastion_dir/reports"
-  builtin printf '%s %s\0' "$head" "$data" > "$__bastion_dir/reports"
+  piece=$data
+  __bastion_escape
+  builtin printf '%s %s\0' "$mark$head" "$piece" > "$__bastion_dir/reports"
+}
+
+# bash writes a line at a time, and another process may write in between: so there is no newline.
+__bastion_escape() {
+  mark=
+  [[ $piece == *$'\n'* ]] || return 0
+  mark='~'
+  piece=${piece//$'\x1f'/$'\x1f'u}
+  piece=${piece//$'\n'/$'\x1f'n}
 }
 
 # Wait for the answer to the report just made. The shell itself reads it from a FIFO; subshells,
@@ -50,7 +64,7 @@ __bastion_await() {
 
 # What each of the names holds: `NAME COUNT`, then `BYTES VALUE` for each value. `@` stands for this
 # function's arguments, which are the caller's. A reference to another variable is never followed:
-# its name could hold a command substitution.
+# its name could hold a command substitution. What is too much for a report is not told.
 __bastion_values() {
   local -a __bastion_ifs=(${IFS+"$IFS"}) __bastion_lc=(${LC_ALL+"$LC_ALL"})
   local LC_ALL=C IFS=' ' __bastion_name __bastion_shape __bastion_ref __bastion_index
@@ -78,6 +92,9 @@ __bastion_values() {
         done
         ;;
     esac
+    [[ ${#__bastion_held[@]} -le 256 ]] || continue
+    __bastion_ref="${__bastion_held[*]}"
+    [[ $((${#__bastion_shown} + ${#__bastion_ref})) -lt 32768 ]] || continue
     __bastion_shown+="$__bastion_name ${#__bastion_held[@]}"$'\n'
     for __bastion_value in "${__bastion_held[@]}"; do
       __bastion_shown+="${#__bastion_value} $__bastion_value"$'\n'
@@ -90,7 +107,7 @@ __bastion_hook() {
   case ${FUNCNAME[1]-} in
     __bastion_emit | __bastion_await | __bastion_values | __bastion_prompt | __bastion_complete) return 0 ;;
     __bastion_done | __bastion_canary | __bastion_cook | __bastion_collect) return 0 ;;
-    __bastion_arm | __bastion_watch) return 0 ;;
+    __bastion_arm | __bastion_watch | __bastion_escape) return 0 ;;
   esac
   [[ $BASH_COMMAND == __bastion_arm ]] && return 0
   # In POSIX mode alone a special builtin is found before a function of its name.
@@ -197,7 +214,7 @@ __bastion_complete() {
 
 readonly -f __bastion_emit __bastion_await __bastion_values __bastion_hook __bastion_done
 readonly -f __bastion_canary __bastion_prompt __bastion_cook __bastion_collect
-readonly -f __bastion_complete __bastion_arm __bastion_watch
+readonly -f __bastion_complete __bastion_arm __bastion_watch __bastion_escape
 # Before every line that is read, also after ctrl-C. Without a terminal all lines are watched.
 readonly PROMPT_COMMAND=__bastion_arm
 __bastion_emit R "bash $BASH_VERSION"

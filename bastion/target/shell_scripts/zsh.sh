@@ -61,6 +61,10 @@ __bastion_values() {
         (( ${+parameters[$__bastion_name]} )) && __bastion_held=("${(@P)__bastion_name}")
         ;;
     esac
+    # What is too much for a report is not told.
+    (( ${#__bastion_held} <= 256 )) || continue
+    __bastion_value="${__bastion_held[*]}"
+    (( ${#__bastion_shown} + ${#__bastion_value} < 32768 )) || continue
     __bastion_shown+="$__bastion_name ${#__bastion_held}"$'\n'
     for __bastion_value in "${__bastion_held[@]}"; do
       __bastion_shown+="${#__bastion_value} $__bastion_value"$'\n'
