@@ -64,6 +64,10 @@ class Steps:
 
     def take(self, report: Report, shell: int, *, compounds: bool) -> list[Effect]:
         """A step is about to run. `compounds`: this shell reports what holds others, too (zsh)."""
+        gone = self.forget(report.pid)
+        return [*gone, *self._take(report, shell, compounds=compounds)]
+
+    def _take(self, report: Report, shell: int, *, compounds: bool) -> list[Effect]:
         directory, _, text = report.data.partition("\t")
         text = text.strip()
         if self.refused or len(self._held) + len(self._asked_values) >= WAITING_LIMIT:
@@ -136,12 +140,13 @@ class Steps:
         self._held.clear()
         return effects
 
-    def forget(self, shell: int) -> list[Effect]:
-        """The line is over, so the shell itself waits for nothing any more; its jobs still may."""
-        gone = [number for number, (report, _, _) in self._held.items() if report.pid == shell]
+    def forget(self, pid: int) -> list[Effect]:
+        """This process waits for nothing any more: its line is over, or it asks about something
+        else, or it was killed and another has its number."""
+        gone = [number for number, (report, _, _) in self._held.items() if report.pid == pid]
         for number in gone:
             del self._held[number]
-        self._asked_values.pop(shell, None)
+        self._asked_values.pop(pid, None)
         return [Withdraw(number) for number in gone]
 
 

@@ -2,8 +2,9 @@
 
 To the target: lines, each with a letter in front. From it: records that end with NUL,
 
-    KIND PID SEQ DATA       `+KIND …` where more of DATA follows in the next record of that PID,
-                            `~KIND …` where DATA is escaped: 0x1F n is a newline, 0x1F u is 0x1F
+    KIND PID SEQ DATA       `+…` where more of DATA follows in the next record of that PID,
+                            `-…` where it goes on with the one before,
+                            `~…` where DATA is escaped: 0x1F n is a newline, 0x1F u is 0x1F
 
 The target is not trusted: what it says can only ask, never allow, and all of it is bounded.
 """
@@ -76,23 +77,30 @@ class ReportDecoder:
         return [report for report in found if report is not None]
 
     def _take(self, record: bytes) -> Report | None:
-        more = record.startswith(b"+")
-        record = record.removeprefix(b"+")
-        escaped = record.startswith(b"~")
-        fields = record.removeprefix(b"~").split(b" ", 3)
+        marks, rest = _marks(record)
+        fields = rest.split(b" ", 3)
         try:
             kind, pid, sequence = ReportKind(fields[0].decode()), int(fields[1]), int(fields[2])
-            data = _unescaped(fields[3]) if escaped else fields[3]
+            data = _unescaped(fields[3]) if b"~" in marks else fields[3]
         except (ValueError, IndexError):
             raise TargetFault("the shell on the target sends reports that make no sense.") from None
+        if b"-" in marks and pid not in self._pieces:
+            raise TargetFault("the shell on the target goes on with a report that it never began.")
+        if b"-" not in marks:  # what a killed process began is not of whoever has its number now
+            self._pieces[pid] = bytearray()
         pieces = self._pieces.setdefault(pid, bytearray())
         pieces += data
         if len(pieces) > RECORD_LIMIT or len(self._pieces) > TALKERS_LIMIT:
             raise TargetFault("the shell on the target sends more than any report holds.")
-        if more:
+        if b"+" in marks:
             return None
         del self._pieces[pid]
         return Report(kind, pid, sequence, pieces.decode("utf-8", "surrogateescape"))
+
+
+def _marks(record: bytes) -> tuple[bytes, bytes]:
+    rest = record.lstrip(b"+-~")
+    return record[: len(record) - len(rest)], rest
 
 
 def _unescaped(data: bytes) -> bytes:
@@ -135,7 +143,7 @@ def ask_values(names: Sequence[str]) -> str:
 
 
 FORGET_ANSWERS: Final = b"f\n"
-"""Subshells' answers that nobody needs any more."""
+"""Subshells' answers that they have read may go."""
 
 
 def quoted(text: str) -> str:

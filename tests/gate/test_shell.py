@@ -285,6 +285,15 @@ def test_a_held_step_runs_when_it_is_granted_and_ends_the_line_otherwise():
     assert told(shell.feed(Resolved(0.0, ask.ask, Outcome.REFUSED))) == b"v%d x\n" % sequence
 
 
+def test_a_process_that_asks_anew_waits_for_the_former_answer_no_more():
+    """It was killed, and its number given to another, for which the grant was not."""
+    shell = started()
+    shell.run("$x & $y &")
+    (ask,) = only(shell.says("S", "/\task a", pid=7), Ask)
+    assert only(shell.says("S", "/\tdeny", pid=7), Withdraw) == [Withdraw(ask.ask)]
+    assert shell.feed(Resolved(0.0, ask.ask, Outcome.GRANTED, ("bob",), "")) == []
+
+
 def test_ctrl_c_at_a_held_step_ends_the_line():
     shell = watched()
     (ask,) = only(shell.says("S", "/srv\task for it"), Ask)

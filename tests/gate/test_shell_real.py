@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from bastion.model import Dialect, Target
+from bastion.model import Dialect, StepRequest, Target
 from bastion.policy.decide import decide
 from tests.fuzz.gated_fuzz import Fuzz
 from tests.fuzz.step_fuzz import POLICY, WHO
@@ -82,5 +82,34 @@ async def test_a_variable_that_is_larger_than_a_report_does_not_end_the_shell(
         shell.enter("echo on > told")
         assert await shell.prompt(20)
         assert (tmp_path / "told").read_text() == "on\n"
+    finally:
+        await shell.leave()
+
+
+@pytest.mark.parametrize("dialect", [Dialect.BASH, Dialect.ZSH])
+async def test_a_loop_in_the_background_goes_on_while_lines_are_entered(tmp_path, dialect):
+    """The answer to its step was taken away when the next line began, and it waited for ever."""
+    if shutil.which(dialect.value) is None:
+        pytest.skip(f"{dialect.value} is not installed")
+    target = Target("x", dialect=dialect)
+    (tmp_path / "tmp").mkdir()
+    shell = LocalShell(lambda asked: decide(POLICY, WHO, target, "app", asked), dialect)
+    await shell.start(tmp_path, {"PATH": os.environ["PATH"]}, tmp_path / "tmp")
+
+    def of_the_loop() -> int:
+        return sum(isinstance(one.request, StepRequest) for one in shell.decided)
+
+    try:
+        shell.enter("x=true; (while :; do $x; done) &")
+        assert await shell.prompt(20)
+        for _ in range(ROUNDS):
+            shell.enter("echo on > /dev/null")
+            assert await shell.prompt(20)
+        before = of_the_loop()
+        async with asyncio.timeout(20):
+            while of_the_loop() < before + 10:
+                shell.changed.clear()
+                await shell.changed.wait()
+        assert not shell.ended
     finally:
         await shell.leave()

@@ -22,7 +22,7 @@ def test_reports_are_the_same_however_they_are_cut(said, data):
     for pid, text in said:
         encoded = text.encode()
         cut = data.draw(st.integers(0, len(encoded)))
-        stream += b"+S %d 7 %s\0" % (pid, encoded[:cut]) + b"S %d 7 %s\0" % (pid, encoded[cut:])
+        stream += b"+S %d 7 %s\0" % (pid, encoded[:cut]) + b"-S %d 7 %s\0" % (pid, encoded[cut:])
         wanted.append(Report(ReportKind.STEP, pid, 7, text))
     decoder, got = ReportDecoder(), []
     while stream:
@@ -40,13 +40,22 @@ def test_reports_are_the_same_however_they_are_cut(said, data):
         b"S 1 1\0",
         b"\0",
         b"S" * (shellcontrol.PIECE_LIMIT + 1),
-        b"+S 1 1 %s\0" % (b"x" * 8000) * 9,
+        b"-S 1 1 end\0",
+        b"+S 1 1 begin\0" + b"+-S 1 1 %s\0" % (b"x" * 8000) * 9,
         b"".join(b"+S %d 1 x\0" % pid for pid in range(shellcontrol.TALKERS_LIMIT + 1)),
     ],
 )
 def test_what_is_not_a_report_is_the_targets_fault(bytes_):
     with pytest.raises(TargetFault):
         ReportDecoder().feed(bytes_)
+
+
+def test_what_a_killed_process_began_is_not_of_the_next_one_with_its_number():
+    """The new one's command was decided as the end of an old one's."""
+    decoder = ReportDecoder()
+    assert decoder.feed(b"+S 7 1 /tmp\techo \0") == []
+    (report,) = decoder.feed(b"S 7 9 /tmp\trm -rf x\0")
+    assert report.data == "/tmp\trm -rf x"
 
 
 @given(st.binary(max_size=60).filter(lambda data: b"\0" not in data))

@@ -22,16 +22,17 @@ readonly __bastion_stty __bastion_pty
 # KIND DATA: one report, in pieces that reach the FIFO whole: of 480 bytes, escaped at most twice as
 # long, for stdio writes what is over its buffer (1024 where it began as a terminal's) by itself.
 __bastion_emit() {
-  local LC_ALL=C data=${2-} head="$1 $BASHPID $__bastion_seq" mark piece
+  local LC_ALL=C data=${2-} head="$1 $BASHPID $__bastion_seq" later= mark piece
   while [[ ${#data} -gt 480 ]]; do
     piece=${data:0:480}
     data=${data:480}
     __bastion_escape
-    builtin printf '+%s %s\0' "$mark$head" "$piece"
+    builtin printf '+%s %s\0' "$later$mark$head" "$piece"
+    later=-
   done > "$__bastion_dir/reports"
   piece=$data
   __bastion_escape
-  builtin printf '%s %s\0' "$mark$head" "$piece" > "$__bastion_dir/reports"
+  builtin printf '%s %s\0' "$later$mark$head" "$piece" > "$__bastion_dir/reports"
 }
 
 # bash writes a line at a time, and another process may write in between: so there is no newline.
@@ -44,21 +45,22 @@ __bastion_escape() {
 }
 
 # Wait for the answer to the report just made. The shell itself reads it from a FIFO; subshells,
-# of which several may wait at once, each look for a file of their own.
+# of which several may wait at once, each look for a file of their own, and empty it.
 __bastion_await() {
-  local n= file=$__bastion_dir/answer.$BASHPID.$__bastion_seq
+  local n= file=$__bastion_dir/answer.$BASHPID
   __bastion_answer=
   if [[ $BASHPID == $$ ]]; then
     until [[ $n == "$__bastion_seq" ]]; do
       IFS=' ' builtin read -r n __bastion_answer <> "$__bastion_dir/verdicts" || return 1
     done
   else
-    until [[ -s $file ]]; do
+    until [[ $n == "$__bastion_seq" ]]; do
       # Nobody answers any more: a loop would go from refused step to refused step for ever.
       [[ -p $__bastion_dir/idle ]] || builtin kill -KILL "$BASHPID"
       builtin read -r -t 0.002 n <> "$__bastion_dir/idle"
+      [[ ! -s $file ]] || IFS=' ' builtin read -r n __bastion_answer < "$file"
     done
-    IFS=' ' builtin read -r __bastion_answer < "$file"
+    builtin printf '' >| "$file"
   fi
 }
 
@@ -117,6 +119,8 @@ __bastion_hook() {
   \unset POSIXLY_CORRECT
   [[ $BASH_COMMAND == "__bastion_prompt $__bastion_refused" && -n $__bastion_refused ]] && return 0
   __bastion_seq=$((__bastion_seq + 1))
+  # What a process that had this number did not live to read.
+  [[ ! -s $__bastion_dir/answer.$BASHPID ]] || builtin printf '' >| "$__bastion_dir/answer.$BASHPID"
   __bastion_emit S "$PWD"$'\t'"$BASH_COMMAND"
   while __bastion_await; do
     case $__bastion_answer in

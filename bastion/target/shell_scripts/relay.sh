@@ -4,6 +4,7 @@
 #                               lTEXT  a line for the shell to read
 #                               vSEQ ANSWER      the verdict that the shell itself waits for
 #                               sPID.SEQ ANSWER  the one that a subshell of it waits for
+#                               f                what subshells have read may go
 # Standard output: the shell's reports, records that end with NUL.
 umask 077
 d=$(mktemp -d "${TMPDIR:-/tmp}/.bastion-shell.XXXXXXXX") || exit 3
@@ -30,7 +31,11 @@ while IFS= read -r l; do
   case $l in
     l*) printf '%s\n' "${l#l}" >&3 ;;
     v*) printf '%s\n' "${l#v}" >&5 ;;
-    s*) l=${l#s}; printf '%s\n' "${l#* }" > "$d/answer.${l%% *}" ;;
-    f*) rm -f "$d"/answer.* ;;
+    s*) l=${l#s}; printf '%s\n' "${l#*.}" > "$d/answer.${l%%.*}" ;;
+    f*)
+      x=
+      for a in "$d"/answer.*; do [ -s "$a" ] || x="$x ${a##*/}"; done
+      [ -z "$x" ] || (cd "$d" && rm -f $x)
+      ;;
   esac
 done

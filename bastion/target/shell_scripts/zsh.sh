@@ -21,28 +21,30 @@ __bastion_emit() {
   # Whatever options a line has set (KSH_ARRAYS would cut other pieces), these functions are zsh's.
   builtin emulate -L zsh
   setopt nomultibyte
-  local data=${2-} head="$1 $sysparams[pid] $__bastion_seq"
+  local data=${2-} head="$1 $sysparams[pid] $__bastion_seq" later=
   while (( ${#data} > 1024 )); do
-    builtin printf '+%s %s\0' "$head" "${data[1,1024]}"
+    builtin printf '+%s %s\0' "$later$head" "${data[1,1024]}"
+    later=-
     data=${data[1025,-1]}
   done > $__bastion_dir/reports
-  builtin printf '%s %s\0' "$head" "$data" > $__bastion_dir/reports
+  builtin printf '%s %s\0' "$later$head" "$data" > $__bastion_dir/reports
 }
 
 __bastion_await() {
-  local n= file=$__bastion_dir/answer.$sysparams[pid].$__bastion_seq
+  local n= file=$__bastion_dir/answer.$sysparams[pid]
   __bastion_answer=
   if (( sysparams[pid] == $$ )); then
     until [[ $n == $__bastion_seq ]]; do
       IFS=' ' builtin read -r n __bastion_answer <> $__bastion_dir/verdicts || return 1
     done
   else
-    until [[ -s $file ]]; do
+    until [[ $n == $__bastion_seq ]]; do
       # Nobody answers any more: a loop would go from refused step to refused step for ever.
       [[ -p $__bastion_dir/idle ]] || builtin kill -KILL $sysparams[pid]
       builtin read -r -t 0.002 n <> $__bastion_dir/idle
+      [[ ! -s $file ]] || IFS=' ' builtin read -r n __bastion_answer < $file
     done
-    IFS=' ' builtin read -r __bastion_answer < $file
+    builtin printf '' >| $file
   fi
 }
 
@@ -86,6 +88,9 @@ __bastion_hook() {
     return 0
   fi
   (( ++__bastion_seq ))
+  # What a process that had this number did not live to read.
+  [[ ! -s $__bastion_dir/answer.$sysparams[pid] ]] ||
+    builtin printf '' >| $__bastion_dir/answer.$sysparams[pid]
   __bastion_emit S "$PWD"$'\t'"$ZSH_DEBUG_CMD"
   while __bastion_await; do
     case $__bastion_answer in
