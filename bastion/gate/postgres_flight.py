@@ -17,6 +17,10 @@ from bastion.wire.postgres import Column
 
 MAX_NAMED_BYTES = 32 * 1024 * 1024
 """Bytes of prepared statements that are remembered: a client could prepare for ever."""
+MAX_BOUND_BYTES = 32 * 1024 * 1024
+"""Bytes of values of open portals that are remembered for the record, likewise."""
+MOST_SENT = 20_000
+"""Messages that the server has not answered yet; a client that pipelines without end waits."""
 
 
 class Kind(Enum):
@@ -42,6 +46,10 @@ class Prepared:
     reading: SqlReading
     columns: tuple[Column, ...] | None = None
     """Of its rows, once the server has described them; () where it has none."""
+    number: int = 0
+    """Of its message, as of `Sent`."""
+    pending: bool = True
+    """The server has not answered yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +63,13 @@ class Portal:
     columns: tuple[Column, ...] | None = None
     allowed: bool = False
     """It was decided and has begun: the rest of its rows needs no new verdict."""
+    number: int = 0
+    """Of its message, as of `Sent`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it costs to remember."""
+        return 200 + sum(len(one) for one in self.parameters if one is not None)
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +101,8 @@ class Sent:
     """Of Close: `S` or `P` and the name."""
     own: bool = False
     """The bastion's own message: its answer is not the client's."""
+    number: int = 0
+    """Counts what is sent."""
 
 
 @dataclass(slots=True)
@@ -94,7 +111,7 @@ class Flight:
 
     sent: deque[Sent] = field(default_factory=deque)
     statements: dict[str, list[Prepared]] = field(default_factory=dict)
-    portals: dict[str, list[Portal]] = field(default_factory=dict)
+    portals: dict[str, deque[Portal]] = field(default_factory=dict)
     status: str = "I"
     """The transaction, as the last ReadyForQuery said: idle, in one, failed."""
     skipping: bool = False
@@ -103,10 +120,25 @@ class Flight:
     """The server takes CopyData."""
     batch_runs: bool = False
     """Something was run since the last Sync that was sent."""
+    _number: int = 0
+    _synced: int = 0
+    """The last message that begins anew what fails together."""
     _bytes: int = 0
+    _bound_bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        """More is under way than is remembered: the client waits for answers."""
+        return len(self.sent) >= MOST_SENT or (
+            bool(self.sent) and self._bound_bytes > MAX_BOUND_BYTES
+        )
 
     def send(self, one: Sent) -> None:
         """Note what goes to the server."""
+        self._number += 1
+        one.number = self._number
+        if one.kind in {Kind.SYNC, Kind.QUERY, Kind.FUNCTION}:
+            self._synced = self._number
         if one.kind is Kind.SYNC:
             self.batch_runs = False
             if self.copying:
@@ -135,8 +167,25 @@ class Flight:
 
     # --- names ----------------------------------------------------------------------------------
 
+    def known_statements(self, name: str) -> tuple[Prepared, ...]:
+        """All that a name may stand for in what is sent next.
+
+        What was sent in the same batch is surely what it stands for: had it failed, the server
+        would discard the rest of the batch.
+        """
+        known = self.statements.get(name, [])
+        return tuple(known[-1:] if known and known[-1].number > self._synced else known)
+
+    def known_portals(self, name: str) -> tuple[Portal, ...]:
+        """The same of portals."""
+        known = self.portals.get(name)
+        if not known:
+            return ()
+        return (known[-1],) if known[-1].number > self._synced else tuple(known)
+
     def prepare(self, prepared: Prepared) -> None:
         """A statement of this name may exist from here on."""
+        prepared.number = self._number + 1
         self._bytes += len(prepared.sql) + 200
         if self._bytes > MAX_NAMED_BYTES:
             raise ClientFault("too many prepared statements; close some of them.")
@@ -144,14 +193,16 @@ class Flight:
 
     def prepared(self, one: Prepared) -> None:
         """The server has it: whatever had the name before is gone."""
+        one.pending = False
         before = self.statements.get(one.name, [])
         if one in before:
-            kept = before[before.index(one) :]
-            self._forget(before[: before.index(one)])
-            self.statements[one.name] = kept
+            first = before.index(one)
+            self._forget(before[:first])
+            del before[:first]
 
     def unprepared(self, one: Prepared) -> None:
         """The server refused it."""
+        one.pending = False
         before = self.statements.get(one.name, [])
         if one in before:
             before.remove(one)
@@ -161,10 +212,9 @@ class Flight:
 
     def close(self, name: str) -> None:
         """A statement was closed; what was sent after that and is not answered yet stays."""
-        pending = {id(one.prepared) for one in self.sent if one.prepared is not None}
         before = self.statements.pop(name, [])
-        kept = [one for one in before if id(one) in pending]
-        self._forget([one for one in before if id(one) not in pending])
+        kept = [one for one in before if one.pending]
+        self._forget([one for one in before if not one.pending])
         if kept:
             self.statements[name] = kept
 
@@ -178,16 +228,26 @@ class Flight:
 
     def bind(self, portal: Portal) -> None:
         """A portal of this name may exist from here on."""
-        known = self.portals.setdefault(portal.name, [])
-        known.append(portal)
-        if len(self.portals) > 10_000 or len(known) > 10_000:
+        portal.number = self._number + 1
+        self._bound_bytes += portal.size
+        self.portals.setdefault(portal.name, deque()).append(portal)
+        if len(self.portals) > 10_000 or (self._bound_bytes > MAX_BOUND_BYTES and not self.sent):
             raise ClientFault("too many open portals; close some of them.")
 
     def bound(self, portal: Portal) -> None:
-        """The server has it."""
-        known = self.portals.get(portal.name, [])
-        if portal in known:
-            self.portals[portal.name] = known[known.index(portal) :]
+        """The server has it: whatever had the name before is gone."""
+        known = self.portals.get(portal.name)
+        if known and portal in known:
+            while known[0] is not portal:
+                self._bound_bytes -= known.popleft().size
+
+    def end_portals(self, name: str, before: int) -> None:
+        """Those of this name are gone that were sent before this message."""
+        known = self.portals.get(name)
+        while known and known[0].number < before:
+            self._bound_bytes -= known.popleft().size
+        if not known:
+            self.portals.pop(name, None)
 
     # --- errors, copies, ends ---------------------------------------------------------------------
 
@@ -215,9 +275,10 @@ class Flight:
         if one.kind is Kind.PARSE and one.prepared is not None:
             self.unprepared(one.prepared)
         if one.kind is Kind.BIND and one.portal is not None:
-            known = self.portals.get(one.portal.name, [])
-            if one.portal in known:
+            known = self.portals.get(one.portal.name)
+            if known and one.portal in known:
                 known.remove(one.portal)
+                self._bound_bytes -= one.portal.size
 
     def begin_copy(self) -> None:
         """CopyInResponse: every Sync that is on its way is ignored, up to the copy's end."""
@@ -242,13 +303,8 @@ class Flight:
         """ReadyForQuery."""
         self.status = status
         self.copying = False
-        if (
-            status == "I" and self.portals
-        ):  # portals die with their transaction; those that are on their way do not
-            pending = {id(one.portal) for one in self.sent if one.kind is Kind.BIND}
-            self.portals = {
-                name: kept
-                for name, known in self.portals.items()
-                if (kept := [one for one in known if id(one) in pending])
-            }
-        return self.take(Kind.SYNC, Kind.QUERY, Kind.FUNCTION)
+        sent = self.take(Kind.SYNC, Kind.QUERY, Kind.FUNCTION)
+        if status == "I" and sent is not None:  # portals die with their transaction
+            for name in tuple(self.portals):
+                self.end_portals(name, sent.number)
+        return sent

@@ -31,8 +31,6 @@ from bastion.wire.postgres import Message
 HELD_LIMIT: Final = 1024 * 1024
 """Bytes of a client that wait for a verdict; beyond it the client is not read."""
 
-MOST_SENT: Final = 20_000
-"""Messages that the server has not answered yet; a client that pipelines without end waits."""
 OVERHEAD: Final = 200
 """Bytes that a waiting message costs beside its own: Sync alone is five."""
 
@@ -48,6 +46,8 @@ class Messages(Judging):
         self._queue: deque[Message] = deque()
         self._queued = 0
         self._held = False
+        self._flushed = 0
+        """The last message whose answer the bastion itself has asked the server for."""
         self._open = False
         self._leaving = False
         """The client's Terminate has arrived, though not yet its turn."""
@@ -67,19 +67,23 @@ class Messages(Judging):
 
     def _work(self, at: float) -> None:
         """Take messages until one has to wait."""
-        while (
-            self._queue
-            and self._waiting is None
-            and self._open
-            and len(self.flight.sent) < MOST_SENT
-        ):
+        while self._queue and self._waiting is None and self._open and not self.flight.full:
             message = self._queue.popleft()
             self._queued -= len(message.raw) + OVERHEAD
             self._take(at, message)
+        if self._queue and self.flight.full:
+            self._flush_once()
         held = self._queued > HELD_LIMIT
         if held != self._held:
             self._held = held
             self._emit(HoldClient(held))
+
+    def _flush_once(self) -> None:
+        """The client waits for answers, which the server may keep until it is asked for them."""
+        sent = self.flight.sent
+        if sent[0].number > self._flushed:
+            self._flushed = sent[-1].number
+            self._to_target.append(wire.encode(b"H"))
 
     def _take(self, at: float, message: Message) -> None:
         kind = chr(message.kind)
@@ -188,7 +192,7 @@ class Messages(Judging):
 
     def _bind(self, message: Message) -> None:
         bound = wire.decode_bind(message.body)
-        statements = tuple(self.flight.statements.get(bound.statement, ()))
+        statements = self.flight.known_statements(bound.statement)
         values = postgres_values.shown_values(bound) if self._terms.parameters else ()
         portal = Portal(bound.portal, statements, values, bound.formats)
         if not statements:
@@ -206,19 +210,19 @@ class Messages(Judging):
         what, name = wire.decode_named(message.body, "Describe")
         sent = Sent(Kind.DESCRIBE)
         if what == "S":
-            known = self.flight.statements.get(name, [])
+            known = self.flight.known_statements(name)
             sent.prepared = known[-1] if known else None
         else:
-            portals = self.flight.portals.get(name, [])
+            portals = self.flight.known_portals(name)
             sent.portal = portals[-1] if portals else None
         self._forward(sent, message.raw)
 
     def _execute(self, at: float, message: Message) -> None:
         name, _ = wire.decode_execute(message.body)
-        portals = self.flight.portals.get(name, [])
+        portals = self.flight.known_portals(name)
         raw = message.raw
         if not portals:  # a cursor of SQL's DECLARE, decided there; or nothing at all
-            portals = [Portal(name, (_cursor(name),))]
+            portals = (Portal(name, (_cursor(name),)),)
         portal = portals[-1]
 
         def decided(request: QueryRequest, verdict: Verdict) -> None:

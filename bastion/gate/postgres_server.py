@@ -8,7 +8,7 @@ from typing import Final
 
 from bastion.errors import TargetFault
 from bastion.events import CancelTarget, Effect, Logged, ToClient
-from bastion.gate.postgres_flight import Flight, Kind, Sent
+from bastion.gate.postgres_flight import Flight, Kind, Portal, Run, Sent
 from bastion.gate.postgres_results import Results
 from bastion.policy.decide_sql import PINNED
 from bastion.wire import postgres as wire
@@ -111,6 +111,8 @@ class Server:
         run = head.run if head is not None else None
         if run is None:
             raise TargetFault("the database sent rows that nobody asked for.")
+        if head is not None and head.portal is not None:
+            _describe(run, head.portal)
         raw, results = message.raw, self.results
         run.size += len(raw)
         if message.kind == ROW:
@@ -187,6 +189,8 @@ class Server:
             self.flight.bound(sent.portal)
         elif sent.target[:1] == "S":
             self.flight.close(sent.target[1:])
+        elif sent.target:
+            self.flight.end_portals(sent.target[1:], sent.number)
         self._out.append(message.raw)
 
     def _described(self, kind: str, message: Message) -> None:
@@ -205,10 +209,6 @@ class Server:
                 head.portal.columns = columns
                 if len(head.portal.statements) == 1:
                     head.portal.statements[0].columns = columns
-                for one in self.flight.sent:
-                    if one.portal is head.portal and one.run is not None:
-                        one.run.columns = columns
-                        one.run.plan = None
         elif head.run is not None:
             head.run.columns, head.run.plan = columns, None
             head.run.formats = tuple(column.format for column in columns)
@@ -338,6 +338,12 @@ class Server:
         texts = (one.decode("utf-8", "surrogateescape") for one in (channel, payload))
         told = wire.text_bytes(*map(self.results.text, texts))
         self._out.append(wire.encode(b"A", pid + told))
+
+
+def _describe(run: Run, portal: Portal) -> None:
+    """A portal may be described after its Execute was sent."""
+    if portal.columns is not None and run.columns is not portal.columns:
+        run.columns, run.plan = portal.columns, None
 
 
 def _scrubbed(fields: dict[str, str]) -> dict[str, str]:
