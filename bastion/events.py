@@ -140,6 +140,16 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelTold:
+    """What this channel asked to be cancelled is given up, or the server has been told to.
+
+    Its client takes the channel's end for that, and begins with its next statement.
+    """
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """Some seconds went by: what is held shows a sign of life."""
 
@@ -203,6 +213,7 @@ Event = (
     | Resolved
     | SqlRead
     | Cancelled
+    | CancelTold
     | Beat
     | Entered
     | EditorEof

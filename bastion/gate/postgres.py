@@ -1,6 +1,7 @@
 """The gate of a PostgreSQL session: no statement reaches the server before its verdict.
 
     DOOR --startup--> DIALLING --first ReadyForQuery--> OPEN --Terminate, fault--> ENDED
+    DOOR --cancel request--> CANCELLING --the server was told--> ENDED
 
 Client messages are taken in order. One that needs a reading of its SQL, or people, holds all that
 follow it. A prepared statement that is denied is refused where it is prepared; every run of one is
@@ -15,12 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Protocol
+from typing import Final, Protocol
 
 from bastion.events import (
     Beat,
     Cancelled,
     CancelOther,
+    CancelTold,
     ClientEof,
     Decided,
     Dial,
@@ -47,6 +49,9 @@ from bastion.gate.words import refusal
 from bastion.model import (
     EXIT_REFUSED,
     DatabaseRequest,
+    SqlReading,
+    SqlStatement,
+    visible,
 )
 from bastion.policy.access import DatabaseTerms
 from bastion.policy.rules import Action, Verdict
@@ -72,7 +77,15 @@ class _Phase(Enum):
     DOOR = auto()
     DIALLING = auto()
     OPEN = auto()
+    CANCELLING = auto()
     ENDED = auto()
+
+
+_ENDS: Final[dict[type, EndReason]] = {
+    ClientEof: EndReason.CLIENT_LEFT,
+    TargetEof: EndReason.TARGET_LEFT,
+    CancelTold: EndReason.FINISHED,  # nothing is ever answered to a cancel, but that it is over
+}
 
 
 class PostgresGate(Messages):
@@ -122,10 +135,8 @@ class PostgresGate(Messages):
                 self._cancelled(at)
             case Beat():
                 self._beat()
-            case ClientEof():
-                self._leave(EndReason.CLIENT_LEFT)
-            case TargetEof():
-                self._leave(EndReason.TARGET_LEFT)
+            case ClientEof() | TargetEof() | CancelTold():
+                self._leave(_ENDS[type(event)])
         return self._flush()
 
     def _flush(self) -> list[Effect]:
@@ -153,15 +164,15 @@ class PostgresGate(Messages):
                 case None:
                     return
                 case wire.CancelRequest(pid=pid, key=key):
+                    self._phase = _Phase.CANCELLING
                     self._emit(CancelOther(pid, key))
-                    self._leave(EndReason.FINISHED)  # nothing is ever answered to it
                     return
                 case postgres_startup.Refused(code=code, message=message, hint=hint):
                     self._turn_away(code, message, hint)
                     return
                 case postgres_startup.Wanted():
                     self._begin(found)
-        if self._phase is not _Phase.ENDED:
+        if self._phase not in {_Phase.ENDED, _Phase.CANCELLING}:
             self._enqueue(at, data)
 
     def _turn_away(self, code: str, message: str, hint: str = "") -> None:
@@ -181,6 +192,10 @@ class PostgresGate(Messages):
             return
         self.login, self._decide = admitted.login, admitted.decide
         self._terms, self._database = admitted.terms, wanted.database
+        if (refused := self._refused_setting(wanted)) is not None:
+            self._turn_away("42501", *refused)
+            return
+        self.server.texts.client = dict(wanted.settings)["client_encoding"]
         # Protocol 3.0 has room for four bytes.
         self.server.secret = self._secret[:4] if self.version < 2 else self._secret
         self.server.counts = admitted.terms.results != "none"
@@ -188,6 +203,20 @@ class PostgresGate(Messages):
             self._emit(ToClient(wire.negotiate(wanted.unknown)))
         self._phase = _Phase.DIALLING
         self._emit(Dial(self._fixed(request)))
+
+    def _refused_setting(self, wanted: postgres_startup.Wanted) -> tuple[str, str] | None:
+        """Why the client may not give a setting, by the verdict on a SET of it; and a hint."""
+        for use in wanted.decided:
+            name, value = use.setting or "role", use.name.replace("'", "''")
+            reading = SqlReading((SqlStatement((use,)),))
+            request = self._request(f"SET {name} TO '{value}'", reading, ())
+            verdict = self._verdict(request)
+            if verdict.action is Action.DENY:
+                self._emit(Decided(request, verdict))
+                return f"{visible(name)}: {refusal(replace(verdict, hint=''))}", verdict.hint
+            if verdict.action is Action.APPROVE:
+                return f"{visible(name)} needs an approval.", "SET it after connecting."
+        return None
 
     def _fixed(self, request: DatabaseRequest) -> DatabaseRequest:
         """With what the gate relies on set from the start."""

@@ -58,6 +58,9 @@ class Waiting:
     """It waits until nothing is under way."""
     in_batch: bool = False
     number: int = 0
+    refuse: Callable[[Refusal], None] | None = None
+    """Refuses it, while nothing of it is decided yet."""
+    cancelled: bool = False
 
 
 class Judging(ABC):
@@ -100,24 +103,40 @@ class Judging(ABC):
 
     # --- readings and verdicts ----------------------------------------------------------------
 
-    def _with_reading(self, sql: str, go_on: Callable[[SqlReading], None], at: float) -> None:
-        """Have a text read; where backslashes count, once settings are surely what they were."""
+    def _with_reading(
+        self,
+        raw: bytes,
+        go_on: Callable[[str, SqlReading], None],
+        refuse: Callable[[Refusal], None],
+    ) -> None:
+        """Have a text read; where settings count, once they are surely what they were."""
         self._number += 1
 
         def ask() -> None:
-            self._waiting = Waiting(resume=go_on, number=self._number)
+            sql = self.server.texts.text(raw)
+            if sql is None:
+                refuse(_not_text(self.server.texts.encoding))
+                return
+            self._waiting = Waiting(
+                resume=lambda reading: go_on(sql, reading), refuse=refuse, number=self._number
+            )
             self._emit(ReadSql(self._number, sql))
 
-        if "\\" in sql and not self.flight.quiet and not self.flight.batch_runs:
-            self._waiting = Waiting(quiet=ask)
+        if self._delicate(raw) and not self.flight.quiet and not self.flight.batch_runs:
+            self._waiting = Waiting(quiet=ask, refuse=refuse)
         else:
             ask()
 
-    def _unsure(self, sql: str, reading: SqlReading) -> SqlReading:
-        """A backslash after something ran in the same batch: a setting may have changed unseen."""
-        if "\\" not in sql or not self.flight.batch_runs or not reading.statements:
+    def _delicate(self, raw: bytes) -> bool:
+        """Whether a change of settings could change how this is read."""
+        return b"\\" in raw or (self.server.texts.changes and not raw.isascii())
+
+    def _unsure(self, raw: bytes, reading: SqlReading) -> SqlReading:
+        """After something ran in the same batch: a setting may have changed unseen."""
+        if not self._delicate(raw) or not self.flight.batch_runs or not reading.statements:
             return reading
-        reason = "it has a backslash, and follows another statement without a Sync between"
+        what = "a backslash" if b"\\" in raw else "characters beyond ASCII"
+        reason = f"it has {what}, and follows another statement without a Sync between"
         first, *others = reading.statements
         return SqlReading((replace(first, opaque=(*first.opaque, reason)), *others))
 
@@ -126,7 +145,9 @@ class Judging(ABC):
         if waiting is None or waiting.resume is None or waiting.number != number:
             return
         self._waiting = None
-        if not self.flight.skipping:
+        if waiting.cancelled and waiting.refuse is not None:
+            waiting.refuse(_cancelled("It was cancelled before it was sent."))
+        elif not self.flight.skipping:
             waiting.resume(reading)
         self._work(at)
 
@@ -185,7 +206,7 @@ class Judging(ABC):
         decided: Callable[[QueryRequest, Verdict], None],
         refused: Callable[[Refusal], None],
     ) -> None:
-        reading = self._resolve_names(self._unsure(sql, reading))
+        reading = self._resolve_names(reading)
         request = self._request(sql, reading, parameters)
         verdict = self._verdict(request)
         if verdict.action is Action.ALLOW:
@@ -234,14 +255,15 @@ class Judging(ABC):
 
     def _cancelled(self, at: float) -> None:
         if not self.holding:
+            if self._waiting is not None and self.flight.quiet:  # it is what the client waits for
+                self._waiting.cancelled = True
             for effect in self.server.cancel():
                 self._emit(effect)
             return
         assert self._waiting is not None
         self._waiting = None
         self._emit(Withdraw(self._asked))
-        self._refuse_held(Refusal("57014", "canceling statement due to user request",
-                                  "It was held for approval; nothing was run."))  # fmt: skip
+        self._refuse_held(_cancelled("It was held for approval; nothing was run."))
         self._work(at)
 
     def _batch_failed(self) -> None:
@@ -277,8 +299,17 @@ class Judging(ABC):
             "rule": verdict.rule,
             "transaction": self.flight.status,
         }
+        self.server.texts.sent(request.reading)
         self._emit(Logged("query", fields))
         return Run(self._number, sql, request.reading, at)
+
+
+def _cancelled(detail: str) -> Refusal:
+    return Refusal("57014", "canceling statement due to user request", detail)
+
+
+def _not_text(encoding: str) -> Refusal:
+    return Refusal("22021", f"bastion: this SQL is not {encoding}, so nothing was run.")
 
 
 def _hides(what: str) -> Verdict:

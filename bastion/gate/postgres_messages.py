@@ -112,7 +112,7 @@ class Messages(Judging):
             case "Q":
                 self._query(at, message)
             case "P":
-                self._parse(at, message)
+                self._parse(message)
             case "B":
                 self._bind(message)
             case "E":
@@ -142,11 +142,12 @@ class Messages(Judging):
         def refused(told: Refusal) -> None:
             self._forward(Sent(Kind.QUERY), wire.query(self._poison(told)))
 
-        sql = _text(wire.decode_query(message.body))
-        if sql is None:
-            refused(_UNDECODABLE)
-            return
-        self._with_reading(sql, lambda reading: self._judge(sql, reading, (), decided, refused), at)
+        text = wire.decode_query(message.body)
+
+        def judge(sql: str, reading: SqlReading) -> None:
+            self._judge(sql, self._unsure(text, reading), (), decided, refused)
+
+        self._with_reading(text, judge, refused)
 
     def _sql_prepared(self, request: QueryRequest) -> Prepared | None:
         """The statement that a PREPARE of SQL makes. One that stands among others, or inside of
@@ -164,17 +165,16 @@ class Messages(Judging):
         self.flight.prepare(prepared)
         return prepared
 
-    def _parse(self, at: float, message: Message) -> None:
+    def _parse(self, message: Message) -> None:
         parsed = wire.decode_parse(message.body)
         raw = message.raw
-        sql = _text(parsed.sql)
 
-        def read(reading: SqlReading) -> None:
-            reading = self._unsure(sql or "", reading)
+        def read(sql: str, reading: SqlReading) -> None:
+            reading = self._unsure(parsed.sql, reading)
             # What an EXECUTE in it stands for is looked up again at every execution.
-            request = self._request(sql or "", self._resolve_names(reading), ())
+            request = self._request(sql, self._resolve_names(reading), ())
             verdict = self._verdict(request)
-            prepared = Prepared(parsed.name, sql or "", reading)
+            prepared = Prepared(self._name(parsed.name), sql, reading)
             if verdict.action is Action.DENY:
                 self._emit(Decided(request, verdict))
                 refused(denied(verdict))
@@ -185,29 +185,35 @@ class Messages(Judging):
         def refused(told: Refusal) -> None:
             self._forward(Sent(Kind.PARSE), wire.parse(parsed.name, self._poison(told)))
 
-        if sql is None:
-            refused(_UNDECODABLE)
-        else:
-            self._with_reading(sql, read, at)
+        self._with_reading(parsed.sql, read, refused)
+
+    def _name(self, name: str) -> str:
+        """Of a statement or portal: by it what was decided is known again, in any encoding."""
+        texts = self.server.texts
+        if texts.changes and not name.isascii() and not self.flight.quiet:
+            raise ClientFault("a name beyond ASCII, while client_encoding may change.")
+        return texts.name(name)
 
     def _bind(self, message: Message) -> None:
         bound = wire.decode_bind(message.body)
-        statements = self.flight.known_statements(bound.statement)
-        values = postgres_values.shown_values(bound) if self._terms.parameters else ()
-        portal = Portal(bound.portal, statements, values, bound.formats)
+        name = self._name(bound.statement)
+        statements = self.flight.known_statements(name)
+        codec = self.server.texts.codec
+        values = postgres_values.shown_values(bound, codec) if self._terms.parameters else ()
+        portal = Portal(self._name(bound.portal), statements, values, bound.formats)
         if not statements:
-            unknown = SqlUse("execute", name=bound.statement)
-            reading = SqlReading((SqlStatement((unknown,)),))
-            portal.statements = (Prepared(bound.statement, f"EXECUTE {bound.statement}", reading),)
+            reading = SqlReading((SqlStatement((SqlUse("execute", name=name),)),))
+            portal.statements = (Prepared(name, f"EXECUTE {name}", reading),)
         self.flight.bind(portal)
         self._forward(Sent(Kind.BIND, portal=portal), message.raw)
 
     def _describe_or_close(self, kind: str, message: Message) -> None:
         if kind == "C":
             what, name = wire.decode_named(message.body, "Close")
-            self._forward(Sent(Kind.CLOSE, target=what + name), message.raw)
+            self._forward(Sent(Kind.CLOSE, target=what + self._name(name)), message.raw)
             return
         what, name = wire.decode_named(message.body, "Describe")
+        name = self._name(name)
         sent = Sent(Kind.DESCRIBE)
         if what == "S":
             known = self.flight.known_statements(name)
@@ -218,7 +224,8 @@ class Messages(Judging):
         self._forward(sent, message.raw)
 
     def _execute(self, at: float, message: Message) -> None:
-        name, _ = wire.decode_execute(message.body)
+        sent_name, _ = wire.decode_execute(message.body)
+        name = self._name(sent_name)
         portals = self.flight.known_portals(name)
         raw = message.raw
         if not portals:  # a cursor of SQL's DECLARE, decided there; or nothing at all
@@ -232,7 +239,7 @@ class Messages(Judging):
             portal.allowed = True
             if run.columns is None and self.server.results.described:
                 own = Sent(Kind.DESCRIBE, portal=portal, own=True)
-                self._forward(own, wire.describe_portal(name))
+                self._forward(own, wire.describe_portal(sent_name))
             prepared = self._sql_prepared(request)
             self._forward(Sent(Kind.EXECUTE, run, prepared, portal), raw)
 
@@ -276,14 +283,6 @@ _NO_CALLS: Final = Verdict(
     "Functions are not called by their number here.",
     "Call it in a SELECT, where it is decided like any other.",
 )
-_UNDECODABLE: Final = Refusal("42501", "bastion: this SQL is not UTF-8, so nothing was run.")
-
-
-def _text(raw: bytes) -> str | None:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _columns(portal: Portal) -> tuple[wire.Column, ...] | None:

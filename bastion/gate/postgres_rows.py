@@ -28,6 +28,8 @@ class Keeper:
     """Rows of this statement that are on record, or about to be."""
     _size: int = 0
     left_out: int = 0
+    codec: str = "utf-8"
+    """Of client_encoding, which rows come in."""
 
     def row(self, run: Run, values: Sequence[bytes | None]) -> None:
         """A row as the client gets it."""
@@ -62,7 +64,9 @@ class Keeper:
         columns = run.columns or ()
         oid = columns[index].type if index < len(columns) else 0
         binary = format_of(run.formats, index) == 1 if columns else False
-        return postgres_values.shown_cell(value, oid, binary=binary, most=MOST_OF_CELL)
+        return postgres_values.shown_cell(
+            value, oid, binary=binary, most=MOST_OF_CELL, codec=self.codec
+        )
 
     def taken(self) -> dict[str, object] | None:
         """The rows since the last call, for the record, which has them before the client does."""

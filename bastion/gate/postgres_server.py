@@ -10,7 +10,9 @@ from bastion.errors import TargetFault
 from bastion.events import CancelTarget, Effect, Logged, ToClient
 from bastion.gate.postgres_flight import Flight, Kind, Portal, Run, Sent
 from bastion.gate.postgres_results import Results
-from bastion.policy.decide_sql import PINNED
+from bastion.gate.postgres_text import Texts
+from bastion.model import visible
+from bastion.policy.decide_sql import pinned
 from bastion.wire import postgres as wire
 from bastion.wire.postgres import Message
 
@@ -51,6 +53,7 @@ class Server:
     dying: bool = False
     """The server has said that it ends the session, and why."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
+    texts: Texts = field(default_factory=Texts)
     _frames: wire.Frames = field(default_factory=lambda: wire.Frames(STREAMED))
     _own_key: tuple[int, bytes] | None = None
     _out: list[bytes] = field(default_factory=list)
@@ -200,7 +203,7 @@ class Server:
             self._out.append(message.raw)
         if kind == "t" or head is None:
             return
-        columns = wire.decode_columns(message.body) if kind == "T" else ()
+        columns = wire.decode_columns(message.body, self.texts.codec) if kind == "T" else ()
         if head.kind is Kind.DESCRIBE:
             self.flight.sent.popleft()
             if head.prepared is not None:
@@ -263,12 +266,18 @@ class Server:
         run.rows = run.size = 0
 
     def _error(self, at: float, message: Message) -> None:
-        fields = wire.decode_fields(message.body)
+        fields = wire.decode_fields(message.body, self.texts.codec)
         self.dying = self.dying or fields.get("V") in {"FATAL", "PANIC"}
         refusal = self._refusal(fields)
         if refusal is not None:
             self._out.append(
-                wire.error(refusal.code, refusal.message, detail=refusal.detail, hint=refusal.hint)
+                wire.error(
+                    refusal.code,
+                    refusal.message,
+                    detail=refusal.detail,
+                    hint=refusal.hint,
+                    codec=self.texts.codec,
+                )
             )
             fields = {"C": refusal.code, "M": refusal.message}
         else:
@@ -286,7 +295,9 @@ class Server:
         told = _scrubbed(fields) if self.results.masks.active else fields
         if self.results.suspect(message.raw):
             told = {key: self.results.text(value) for key, value in told.items()}
-        self._out.append(message.raw if told is fields else wire.encode_fields(kind, told))
+        self._out.append(
+            message.raw if told is fields else wire.encode_fields(kind, told, self.texts.codec)
+        )
         return told
 
     def _refusal(self, fields: dict[str, str]) -> Refusal | None:
@@ -312,23 +323,29 @@ class Server:
     def _asynchronous(self, kind: str, message: Message) -> None:
         if kind == "S":
             name, value = wire.decode_setting(message.body)
-            allowed = PINNED.get(name)
-            if allowed is not None and value.lower() not in allowed:
+            if pinned(name, value):
                 raise TargetFault(
-                    f"{name} became {value[:40]}, by which SQL would be read in another way than"
-                    " the gate reads it."
+                    f"{name} became {visible(value, limit=40)}, by which SQL would be read in"
+                    " another way than the gate reads it."
                 )
+            if name in {"client_encoding", "server_encoding"}:
+                self._encoding(name, value)
             if name == "TimeZone" and len(value) < LONGEST_ZONE:
                 self.zone = value
             suspect = self.results.suspect(message.raw)
             told = wire.setting(name, self.results.text(value)) if suspect else message.raw
             self._out.append(told)
         elif kind == "N":
-            self._told(b"N", message, wire.decode_fields(message.body))
+            self._told(b"N", message, wire.decode_fields(message.body, self.texts.codec))
         elif self.results.masks.active or self.results.suspect(message.raw):
             self._notification(message)
         else:
             self._out.append(message.raw)
+
+    def _encoding(self, name: str, value: str) -> None:
+        self.texts.reported(name, value, begun=self.ready)
+        if self.results.keeper is not None:
+            self.results.keeper.codec = self.texts.codec
 
     def _notification(self, message: Message) -> None:
         reader = wire.Reader(message.body, "NotificationResponse")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bastion.errors import ClientFault, ProtocolFault
+from bastion.model import SqlUse, visible
+from bastion.policy.sql import encodings
 from bastion.wire import postgres as wire
 
 TLS_RECORD: Final = 0x16
@@ -19,15 +21,15 @@ PASSED: Final = {
         "idle_in_transaction_session_timeout", "jit",
     )
 }  # fmt: skip
-"""Settings that a client may give at the start; others change what the gate relies on, or who is
-logged in. They can still be SET afterwards, where each is decided."""
+"""Settings that drivers give at the start. Others are decided as a SET of them is."""
 
 PINNED_AT_START: Final = (
-    ("client_encoding", "UTF8"),
     ("standard_conforming_strings", "on"),
     ("backslash_quote", "safe_encoding"),
 )
-_OPTION: Final = re.compile(r"(?:-c\s*|--)([A-Za-z_][A-Za-z0-9_]*)=((?:\\.|[^\s\\])*)")
+_SETTING: Final = r"[A-Za-z_][A-Za-z0-9_.]*"
+_OPTION: Final = re.compile(rf"(?:-c\s*|--)({_SETTING})=((?:\\.|[^\s\\])*)")
+_ROLES: Final = frozenset({"role", "session_authorization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Wanted:
     database: str
     minor: int
     settings: tuple[tuple[str, str], ...]
+    decided: tuple[SqlUse, ...]
+    """What of the settings is decided first."""
     unknown: tuple[str, ...]
     """Protocol options (`_pq_.…`) that are not known here."""
 
@@ -104,29 +108,33 @@ def wanted(startup: wire.Startup) -> Wanted | Refused:
     if given.pop("replication", "off").lower() not in {"off", "false", "no", "0"}:
         return Refused("0A000", "The replication protocol is not spoken through the bastion.")
     unknown = tuple(name for name in startup.settings if name.startswith("_pq_."))
-    encoding = given.pop("client_encoding", "UTF8").strip("'\" ")
-    if encoding.lower().replace("-", "").replace("_", "") not in {"utf8", "unicode", "auto"}:
-        return Refused(
-            "0A000",
-            f"client_encoding {encoding[:40]} is not spoken through the bastion.",
-            "Set PGCLIENTENCODING=UTF8.",
-        )
-    settings: dict[str, str] = {}
     try:
-        settings |= _options(given.pop("options", ""))
+        settings = _options(given.pop("options", ""))
     except ProtocolFault as fault:
         return Refused("0A000", str(fault), "SET it after connecting.")
-    for name, value in given.items():
-        if name.startswith("_pq_."):
-            continue
-        if name not in PASSED:
-            return Refused(
-                "0A000",
-                f"{name[:80]} cannot be given when connecting through the bastion.",
-                "SET it after connecting.",
-            )
-        settings[PASSED[name]] = value
-    return Wanted(user, database, startup.minor, tuple(settings.items()), unknown)
+    settings |= {name: value for name, value in given.items() if not name.startswith("_pq_.")}
+    asked = settings.pop("client_encoding", encodings.UTF8).strip("'\" ")
+    encoding = encodings.UTF8 if asked.lower() == "auto" else encodings.encoding_named(asked)
+    if not encoding:
+        return Refused(
+            "0A000",
+            f"client_encoding {visible(asked, limit=40)} is not spoken through the bastion.",
+            "Set PGCLIENTENCODING=UTF8.",
+        )
+    for name in settings:
+        if not re.fullmatch(_SETTING, name):
+            return Refused("0A000", f"{visible(name, limit=80)} is no setting.")
+    pairs = [(PASSED.get(name, name), value) for name, value in settings.items()]
+    decided = tuple(_use(name, value) for name, value in settings.items() if name not in PASSED)
+    pairs.append(("client_encoding", encoding))
+    return Wanted(user, database, startup.minor, tuple(pairs), decided, unknown)
+
+
+def _use(name: str, value: str) -> SqlUse:
+    """What giving a setting at the start does, as a statement would."""
+    if name in _ROLES:
+        return SqlUse("set-role", name=value)
+    return SqlUse("set", setting=name, name=value)
 
 
 def _options(text: str) -> dict[str, str]:
@@ -135,9 +143,9 @@ def _options(text: str) -> dict[str, str]:
     rest = text.strip()
     while rest:
         option = _OPTION.match(rest)
-        name = option[1].lower() if option else ""
-        if option is None or name not in PASSED:
-            raise ClientFault(f"options {rest[:80]!r} cannot be given through the bastion.")
-        found[PASSED[name]] = re.sub(r"\\(.)", r"\1", option[2])
+        if option is None:
+            shown = visible(rest, limit=80)
+            raise ClientFault(f"options {shown} cannot be given through the bastion.")
+        found[option[1].lower()] = re.sub(r"\\(.)", r"\1", option[2])
         rest = rest[option.end() :].lstrip()
     return found

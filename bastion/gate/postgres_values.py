@@ -24,40 +24,42 @@ LARGE_OBJECTS: Final = {
 """What psql's \\lo_… and JDBC's LargeObject call; these numbers are fixed in pg_proc.dat."""
 
 
-def shown_values(bound: Bind) -> tuple[str | None, ...]:
+def shown_values(bound: Bind, codec: str = "utf-8") -> tuple[str | None, ...]:
     """The values as text; binary ones as a number where that is likely, else in hexadecimal."""
     pairs = zip(bound.values[:MAX_VALUES], bound.binary, strict=False)
-    shown = tuple(None if value is None else _shown(value, binary) for value, binary in pairs)
+    shown = tuple(
+        None if value is None else _shown(value, binary, codec) for value, binary in pairs
+    )
     more = len(bound.values) - MAX_VALUES
     return (*shown, f"… and {more} more values") if more > 0 else shown
 
 
-def _shown(value: bytes, binary: bool) -> str:
-    text = _binary(value) if binary else value[: MAX_VALUE * 4].decode("utf-8", "replace")
+def _shown(value: bytes, binary: bool, codec: str) -> str:
+    text = _binary(value, codec) if binary else value[: MAX_VALUE * 4].decode(codec, "replace")
     if len(text) > MAX_VALUE:
         return f"{text[:MAX_VALUE]}… ({len(value)} bytes)"
     return text
 
 
-def _binary(value: bytes) -> str:
+def _binary(value: bytes, codec: str) -> str:
     """The type of a binary value is the server's to know; drivers send mostly integers and text."""
     if len(value) in {2, 4, 8}:
         number = struct.unpack({2: ">h", 4: ">i", 8: ">q"}[len(value)], value)[0]
         if not value.isascii() or not value.decode().isprintable():
             return str(number)
     try:
-        text = value[:MAX_VALUE].decode()
+        text = value[:MAX_VALUE].decode(codec)
     except UnicodeDecodeError:
         return "\\x" + value[: MAX_VALUE // 2].hex()
     return text if text.isprintable() else "\\x" + value[: MAX_VALUE // 2].hex()
 
 
-def shown_cell(value: bytes, oid: int, *, binary: bool, most: int) -> str:
+def shown_cell(value: bytes, oid: int, *, binary: bool, most: int, codec: str = "utf-8") -> str:
     """A cell of a result as text, `most` characters of it."""
     text = _typed(value, oid) if binary else ""
     if not text:
-        shown = value[: most * 4].decode("utf-8", "replace")
-        text = _binary(value) if binary and oid not in TEXT_TYPES else shown
+        shown = value[: most * 4].decode(codec, "replace")
+        text = _binary(value, codec) if binary and oid not in TEXT_TYPES else shown
     return f"{text[:most]}… ({len(value)} bytes)" if len(text) > most else text
 
 

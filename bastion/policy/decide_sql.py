@@ -38,6 +38,7 @@ from bastion.policy.judgement import (
 from bastion.policy.match_sql import covers_statement, match_sql, names_column
 from bastion.policy.rules import ApprovalTerms, Grant, Verdict
 from bastion.policy.show_sql import show_column, show_use, sql_lines
+from bastion.policy.sql import encodings
 from bastion.policy.sql.kinds import WRITING
 
 MAX_LINES: Final = 100
@@ -45,12 +46,18 @@ MAX_LINES: Final = 100
 
 READ_ONLY_SETTINGS: Final = frozenset({"transaction_read_only", "default_transaction_read_only"})
 
-PINNED: Final = {
+_PINNED: Final = {
     "standard_conforming_strings": {"on", "true", "yes", "1"},
-    "client_encoding": {"utf8", "utf-8", "unicode"},
     "backslash_quote": {"safe_encoding", "off", "no", "false", "0"},
 }
-"""Settings under which the server reads a text as the gate does, and the values that keep it so."""
+
+
+def pinned(setting: str, value: str) -> bool:
+    """Whether with this setting the server would read a text in another way than the gate does."""
+    if setting == "client_encoding":
+        return encodings.encoding_named(value) == ""
+    allowed = _PINNED.get(setting)
+    return allowed is not None and value.lower() not in allowed
 
 
 def decide_query(
@@ -68,18 +75,27 @@ def _built_in(database: DatabaseTerms, reading: SqlReading) -> Verdict | None:
     """Denials that no rule can take back: the gate would not hold without them."""
     for statement in reading.statements:
         for use in statement.uses:
-            allowed = PINNED.get(use.setting)
-            if allowed is not None and use.kind == "set" and use.name.lower() not in allowed:
-                return deny(
-                    "pinned-setting",
-                    f"{use.setting} stays as it is: the gate reads SQL by it.",
-                    "Use UTF-8 and standard strings; E'…' still takes backslashes.",
-                )
+            if use.kind == "set" and pinned(use.setting, use.name):
+                return deny("pinned-setting", *_why_pinned(use))
             if database.read_only and (_writes(use) or _may_write(use, statement)):
                 return deny(
                     "read-only", f"This session only reads, and this does: {show_use(use)}."
                 )
     return None
+
+
+def _why_pinned(use: SqlUse) -> tuple[str, str]:
+    """A reason and a hint."""
+    if use.setting == "client_encoding":
+        name = visible(use.name, limit=40)
+        return (
+            f"The gate cannot read SQL in client_encoding {name}.",
+            "Use UTF8, LATIN1 to LATIN10, WIN125x, KOI8R, EUC_JP, EUC_CN or EUC_KR.",
+        )
+    return (
+        f"{use.setting} stays as it is: the gate reads SQL by it.",
+        "Use standard strings; E'…' still takes backslashes.",
+    )
 
 
 def _may_write(use: SqlUse, statement: SqlStatement) -> bool:

@@ -20,6 +20,7 @@ from bastion.events import (
     Cancelled,
     CancelOther,
     CancelTarget,
+    CancelTold,
     Effect,
     EndReason,
     Exit,
@@ -85,12 +86,16 @@ class PostgresSide(TcpForwardSide):
     def _say_notice(self) -> None:
         sentence, self._sentence = self._sentence, ""
         if sentence and not self._inside():
-            super().show(wire.notice(sentence), Stream.STDOUT)
+            super().show(wire.notice(sentence, self._codec), Stream.STDOUT)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Closed."""
         super().connection_lost(exc)
         self.at_close(EndReason.CLIENT_LEFT)
+
+    @property
+    def _codec(self) -> str:
+        return "utf-8" if self.gate is None else self.gate.server.texts.codec
 
     def _inside(self) -> bool:
         """Whether nothing may be said: inside of a message, or after the server's own last word."""
@@ -102,7 +107,8 @@ class PostgresSide(TcpForwardSide):
         sentence, self._sentence = self._sentence, ""
         if sentence and not self._inside():
             code = _CODES.get(ended.reason, "57P01")
-            super().show(wire.error(code, sentence, fatal=True), Stream.STDOUT)
+            said = wire.error(code, sentence, fatal=True, codec=self._codec)
+            super().show(said, Stream.STDOUT)
         # What was written last is the reason, so it must arrive.
         super().exit(Exit(EndReason.FINISHED) if self._chan is not None else ended)
 
@@ -197,7 +203,11 @@ class PostgresDrive(Drive):
     def _cancel_other(self, pid: int, key: bytes) -> None:
         services = self.session.services
         identity, target = self.session.identity.id, self.place.target.name
-        done = services.cancels.cancel(identity, target, pid, key)
+
+        def told() -> None:
+            self.feed(CancelTold(self._clock()))
+
+        done = services.cancels.cancel(identity, target, pid, key, told)
         self._note("cancel-request", found=done)
 
     def _beat_later(self) -> None:
@@ -331,8 +341,9 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
     side.drive = drive
     side.request = request
 
-    def cancel() -> None:
+    def cancel(told: Callable[[], None]) -> None:
         drive.feed(Cancelled(services.clock()))
+        dialler.when_cancelled(told)
 
     def over(reason: EndReason) -> None:
         services.cancels.remove(cancellable)

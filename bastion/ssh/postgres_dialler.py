@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -16,7 +16,7 @@ from bastion.secrets.held import held
 from bastion.ssh.drive import Drive
 from bastion.ssh.session import Place, Session, masking_of
 from bastion.tap.cells import Cells
-from bastion.target.postgres import Proof, Ready, cancel, dial_postgres
+from bastion.target.postgres import Proof, Ready, ask, cancel, dial_postgres
 from bastion.target.postgres_catalog import masked_columns
 from bastion.target.postgres_role import SessionRole, make_role
 
@@ -34,6 +34,7 @@ class PostgresDialler:
         self._session = session
         self._gate = gate
         self._role: SessionRole | None = None
+        self._cancelling: asyncio.Task[None] | None = None
         self.place = place
 
     async def dial(self, request: Request, drive: Drive) -> None:
@@ -66,7 +67,10 @@ class PostgresDialler:
             return
         try:
             async with asyncio.timeout(CATALOG_SECONDS):
+                # Names in the client's own encoding would not be those of the policy.
+                await ask(ready.link, "SET client_encoding TO 'UTF8'")
                 found = await masked_columns(ready.link, globs)
+                await ask(ready.link, "RESET client_encoding")
         except TimeoutError:
             raise DialError("what is masked could not be looked up in time.") from None
         self._gate.mask(Masks(found.numbers, True, found.names, found.functions, cells))
@@ -102,7 +106,17 @@ class PostgresDialler:
 
     def cancel(self, pid: int, key: bytes) -> None:
         """Have the server give up what runs."""
-        self._later(self._cancel(pid, key))
+        self._cancelling = self._later(self._cancel(pid, key))
+
+    def when_cancelled(self, told: Callable[[], None]) -> None:
+        """Call `told` once the server has been told to give up what runs, if it has to be.
+
+        A cancel that is on its way still would end the client's next statement.
+        """
+        if self._cancelling is None or self._cancelling.done():
+            told()
+        else:
+            self._cancelling.add_done_callback(lambda _: told())
 
     async def _cancel(self, pid: int, key: bytes) -> None:
         try:
@@ -127,8 +141,9 @@ class PostgresDialler:
             log.warning("role %s stays until the next session: %s", role.name, error)
             self._session.note("role-left", target=target, role=role.name, reason=str(error))
 
-    def _later(self, work: Coroutine[None, None, None]) -> None:
+    def _later(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         tasks = self._session.services.tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        return task

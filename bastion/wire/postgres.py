@@ -200,46 +200,53 @@ def cancel(pid: int, key: bytes) -> bytes:
 # --- what a server says -------------------------------------------------------------------------
 
 
-def decode_fields(body: bytes) -> dict[str, str]:
-    """Of ErrorResponse and NoticeResponse: field code → text."""
+def decode_fields(body: bytes, codec: str = "utf-8") -> dict[str, str]:
+    """Of ErrorResponse and NoticeResponse: field code → text. `codec`: of client_encoding."""
     reader = Reader(body, "ErrorResponse")
     found: dict[str, str] = {}
     while (code := reader.byte()) != 0:
-        found[chr(code)] = reader.text().decode("utf-8", "replace")
+        found[chr(code)] = reader.text().decode(codec, "replace")
     reader.end()
     return found
 
 
-def encode_fields(kind: bytes, fields: dict[str, str]) -> bytes:
+def encode_fields(kind: bytes, fields: dict[str, str], codec: str = "utf-8") -> bytes:
     """An ErrorResponse (`E`) or NoticeResponse (`N`); a NUL in a text would end it."""
     body = b"".join(
-        code.encode() + value.replace("\0", "\u2400").encode("utf-8", "replace") + b"\0"
+        code.encode() + value.replace("\0", "\u2400").encode(codec, "replace") + b"\0"
         for code, value in fields.items()
     )
     return encode(kind, body + b"\0")
 
 
 def error(
-    code: str, message: str, *, detail: str = "", hint: str = "", fatal: bool = False
+    code: str,
+    message: str,
+    *,
+    detail: str = "",
+    hint: str = "",
+    fatal: bool = False,
+    codec: str = "utf-8",
 ) -> bytes:
     """An ErrorResponse of the bastion."""
     severity = "FATAL" if fatal else "ERROR"
     fields = {"S": severity, "V": severity, "C": code, "M": message}
     fields |= {key: value for key, value in (("D", detail), ("H", hint)) if value}
-    return encode_fields(b"E", fields)
+    return encode_fields(b"E", fields, codec)
 
 
-def notice(message: str) -> bytes:
+def notice(message: str, codec: str = "utf-8") -> bytes:
     """A NoticeResponse of the bastion."""
-    return encode_fields(b"N", {"S": "NOTICE", "V": "NOTICE", "C": "00000", "M": message})
+    fields = {"S": "NOTICE", "V": "NOTICE", "C": "00000", "M": message}
+    return encode_fields(b"N", fields, codec)
 
 
 def decode_setting(body: bytes) -> tuple[str, str]:
-    """Of ParameterStatus."""
+    """Of ParameterStatus. Those that the bastion looks at are ASCII."""
     reader = Reader(body, "ParameterStatus")
     name, value = reader.text(), reader.text()
     reader.end()
-    return name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
+    return _name(name), _name(value)
 
 
 def setting(name: str, value: str) -> bytes:
@@ -263,21 +270,21 @@ MAX_KNOWN: Final = 4096
 """Bytes of a RowDescription that is remembered: the same statements give the same ones."""
 
 
-def decode_columns(body: bytes) -> tuple[Column, ...]:
+def decode_columns(body: bytes, codec: str = "utf-8") -> tuple[Column, ...]:
     """Of RowDescription."""
-    return _known_columns(body) if len(body) <= MAX_KNOWN else _columns(body)
+    return _known_columns(body, codec) if len(body) <= MAX_KNOWN else _columns(body, codec)
 
 
 @lru_cache(maxsize=1024)
-def _known_columns(body: bytes) -> tuple[Column, ...]:
-    return _columns(body)
+def _known_columns(body: bytes, codec: str) -> tuple[Column, ...]:
+    return _columns(body, codec)
 
 
-def _columns(body: bytes) -> tuple[Column, ...]:
+def _columns(body: bytes, codec: str) -> tuple[Column, ...]:
     reader = Reader(body, "RowDescription")
     found = []
     for _ in range(reader.int16()):
-        name = reader.text().decode("utf-8", "replace")
+        name = reader.text().decode(codec, "replace")
         table = reader.int32() & 0xFFFFFFFF
         number = int.from_bytes(reader.take(2), "big", signed=True)
         kind = reader.int32() & 0xFFFFFFFF

@@ -15,6 +15,7 @@ from bastion.events import (
     Cancelled,
     CancelOther,
     CancelTarget,
+    CancelTold,
     Decided,
     Dial,
     Exit,
@@ -168,10 +169,11 @@ def test_direct_tls_is_told_what_to_do():
     ("settings", "said"),
     [
         ([("replication", "true")], b"replication"),
-        ([("options", "-c role=postgres")], b"options"),
-        ([("session_authorization", "postgres")], b"session_authorization"),
+        ([("options", "-c role=forbidden")], b"role: denied by rule no"),
+        ([("session_authorization", "forbidden")], b"role: denied by rule no"),
+        ([("myapp.mode", "held")], b"myapp.mode needs an approval"),
+        ([("options", "-d 5")], b"options"),
         ([("client_encoding", "GBK")], b"GBK"),
-        ([("standard_conforming_strings", "off")], b"standard_conforming_strings"),
     ],
 )
 def test_settings_that_are_not_passed_are_refused(settings, said):
@@ -215,6 +217,9 @@ def test_a_cancel_request_is_handed_on_and_never_answered():
     run = Run(open_=False)
     run.client(wire.cancel(77, SECRET[:4]))
     assert run.all(CancelOther) == [CancelOther(77, SECRET[:4])]
+    run.client(b"more")
+    assert not run.all(Exit)
+    run.feed(CancelTold(2.0))
     assert run.shown == b""
     assert run.all(Exit)
 

@@ -64,10 +64,11 @@ def test_values_of_open_portals_have_a_bound(monkeypatch):
     run = Run()
     run.client(parse("", "begin") + SYNC)
     run.server(PARSED + wire.ready("T"))
+    for number in range(8):
+        run.client(bind(f"p{number}", "", b"x" * 1000) + SYNC)
+        run.server(BOUND + wire.ready("T"))
     with pytest.raises(ClientFault, match="too many open portals"):
-        for number in range(20):
-            run.client(bind(f"p{number}", "", b"x" * 1000) + SYNC)
-            run.server(BOUND + wire.ready("T"))
+        run.client(bind("another", "", b"x" * 1000))
 
 
 def test_a_client_whose_values_wait_for_answers_waits_too_and_the_server_is_asked(monkeypatch):
