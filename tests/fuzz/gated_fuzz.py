@@ -24,6 +24,7 @@ from bastion.model import Dialect, LineRequest, Request, StepRequest, Target
 from bastion.policy.actions import Action
 from bastion.policy.decide import decide
 from bastion.policy.rules import Verdict
+from tests.fuzz.apart import apart
 from tests.fuzz.shell_fuzz import Sandbox, _calls, _small_files
 from tests.fuzz.step_fuzz import BEFORE, POLICY, WHO, forbidden, made
 from tests.harness.localshell import LocalShell
@@ -184,4 +185,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    apart("tests.fuzz.gated_fuzz")
     sys.exit(main())

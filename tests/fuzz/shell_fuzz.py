@@ -26,6 +26,7 @@ from typing import Final
 from bastion.model import Dialect
 from bastion.policy.facts import Reading, SimpleCommand
 from bastion.policy.shell.reading import read
+from tests.fuzz.apart import apart
 
 PATIENCE: Final = 0.4
 """Seconds for a line that waits or loops; what ran until then counts."""
@@ -244,4 +245,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    apart("tests.fuzz.shell_fuzz")
     sys.exit(main())

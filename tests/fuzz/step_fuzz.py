@@ -30,6 +30,7 @@ from bastion.model import Identity, LineRequest, StepRequest, Target
 from bastion.policy.actions import Action
 from bastion.policy.decide import decide
 from bastion.policy.parse import parse_policy
+from tests.fuzz.apart import apart
 from tests.fuzz.declared import values_of
 from tests.fuzz.shell_fuzz import PIECES, Sandbox, _calls, _small_files, lines
 
@@ -297,4 +298,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    apart("tests.fuzz.step_fuzz")
     sys.exit(main())
