@@ -325,7 +325,7 @@ class ShellGate:
         terminal = "/dev/tty" if self._terms.pty else "/dev/null"
         command = "command eval" if not self._watches else "eval"
         line = f"{command} {quoted(self._line)} < {terminal}"
-        self._due.expect(cook, *([line] if watched else []))
+        self._due.begin(cook, *([line] if watched else []))
         # In one line: before the next the shell watches again (target/shell_scripts).
         effects: list[Effect] = [ToShell(FORGET_ANSWERS + read_lines(f"{cook}; {line}"))]
         return [*effects, ToShell(self._end_of.begin(self._nonce()))]

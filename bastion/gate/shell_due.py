@@ -22,6 +22,15 @@ class Due:
     def __init__(self, *, watches: bool) -> None:
         self._watches = watches
         self._words: list[str] = []
+        self._of_line: tuple[str, ...] = ()
+
+    def begin(self, *words: str) -> None:
+        """A line goes to the shell, once the one before is over: what ctrl-C took of that one will
+        not be asked about any more, and must not run unasked when it is."""
+        for word in self._of_line:
+            self.take(word)
+        self._of_line = words
+        self.expect(*words)
 
     def expect(self, *words: str) -> None:
         """These are on their way to the shell."""

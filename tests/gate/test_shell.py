@@ -400,6 +400,18 @@ def test_ctrl_c_behind_a_line_takes_its_canary_and_refuses_nothing():
     assert edit.text == ""
 
 
+def test_a_line_that_ctrl_c_took_before_it_ran_is_not_due_for_ever():
+    """A later line that was let run could have held its text, and ran it unasked."""
+    shell = started(drifted=True)
+    (ask,) = only(shell.enter("ask for $x"), Ask)
+    shell.feed(Resolved(0.0, ask.ask, Outcome.GRANTED, ("bob",), ""))
+    shell.says("B", "")
+    shell.feed(FromClient(0.0, b"\x03"))
+    shell.over("m2", status=130)
+    shell.run("run $y")
+    assert only(shell.says("S", "/\teval 'ask for $x' < /dev/tty"), Decided)
+
+
 def test_the_terminal_that_an_interrupted_line_left_is_not_kept():
     shell = started()
     assert b"__bastion_cook 0 0" in told(shell.run("stty raw; dd; stty sane"))
