@@ -142,23 +142,24 @@ class Server:
                 (self._error if kind == "E" else self._ready)(at, message)
             case "N" | "A" | "S":
                 self._asynchronous(kind, message)
-            case "G":
-                self.flight.begin_copy()
-                self._out.append(message.raw)
-            case "H" | "c":
-                self._copies_out(message)
+            case "G" | "H" | "c":
+                self._copies(kind, message)
             case "V":
                 self._returned(at, message)
-            case "K" if not self.ready:
+            case "K" if not self.ready and self._own_key is None:
                 self._took_key(message)
             case _:
                 raise TargetFault(f"the database sent a message of type {kind!r}, unknown here.")
 
-    def _copies_out(self, message: Message) -> None:
-        """CopyOutResponse, which says the format, or CopyDone."""
+    def _copies(self, kind: str, message: Message) -> None:
+        """CopyInResponse, CopyOutResponse, which says the format, or CopyDone."""
         head = self.flight.head()
-        if message.kind == ord("H") and head is not None and head.run is not None:
+        if head is None or head.run is None:
+            raise TargetFault("the database began a copy that nobody asked for.")
+        if kind == "H":
             head.run.copies_binary = message.body[:1] == b"\x01"
+        elif kind == "G":
+            self.flight.begin_copy()
         self._out.append(message.raw)
 
     def _returned(self, at: float, message: Message) -> None:

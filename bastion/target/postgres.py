@@ -15,7 +15,7 @@ from typing import Final
 
 import scramp
 
-from bastion.errors import DialError
+from bastion.errors import DialError, ProtocolFault
 from bastion.model import Secret, Target, Tls, visible
 from bastion.target.postgres_link import Link, connect
 from bastion.wire import postgres as wire
@@ -24,6 +24,12 @@ LOGIN_SECONDS: Final = 30.0
 """From the first packet to ReadyForQuery."""
 MAX_STEPS: Final = 200
 """Messages of a login: a server could send notices for ever."""
+MAX_GREETING: Final = 1024 * 1024
+"""Bytes that a server says of itself before it is ready, which are kept until it is."""
+MAX_ROUNDS: Final = 1_000_000
+"""Of SCRAM's hash: a server names their number, and each login would keep a core busy with them."""
+ASK_SECONDS: Final = 30.0
+"""How long one question of the bastion's own may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ async def dial_postgres(
         raise DialError(f"target {name} showed a certificate that is not trusted: {why}.") from None
     except OSError as error:
         raise DialError(f"target {name} broke off: {error.strerror or 'no reason'}.") from None
+    except ProtocolFault:
+        raise DialError(f"target {name}: it does not speak PostgreSQL's protocol.") from None
     except DialError as error:
         raise DialError(f"target {name}: {error}") from None
 
@@ -143,6 +151,8 @@ async def _log_in(link: Link, proof: Proof) -> bytes:
             return greeting + message.raw
         elif kind in {"S", "K", "N"} and known:
             greeting += message.raw
+            if len(greeting) > MAX_GREETING:
+                raise DialError("it says too much of itself before it is ready.")
         elif kind != "N":
             raise DialError("it does not log in as PostgreSQL does.")
     raise DialError("its login does not end.")
@@ -241,6 +251,8 @@ class _Scram:
 def _final(client: scramp.ScramClient, challenge: str) -> bytes:
     """4096 and more rounds of a hash: in a thread, for everybody else is served meanwhile."""
     client.set_server_first(challenge)
+    if int(client.iterations) > MAX_ROUNDS:
+        raise DialError(f"its login with SCRAM wants {client.iterations} rounds.")
     return str(client.get_client_final()).encode()
 
 
@@ -249,9 +261,19 @@ def _final(client: scramp.ScramClient, challenge: str) -> bytes:
 
 async def ask(link: Link, sql: str) -> list[list[str | None]]:
     """Run SQL of our own on a connection that nobody else uses yet; gives the rows as text."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            return await _ask(link, sql)
+    except TimeoutError:
+        raise DialError("it does not answer what the bastion asks.") from None
+    except ProtocolFault:
+        raise DialError("it does not speak PostgreSQL's protocol.") from None
+
+
+async def _ask(link: Link, sql: str) -> list[list[str | None]]:
     link.write(wire.query(sql))
     rows: list[list[str | None]] = []
-    failed = ""
+    failed, size = "", 0
     while True:
         message = await link.message()
         match chr(message.kind):
@@ -260,7 +282,8 @@ async def ask(link: Link, sql: str) -> list[list[str | None]]:
                 rows.append(
                     [one.decode("utf-8", "replace") if one is not None else None for one in values]
                 )
-                if len(rows) > MAX_ROWS:
+                size += len(message.raw) + 100
+                if size > MAX_ANSWER:
                     raise DialError("its catalog is larger than can be looked through.")
             case "E":
                 failed = wire.decode_fields(message.body).get("M", "no reason")
@@ -273,7 +296,8 @@ async def ask(link: Link, sql: str) -> list[list[str | None]]:
     return rows
 
 
-MAX_ROWS: Final = 200_000
+MAX_ANSWER: Final = 64 * 1024 * 1024
+"""Bytes of rows that are kept of one answer."""
 
 
 def quoted(name: str) -> str:

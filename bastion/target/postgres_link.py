@@ -69,6 +69,8 @@ class Link(asyncio.Protocol):
             return
         self._buffer += data
         self._arrived.set()
+        if len(self._buffer) > LOGIN_MESSAGE:  # sent while nobody waits: during SCRAM's rounds
+            self.hold(True)
 
     def eof_received(self) -> bool:
         """It closed its side; so does ours."""
@@ -141,6 +143,7 @@ class Link(asyncio.Protocol):
         if self._lost:
             raise DialError("it closed the connection.")
         self._arrived.clear()
+        self.hold(False)
         await self._arrived.wait()
 
     async def gone(self) -> None:
@@ -157,6 +160,7 @@ class Link(asyncio.Protocol):
         left = b"".join(one.raw for one in self._messages) + self._frames.rest + self._buffer
         self._messages.clear()
         self._buffer.clear()
+        self.hold(False)
         return left
 
     def attached(self) -> None:

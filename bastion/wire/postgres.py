@@ -313,10 +313,14 @@ def encode_row(values: Sequence[bytes | None]) -> bytes:
     return encode(b"D", b"".join(parts))
 
 
+MOST_DIGITS: Final = 20
+"""Of a number of rows. A server could send one of any length."""
+
+
 def row_count(tag: str) -> int | None:
     """The rows that a CommandComplete tag names: `INSERT 0 5`, `SELECT 3`; None where none."""
     last = tag.rpartition(" ")[2]
-    return int(last) if last.isdecimal() else None
+    return int(last) if last.isdecimal() and len(last) < MOST_DIGITS else None
 
 
 def negotiate(unknown: Sequence[str]) -> bytes:

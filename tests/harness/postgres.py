@@ -89,7 +89,7 @@ async def postgres(
 ) -> AsyncIterator[Postgres]:
     """A server in `directory` (short: it holds a socket), with the database `app` made by `sql`."""
     directory.mkdir(mode=0o755)
-    _certificates(directory)
+    make_certificates(directory)
     data = directory / "data"
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
@@ -160,7 +160,7 @@ async def _run(*words: object, cwd: Path) -> None:
     assert process.returncode == 0, output.decode()
 
 
-def _certificates(directory: Path) -> None:
+def make_certificates(directory: Path) -> None:
     """An authority, the server's certificate for 127.0.0.1, and a client's for the role `cert`."""
     now = datetime.now(UTC)
     ca_key = ec.generate_private_key(ec.SECP256R1())
