@@ -114,8 +114,8 @@ def _mixed(sight: Sight) -> bool:
 
 
 def _is_type(sight: Sight) -> bool:
-    """`AWS::IAM::AccessKey`: what a thing is, not what it is called."""
-    return (sight.before + _edge(sight)).endswith("::")
+    """`AWS::IAM::AccessKey`: what a thing is, not what it is called; or `${PWD:s!a!b!}`."""
+    return (sight.before + _edge(sight)).endswith(("::", "${"))
 
 
 def _edge(sight: Sight) -> str:

@@ -30,6 +30,7 @@ import re2
 
 from bastion.tap.checks import AROUND, CHECKS, Sight
 from bastion.tap.leads import PART, Lead, Unled
+from bastion.tap.sieve import card_starts
 
 MAX_MEMORY: Final = 8 << 20
 """Bytes that one compiled expression may take: nested counts would compile to gigabytes."""
@@ -110,6 +111,8 @@ class Detector:
     opens: str = ""
     sign: str = ""
     check: str = ""
+    sieve: bool = False
+    """Whether trigger and value are one number that `tap/sieve.py` finds, behind one character."""
     late: Late = Late.MASK
     leads: bool = False
     kind: str = ""
@@ -146,6 +149,21 @@ class Detector:
 
     def find(self, text: bytes) -> Iterable[Found]:
         """Every secret of this kind, from left to right."""
+        starts = None
+        if self.sieve and self._whole.search(text) is not None:
+            starts = card_starts(text)
+        return self._find_all(text) if starts is None else self._find_at(text, starts)
+
+    def _find_at(self, text: bytes, starts: Iterable[int]) -> Iterable[Found]:
+        """The same, where it is known where they may begin; the check was made there."""
+        behind = 0
+        for at in starts:
+            match = self._whole.match(text, max(0, at - 1)) if at >= behind else None
+            if match is not None:
+                start, behind = match.span(1)
+                yield Found(start, behind, self.kind)
+
+    def _find_all(self, text: bytes) -> Iterable[Found]:
         check = CHECKS[self.check] if self.check else None
         at = weighed = 0
         for _ in range(MOST):

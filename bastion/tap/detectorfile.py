@@ -58,6 +58,7 @@ class DetectorSection(Section):
     leads: bool = False
     kind: str = ""
     check: Annotated[str, AfterValidator(_check)] | None = None
+    sieve: bool = False
     late: Late = Late.MASK
     always: bool = True
     examples: DetectorExamples
@@ -113,6 +114,7 @@ def _detector(name: str, section: DetectorSection) -> Detector:
         opens=section.opens or "",
         sign=section.sign or "",
         check=section.check or "",
+        sieve=section.sieve,
         late=section.late,
         leads=section.leads,
         kind=section.kind,

@@ -13,12 +13,13 @@ _LIST: Final = """
     rejected disabled enabled set unknown and or not the for with from is in if else return basic
     bearer digest plain pam sudo manager service provider client server user username name foobar
     required: optional: valid always never only with-password without-password
+    anoncvs anonymous sample xyz base64url
 """
 _WORDS: Final = frozenset(_LIST.split())
 
 _NAMES: Final = frozenset({"password", "passwd", "pass", "pwd", "pw", "token", "key", "mypass"})
 _STANDS_IN: Final = re.compile(
-    r"(?:file|env|credential|command|vault|arn):|\$\{|\$\(|\$[A-Za-z_]+$|\$\$|[%<{\[(&@*/\\#]|urn:|\.\.|--|%%|(?i:x{4,}|your[_-]|my[_-]|fake|"
+    r"(?:file|env|credential|command|vault|arn):|\$\{|\$\(|\$[A-Za-z_]+(?:$|\[)|\$\$|[%<{\[(&@*/\\#]|urn:|\.\.|--|%%|(?i:x{4,}|your[_-]|my[_-]|fake|"
     r"dummy|change_?-?me|!vault|!reference|0x[0-9a-f]{1,8}$)"
 )
 """How a variable, a template, a path, an option or a row of dots begins."""
@@ -26,7 +27,12 @@ _STANDS_IN: Final = re.compile(
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:(?:\.|->|::?)[A-Za-z_][A-Za-z0-9_-]*)*")
 """A word, a name of code, or a member of one."""
 
-_NAMED: Final = re.compile(r"passw|passphrase|pwd|secret|token|key|cred|auth|config", re.IGNORECASE)
+_LOWER: Final = "passw|passphrase|pwd|secret|token|key|cred|auth|config|psk"
+_NAMED: Final = re.compile(f"{_LOWER}|{_LOWER.title()}|{_LOWER.upper()}")
+"""Words of which names are made; in other letter cases they are there by chance."""
+_TURNS: Final = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
+_MOST_TURNS: Final = 3
+"""From letters to digits and back, in a name: `sha256_key_v2`. What turns more often is made."""
 _NUMBERED: Final = re.compile(r"[A-Za-z]+[0-9]{2,6}")
 """A word that somebody put digits behind: `Password123`."""
 
@@ -53,6 +59,11 @@ _MADE_WORD: Final = re.compile(
     r"[A-Za-z][0-9]|[0-9][A-Za-z]|[A-Za-z0-9][!#$%^*+=~@&][A-Za-z0-9]|[0-9][!#$%^*]"
 )
 
+_MEMBER_OF_MODULE: Final = re.compile(r"[A-Za-z_]{3,}[0-9](?:\.[A-Za-z_]{2,})+")
+"""`exports2.HEX`, as bundlers name what they put together."""
+_STANDARD: Final = re.compile(r"[A-Z]{2,6}-?[0-9]{1,2}|[0-9]{1,3}-[A-Z]{2,6}")
+"""`PKCS-12`, `16-PSK`."""
+
 _SHORTEST: Final = 4
 _SHORTEST_WORD: Final = 6
 _LONG_WORD: Final = 16
@@ -69,12 +80,14 @@ def is_real(whole: str, value: str, before: str, after: str) -> bool:
     called = _CALLED.search(whole[: -len(value)])
     if called is None or not _may_be(bare, called[1]) or _DEFAULT.match(bare):
         return False
+    if whole[: -len(value)].endswith("]:") or _STANDARD.fullmatch(bare):
+        return False
     password = _PASSWORD.search(called[1]) is not None
     if _NUMBER.fullmatch(bare):
         return not called[4] or (password and bare.isdecimal() and not called[2])
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare)
-    if _NAMED.search(bare):
+    if _is_named(bare):
         return _NUMBERED.fullmatch(bare) is not None
     if _looks_made(bare):
         return True
@@ -98,13 +111,15 @@ def is_real_quoted(whole: str, value: str) -> bool:
     if not _may_be(bare, name) or bare.endswith((":", "?")):
         return False
     if " " in bare:
+        if value[0] == " ":
+            return False  # the quote ended what stood before it
         return any(_MADE_WORD.search(word) for word in bare.split())
     password = _PASSWORD.search(name) is not None
     if _NUMBER.fullmatch(bare):
         return bare.isdecimal() and (password or len(bare) >= _SHORTEST_WORD)
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare) and not _CALL.fullmatch(bare)
-    if _NAMED.search(bare):
+    if _is_named(bare):
         return _NUMBERED.fullmatch(bare) is not None
     if _looks_made(bare):
         return True
@@ -133,7 +148,7 @@ def is_made(value: str) -> bool:
         and any(c.isalpha() for c in bare)
         and "/" not in bare
         and _CALL.fullmatch(bare) is None
-        and _NAMED.search(bare) is None
+        and not _is_named(bare)
         and not (bare.islower() and "-" in bare)
         and not (bare.isupper() and len(bare) < 12)
     )
@@ -167,9 +182,16 @@ def _may_be(bare: str, name: str) -> bool:
     return _STANDS_IN.match(bare) is None and "://" not in bare
 
 
+def _is_named(word: str) -> bool:
+    """Whether a word is made of others that names of settings have in them."""
+    return _NAMED.search(word) is not None and len(_TURNS.findall(word)) <= _MOST_TURNS
+
+
 def _looks_made(word: str) -> bool:
     """Whether nobody would call a variable, or a member of one, like this."""
     digits = sum(c.isdecimal() for c in word)
     if "." in word or ":" in word:
+        if _MEMBER_OF_MODULE.fullmatch(word):
+            return False
         return digits > 1 or (digits == 1 and word != word.lower())
     return digits > 0

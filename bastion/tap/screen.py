@@ -2,15 +2,14 @@
 
 A terminal in memory shows what the client's would. Where a piece of the stream completes a secret
 on it, or writes it again, the letters of that piece that belong to it become stars before they are
-sent. What
-stood there before stays: the beginning of a secret, innocent until now, may have been seen.
+sent. What stood there before, innocent until now, may have been seen; stars are drawn over it.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import avt
@@ -130,12 +129,13 @@ class ScreenGuard:
         known = {one[:2] for one in self._secrets(self._behind, range(self._size[1]))}
         cells = frozenset(cell for one in seen for cell in one.cells)
         shown, hit = self._starred(text, cells)
-        moved = [one for one in seen if one[:2] not in known and not hit & set(one.cells)]
-        if not hit and not moved:
+        new = [one for one in seen if one[:2] not in known]
+        if not hit and not new:
             return data
-        self._note([one for one in seen if one in moved or hit & set(one.cells)])
+        self._note([one for one in seen if one in new or hit & set(one.cells)])
         unfinished, _ = self._decoder.getstate()
-        sent = (shown + self._painted_over(moved)).encode("utf-8", "surrogateescape")
+        stood = {cell for one in new for cell in one.cells} - hit
+        sent = (shown + self._painted_over(stood)).encode("utf-8", "surrogateescape")
         return sent[len(begun) :] + unfinished
 
     def _whole_sequences(self, data: bytes) -> bytes:
@@ -217,11 +217,12 @@ class ScreenGuard:
             pieces.append(piece)
         return "".join(pieces), hit
 
-    def _painted_over(self, moved: Sequence[_Sight]) -> str:
-        """Stars over what was not written but moved together, by deleting or scrolling."""
-        if not moved:
+    def _painted_over(self, cells: Iterable[int]) -> str:
+        """Stars over what is a secret only now: letters that stood there, or that were moved
+        together by deleting or scrolling."""
+        places = [divmod(cell, self._size[0]) for cell in sorted(cells)]
+        if not places:
             return ""
-        places = (divmod(cell, self._size[0]) for one in moved for cell in one.cells)
         stars = "".join(f"\x1b[{row + 1};{column + 1}H*" for row, column in places)
         return f"\x1b7{stars}\x1b8"
 

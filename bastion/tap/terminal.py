@@ -346,6 +346,8 @@ class _Reader:
 
 def still_sequences(raw: bytes) -> bytes:
     """The sequences in `raw` that neither print nor move: colours, modes, character sets."""
+    if b"\x1b" not in raw and b"\xc2" not in raw:
+        return b""
     return b"".join(
         token[0]
         for token in TOKEN.finditer(raw)
