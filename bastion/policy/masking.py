@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
 
 from bastion.policy.desk_schema import ApprovalSection
 from bastion.policy.document import Section
 from bastion.policy.fields import OneOrMany
+from bastion.policy.jsonpath import parse_path
 
 FilesWord = Literal["off", "log", "block"]
 LateWord = Literal["mask", "release"]
+
+
+def _path(text: str) -> str:
+    parse_path(text)
+    return text
+
+
+JsonPath = Annotated[str, AfterValidator(_path)]
 
 
 class MaskSection(Section):
@@ -20,6 +31,8 @@ class MaskSection(Section):
     also: OneOrMany[str] = ()
     """Detectors that look only where they are named: `email`, `phone`, `random`, …"""
     without: OneOrMany[str] = ()
+    json_paths: Annotated[OneOrMany[JsonPath], Field(alias="json")] = ()
+    """Values that are masked where JSON is shown, whatever they are: `$..password`."""
     late: LateWord | None = None
     """What is shown of a value that is not whole after 50 ms, instead of what its detector says."""
     keep_width: bool = False
@@ -36,6 +49,7 @@ class MaskTerms:
 
     also: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+    json: frozenset[str] = frozenset()
     late: LateWord | None = None
     keep_width: bool = False
     files: FilesWord = "log"
@@ -55,6 +69,7 @@ def join_masks(sections: Iterable[MaskSection]) -> MaskTerms:
     return MaskTerms(
         also=frozenset(name for section in every for name in section.also),
         without=frozenset.intersection(*(frozenset(section.without) for section in every)),
+        json=frozenset(path for section in every for path in section.json_paths),
         late="mask" if "mask" in lates else lates.pop() if len(lates) == 1 else None,
         keep_width=any(section.keep_width for section in every),
         files=max((section.files for section in every), key=_STRICTER.index),

@@ -21,6 +21,7 @@ from bastion.tap.known import Known
 from bastion.tap.marks import Masked
 from bastion.tap.mask import Masker, Masking, mask_text
 from bastion.tap.screen import ScreenGuard
+from bastion.tap.stream import StreamMasker
 
 HOLD_SECONDS: Final = 0.05
 """How long what could be the start of a secret is kept back, so that a prompt shows."""
@@ -61,7 +62,7 @@ class Taps:
         )
         """Of a terminal's screen; none where there is no terminal."""
         self._secrets: Sequence[Secret] = ()
-        self._maskers: dict[Stream, Masker] = {}
+        self._maskers: dict[Stream, StreamMasker] = {}
         self._since: dict[Stream, tuple[int, float]] = {}
         """Of each stream that waits, from which byte on and since when."""
         self._timer: asyncio.TimerHandle | None = None
@@ -73,8 +74,10 @@ class Taps:
         self._secrets = secrets
         if self._guard is not None:
             self._guard.known = Known(secrets)
-        for masker in (*self._maskers.values(), *(one for one, _ in (self._clear or {}).values())):
+        for masker in self._maskers.values():
             masker.know(secrets)
+        for bare, _ in (self._clear or {}).values():
+            bare.know(secrets)
 
     def resized(self, columns: int, rows: int) -> None:
         """The client's window has a new size. TargetFault where its screen cannot be followed."""
@@ -117,10 +120,10 @@ class Taps:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _masker(self, stream: Stream) -> Masker:
+    def _masker(self, stream: Stream) -> StreamMasker:
         masker = self._maskers.get(stream)
         if masker is None:
-            masker = Masker(self._masking, self._secrets, columns=self._columns)
+            masker = StreamMasker(self._masking, self._secrets, columns=self._columns)
             self._maskers[stream] = masker
         return masker
 
@@ -140,11 +143,11 @@ class Taps:
         if self._clear is None:
             return
         if stream not in self._clear:
-            bare = replace(self._masking, detectors=Detectors(()))
+            bare = replace(self._masking, detectors=Detectors(()), json=None)
             self._clear[stream] = Masker(bare, self._secrets), bytearray()
         masker, waiting = self._clear[stream]
         waiting += data
-        settled = len(waiting) - held
+        settled = max(0, len(waiting) - held)
         shown = masker.feed(bytes(waiting[:settled]))
         del waiting[:settled]
         shown += b"" if held else masker.flush()
@@ -153,7 +156,7 @@ class Taps:
 
     # --- time -----------------------------------------------------------------------------------
 
-    def _wait(self, stream: Stream, masker: Masker) -> None:
+    def _wait(self, stream: Stream, masker: StreamMasker) -> None:
         """Start the clock of what waits anew only where something else waits than before."""
         if not masker.held:
             self._since.pop(stream, None)

@@ -160,6 +160,8 @@ def _basic(sight: Sight) -> bool:
 
 def _authorization(sight: Sight) -> bool:
     """A token behind a scheme; without one only what is as long as a key."""
+    if re.fullmatch(r"(?:AWS4|GOOG4)-[A-Z0-9-]+", sight.value):
+        return False  # AWS4-HMAC-SHA256, behind which comes whose it is
     scheme = sight.whole[: -len(sight.value)].endswith((" ", "%20")) and "=" not in sight.value[:-2]
     return (_mixed(sight) and (scheme or len(sight.value) >= 16)) and not _is_call(sight)
 

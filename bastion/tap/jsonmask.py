@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from bastion.tap.jsonpath import Paths, Place
+from bastion.policy.jsonpath import Paths, Place
 from bastion.tap.letters import Letters
 from bastion.tap.marks import MOST_HASHED, Masked
 
@@ -90,7 +90,9 @@ class JsonMask:
         self._letters = Letters(within=within)
         self._text = ""
         """What waits: the beginning of a name, a number, an escape."""
-        self._passed = 0
+        self._released = 0
+        """How many letters of that were shown before they were understood."""
+        self.taken = 0
         """Bytes of the stream before that."""
         self._levels: list[_Level] = []
         self._step: Callable[[int], int] = self._value
@@ -126,10 +128,19 @@ class JsonMask:
         if broken and not self._stopped():
             self._end(f"it is no {self._letters.encoding.upper()}", at)
         if self._stopped():
-            self.rest = self._letters.encode(self._text[at:]) + (broken or self._letters.waiting)
-        self._passed += self._size(self._text[:at])
+            left = self._letters.encode(self._text[at + self._released :])
+            self.rest = left + (broken or self._letters.waiting)
+        self.taken += self._size(self._text[:at])
         self._text = "" if self._stopped() else self._text[at:]
         return self._flushed()
+
+    def release(self) -> bytes:
+        """Give a name or number that waits and is not masked; what it is, is told all the same."""
+        if self._gone is not None or (self._named and self._step == self._value):
+            return b""
+        shown = self._text[self._released :]
+        self._released = len(self._text)
+        return self._letters.encode(shown)
 
     def _stopped(self) -> bool:
         return self.done or self.fault != ""
@@ -174,7 +185,8 @@ class JsonMask:
     def _pass(self, text: str) -> None:
         """Show it, or leave it out where it is part of what is masked."""
         if self._gone is None:
-            self._out.append(text)
+            self._out.append(text[self._released :])
+            self._released = max(0, self._released - len(text))
             return
         kept = sum(map(len, self._gone))
         self._gone.append(text[: max(0, KEPT_OF_VALUE - kept)])
@@ -185,7 +197,7 @@ class JsonMask:
 
     def _gone_from(self, at: int, below: int) -> None:
         self._gone, self._gone_size, self._gone_below = [], 0, below
-        self._gone_at = self._passed + self._size(self._text[:at])
+        self._gone_at = self.taken + self._size(self._text[:at])
 
     def _gone_over(self, at: int) -> None:
         """A masked value has ended, or is broken off."""
@@ -200,7 +212,7 @@ class JsonMask:
 
     def _value(self, at: int) -> int:
         """A value, or the end of an array that has none; between texts, nothing as well."""
-        if at == 0 and self._passed == 0 and self._text.startswith("\ufeff"):
+        if at == 0 and self.taken == 0 and self._text.startswith("\ufeff"):
             self._pass("\ufeff")
             return 1
         if (end := self._space(at)) > at:

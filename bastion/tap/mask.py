@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from bastion.model import Secret
+from bastion.policy.jsonpath import Paths
 from bastion.tap import terminal
 from bastion.tap.detect import Detector, Detectors, Found, Late, Rest
 from bastion.tap.known import Known
@@ -36,6 +37,8 @@ class Masking:
     """Instead of what each detector says about a value that is late."""
     keep_width: bool = False
     """Marks as wide as the secret, so that tables keep their columns."""
+    json: Paths | None = None
+    """Values in JSON that are masked whatever they are (`tap/stream.py`)."""
     clear: bool = False
     """The client sees what is masked for everybody else; people have granted that."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from bastion.model import Secret
+from bastion.policy.jsonpath import Paths
 from bastion.policy.masking import MaskTerms
 from bastion.tap.detect import Detectors, Late
 from bastion.tap.known import Known
@@ -48,7 +49,8 @@ class Masks:
                 if (one.always or names & terms.also) and not names & terms.without
             )
             late = None if terms.late is None else Late(terms.late)
-            made = Masking(looking, self.marks, late, terms.keep_width)
+            json = Paths(sorted(terms.json)) if terms.json else None
+            made = Masking(looking, self.marks, late, terms.keep_width, json)
             self._made[terms] = made
         return made
 

@@ -19,7 +19,7 @@ _WORDS: Final = frozenset(_LIST.split())
 
 _NAMES: Final = frozenset({"password", "passwd", "pass", "pwd", "pw", "token", "key", "mypass"})
 _STANDS_IN: Final = re.compile(
-    r"(?:file|env|credential|command|vault|arn):|\$\{|\$\(|\$[A-Za-z_]+(?:$|\[)|\$\$|[%<{\[(&@*/\\#]|urn:|\.\.|--|%%|(?i:x{4,}|your[_-]|my[_-]|fake|"
+    r"(?:file|env|credential|command|vault|arn):|projects/|module\$|\$\{|\$\(|\$[A-Za-z_]+(?:$|\[)|\$\$|[%<{\[(&@*/\\#]|urn:|\.\.|--|%%|(?i:x{4,}|your[_-]|my[_-]|fake|"
     r"dummy|change_?-?me|!vault|!reference|0x[0-9a-f]{1,8}$)"
 )
 """How a variable, a template, a path, an option or a row of dots begins."""
@@ -43,7 +43,7 @@ _CALLED: Final = re.compile(
 """A name, its quote, how it is assigned, the space behind that, and the value's quote."""
 
 _PLACES: Final = re.compile(
-    r"(?i)(?:next|prev(?:ious)?|page|pagination|continu\w*|start(?:ing)?|end|stop|request|client|"
+    r"(?i)(?:next|prev(?:ious)?|page|input|output|pagination|continu\w*|start(?:ing)?|end|stop|request|client|"
     r"idempotency|sync|cancel\w*|marker|bos|eos|pad|unk|mask|lexer)[_-]?token$"
 )
 """Tokens that say where something goes on, or what is the same request: no secrets."""
@@ -64,6 +64,15 @@ _MEMBER_OF_MODULE: Final = re.compile(r"[A-Za-z_]{3,}[0-9](?:\.[A-Za-z_]{2,})+")
 _STANDARD: Final = re.compile(r"[A-Z]{2,6}-?[0-9]{1,2}|[0-9]{1,3}-[A-Z]{2,6}")
 """`PKCS-12`, `16-PSK`."""
 
+_CONSTANT: Final = re.compile(r"[A-Z]{2,}(?:_[A-Z]{2,}[0-9]{0,3})+")
+_VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
+_SIGNED_FOR: Final = re.compile(r"%40|(?:/|%2[Ff])[0-9]{8}(?:/|%2[Ff]|$)")
+"""In the `Credential=` of a signed request: whose it is, and for which day."""
+_OPERAND: Final = re.compile(
+    r"[A-Za-z]+[0-9]+|[A-Z]{3,}[0-9]+[A-Z]*|[a-z]+[0-9]*(?:_[a-z]+[0-9]*)+|[a-z0-9.-]+\.[a-z]+:[0-9]+"
+)
+"""The name of an algorithm, an option or a field, or a host and its port."""
+
 _SHORTEST: Final = 4
 _SHORTEST_WORD: Final = 6
 _LONG_WORD: Final = 16
@@ -80,7 +89,7 @@ def is_real(whole: str, value: str, before: str, after: str) -> bool:
     called = _CALLED.search(whole[: -len(value)])
     if called is None or not _may_be(bare, called[1]) or _DEFAULT.match(bare):
         return False
-    if whole[: -len(value)].endswith("]:") or _STANDARD.fullmatch(bare):
+    if whole[: -len(value)].endswith("]:") or _is_code(bare):
         return False
     password = _PASSWORD.search(called[1]) is not None
     if _NUMBER.fullmatch(bare):
@@ -156,7 +165,7 @@ def is_made(value: str) -> bool:
 
 def is_literal(value: str) -> bool:
     """The same for what is given to a function: not the name of an algorithm or of a field."""
-    return is_made(value) and re.fullmatch(r"[A-Za-z]+[0-9]+", value) is None
+    return is_made(value) and _OPERAND.fullmatch(value) is None
 
 
 def says_where(name: str) -> bool:
@@ -171,7 +180,9 @@ def stands_in(value: str) -> bool:
 
 def _may_be(bare: str, name: str) -> bool:
     """Whether a value is no stand-in; a name that only ends in `pass` says little."""
-    if _PLACES.search(name):
+    if _PLACES.search(name) or "..." in bare:
+        return False
+    if name.lower().endswith("credential") and _SIGNED_FOR.search(bare):
         return False
     if len(bare) < _SHORTEST or bare.lower() in _WORDS or len(set(bare)) < 3:
         return False
@@ -182,9 +193,15 @@ def _may_be(bare: str, name: str) -> bool:
     return _STANDS_IN.match(bare) is None and "://" not in bare
 
 
+def _is_code(bare: str) -> bool:
+    """What stands without quotes, and is a constant, a standard or a version."""
+    return any(one.fullmatch(bare) for one in (_STANDARD, _CONSTANT, _VERSION))
+
+
 def _is_named(word: str) -> bool:
     """Whether a word is made of others that names of settings have in them."""
-    return _NAMED.search(word) is not None and len(_TURNS.findall(word)) <= _MOST_TURNS
+    turns = max(len(_TURNS.findall(part)) for part in word.split("."))
+    return _NAMED.search(word) is not None and turns <= _MOST_TURNS
 
 
 def _looks_made(word: str) -> bool:

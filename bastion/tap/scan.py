@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bastion.errors import ContentBlocked
-from bastion.tap.mask import Masker, Masking
+from bastion.tap.mask import Masking
+from bastion.tap.stream import StreamMasker
 
 
 class FileScanner:
     """One file in one direction: `feed` each piece before it is passed on."""
 
     def __init__(self, masking: Masking, *, blocks: bool) -> None:
-        self._masker = Masker(masking)
+        self._masker = StreamMasker(masking)
         self.blocks = blocks
         self._found: dict[str, None] = {}
 

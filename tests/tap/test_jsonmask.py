@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bastion.policy.jsonpath import Paths, parse_path
 from bastion.tap.jsonmask import DEEPEST, LONGEST_ATOM, JsonMask
-from bastion.tap.jsonpath import Paths, parse_path
 from tests.tap.masking import MARKS
 
 NAMES = ["a", "b", "password", "pä", 'q"', ""]

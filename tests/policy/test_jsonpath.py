@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bastion.tap.jsonpath import Paths, Step, parse_path
+from bastion.policy.jsonpath import Paths, Step, parse_path
 
 
 @pytest.mark.parametrize(
