@@ -53,6 +53,8 @@ _COMPOSED: Final = frozenset({194, 2249, 3614, 3615, *_ARRAYS})
 FIRST_OWN: Final = 16384
 """OIDs from here on are those of a database's own types: enums, composite types, citext, hstore."""
 
+BY_PATH: Final = "json"
+"""What events call a value of JSON that a path names."""
 MASKED_JSON: Final = b'"[masked]"'
 _STRUCTURE: Final = b'{}()<>,;|"\\\t\r\n='
 _OTHERS: Final = bytes(set(range(256)) - set(_STRUCTURE))
@@ -155,12 +157,15 @@ class Cells:
         return value if shown is data else shown.decode("utf-8", "surrogateescape")
 
     def _json(self, value: bytes) -> bytes:
-        shown = self._text(value)
-        if shown is value:
-            return value
-        if _is_json(shown):
+        bare, masked = self._masker.json(value)
+        if masked:
+            self.found[BY_PATH] = self.found.get(BY_PATH, 0) + masked
+        if bare is None:
+            return MASKED_JSON
+        shown = self._text(bare)
+        if shown is bare or _is_json(shown):
             return shown
-        shown = _starred(value, shown)
+        shown = _starred(bare, shown)
         return shown if _is_json(shown) else MASKED_JSON
 
     def _hex(self, value: bytes) -> bytes:

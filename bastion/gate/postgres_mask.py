@@ -28,6 +28,13 @@ class CellMasker(Protocol):
     def mask(self, cell: bytes) -> tuple[bytes, Sequence[str]]:
         """One whole value without its secrets, and the names of what was found."""
 
+    @property
+    def paths(self) -> bool:
+        """Whether values in JSON are masked by their paths."""
+
+    def json(self, cell: bytes) -> tuple[bytes | None, int]:
+        """One JSON text without what paths name, and how many values those were; None: no JSON."""
+
     def spans(self, data: bytes) -> Iterable[Span]:
         """Where in `data` secrets are, in no order."""
 

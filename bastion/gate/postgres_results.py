@@ -105,6 +105,7 @@ class Results:
     def _piece(self, message: Message, run: Run, plan: Plan | None) -> bytes:
         """Of what is too long to be kept whole."""
         if message.first:
+            self._fits(plan)
             if self.keeper is not None:
                 self.keeper.long(run)
             self._long = None
@@ -113,6 +114,15 @@ class Results:
         if self._long is None:
             return message.raw
         return self._long.feed(message.raw, last=message.last)
+
+    def _fits(self, plan: Plan | None) -> None:
+        """In pieces no path of JSON can be followed to a value of the same length."""
+        has_json = any(shape in (Shape.JSON, Shape.JSONB) for _, shape in plan or ())
+        if has_json and self.masks.cells is not None and self.masks.cells.paths:
+            raise TargetFault(
+                "a row whose JSON is masked is too long; ask for its other columns, or for fewer"
+                " members of it."
+            )
 
     # --- copies, and what else the server says --------------------------------------------------
 

@@ -90,6 +90,11 @@ class Paths:
         self._paths = [parse_path(text) for text in texts]
         steps = [step for path in self._paths for step in path]
         self.names: Final = frozenset(step.key for step in steps if isinstance(step.key, str))
+        self.last_names: Final = tuple(
+            next((step.key for step in reversed(path) if isinstance(step.key, str)), "")
+            for path in self._paths
+        )
+        """The last name in each path; "" where it has none."""
         self._indices = frozenset(step.key for step in steps if isinstance(step.key, int))
         self.root: Final[Place] = frozenset((n, 0) for n, path in enumerate(self._paths) if path)
         self.whole: Final = any(not path for path in self._paths)

@@ -60,7 +60,7 @@ class PostgresDialler:
 
     async def _look_up_masks(self, ready: Ready) -> None:
         masking = masking_of(self._session, self.place)
-        cells = Cells(masking) if masking.detectors else None
+        cells = Cells(masking) if masking.detectors or masking.json else None
         globs = self._gate.terms.mask
         if not globs:
             self._gate.mask(Masks(cells=cells))

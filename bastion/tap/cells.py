@@ -14,8 +14,10 @@ from typing import Any, Final
 
 import re2
 
+from bastion.policy.jsonpath import Paths
 from bastion.tap import terminal
 from bastion.tap.detect import Detector, Detectors
+from bastion.tap.jsonmask import NAME, JsonMask
 from bastion.tap.known import Known
 from bastion.tap.marks import fitted
 from bastion.tap.mask import MOST_HELD, Masking, mask_bytes
@@ -33,10 +35,35 @@ class Cells:
         self._masking = masking
         self._known = known or Known()
         self._signs = signs_of(masking.detectors)
+        self._json = masking.json
+        self._names = None if masking.json is None else _names_of(masking.json)
+
+    @property
+    def paths(self) -> bool:
+        """Whether values in JSON are masked by their paths."""
+        return self._json is not None
 
     def may(self, data: bytes) -> bool:
         """Whether any value in `data` may have a secret, wherever in it values begin and end."""
-        return self._signs.match(data) or any(self._known.find(data))
+        return self._signs.match(data) or self._may_json(data) or any(self._known.find(data))
+
+    def _may_json(self, data: bytes) -> bool:
+        names = self._names
+        return names is not None and (not names or any(name in data for name in names))
+
+    def json(self, cell: bytes) -> tuple[bytes | None, int]:
+        """One whole JSON text without what paths name, and how many values that were; None where
+        it is no JSON."""
+        if self._json is None or not self._may_json(cell):
+            return cell, 0
+        mask = JsonMask(self._json, lambda value: self._masking.marks.mark(NAME, value))
+        shown = mask.feed(cell)
+        masked = len(mask.masked)
+        shown += mask.finish()
+        if mask.fault:
+            return None, 1
+        masked += len(mask.masked)
+        return (shown if masked else cell), masked
 
     def mask(self, cell: bytes) -> tuple[bytes, Sequence[str]]:
         """One whole value without its secrets, and what they were."""
@@ -116,6 +143,14 @@ class Signs:
 def signs_of(detectors: Detectors) -> Signs:
     """Compiled once for all sessions of a place: it takes longer than a client takes to log in."""
     return Signs(detectors)
+
+
+def _names_of(paths: Paths) -> tuple[bytes, ...]:
+    """Of which one stands in every JSON text that has a value which is named, or an escape for it;
+    none where there are no such."""
+    if not all(paths.last_names):
+        return ()
+    return (b"\\", *(name.encode() for name in paths.last_names if name))
 
 
 def unanchored(expression: str) -> str:

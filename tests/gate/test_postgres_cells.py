@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bastion.errors import TargetFault
 from bastion.events import Logged, ToClient
 from bastion.gate.postgres_cells import Cells, Shape, plan_of, shape_of
 from bastion.gate.postgres_flight import Flight, Kind, Run, Sent
@@ -19,9 +21,10 @@ from bastion.gate.postgres_results import Results
 from bastion.gate.postgres_rows import Keeper
 from bastion.gate.postgres_server import Server
 from bastion.model import SqlReading
+from bastion.policy.jsonpath import Paths
 from bastion.tap.cells import Cells as Masker
 from bastion.wire import postgres as wire
-from tests.tap.masking import DEFAULT
+from tests.tap.masking import DEFAULT, NOTHING
 
 MASKER = Masker(DEFAULT)
 KEY = b"AKIAIOSFODNN7EXAMPLE"
@@ -47,6 +50,33 @@ def array(oid, *elements):
 def row(*fields):
     body = b"".join(struct.pack(">Ii", oid, len(one)) + one for oid, one in fields)
     return struct.pack(">i", len(fields)) + body
+
+
+@pytest.mark.parametrize(("oid", "form", "lead"), [(114, 0, b""), (3802, 0, b""), (3802, 1, b"\1")])
+def test_values_of_json_are_masked_by_their_paths(oid, form, lead):
+    paths = Masker(replace(NOTHING, json=Paths(["$.card.number", "$..ssn"])))
+    cells = Cells(paths)
+    value = lead + b'{"card": {"number": "12", "by": "x"}, "x": [{"ssn": 12}], "number": 3}'
+    assert paths.may(value)
+    shown = cells.cell(value, shape_of(oid, form))
+    assert shown[len(lead) :].startswith(b'{"card": {"number": "[masked:json:')
+    assert shown.endswith(b'"by": "x"}, "x": [{"ssn": null}], "number": 3}')
+    assert cells.found == {"json": 2}
+    other = lead + b'{"number": 3}'
+    assert cells.cell(other, shape_of(oid, form)) is other or form
+    assert not paths.may(lead + b'{"a": 3}')
+    assert paths.may(lead + rb'{"s\u0073n": 3}')
+    assert cells.cell(b'{"number": 1', Shape.JSON) == b'"[masked]"'
+
+
+def test_a_row_with_json_that_is_too_long_to_be_followed_ends_the_session():
+    masks = Masks(cells=Masker(replace(NOTHING, json=Paths(["$.ssn"]))))
+    results = Results(masks)
+    run = Run(1, "SELECT", SqlReading(()), 0.0, columns=(column(3802),))
+    long = wire.encode_row([b'{"ssn": "' + b"1" * 100_000 + b'"}'])
+    results.arrived(long, begun=False)
+    with pytest.raises(TargetFault, match="JSON is masked is too long"):
+        results.row(wire.Message(b"D", long), run)
 
 
 @pytest.mark.parametrize("oid", [25, 1043, 1042, 19, 705, 142, 16400])

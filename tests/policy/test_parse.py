@@ -208,3 +208,13 @@ def test_requests_as_text():
             parse_file(text)
     with pytest.raises(ValueError, match="write a kind"):
         parse_forward("tunnel x:1")
+
+
+def test_a_path_of_json_that_cannot_be_followed_is_a_fault():
+    named = '    mask: {json: ["$..ssn", "$[?(@.x)]"]}\n    requests:\n'
+    text = GOOD.replace("    requests:\n", named, 1)
+    [told] = faults(text)
+    assert "`$[?(@.x)]` is no path from '[?(@.x)]' on" in told
+    assert told.startswith("p.yaml:")
+    good = text.replace(', "$[?(@.x)]"', ', "users[*].pin"')
+    assert set(parse_policy(good, "p.yaml").grants[0].mask.json_paths) == {"$..ssn", "users[*].pin"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,27 @@ async def test_every_masking_leaves_an_event_with_no_value(tmp_path):
         assert (fact["detector"], fact["length"], fact["where"]) == ("github-token", 36, 6)
         assert fact["mark"].encode() in ran.stdout
         assert noted["stream"] == "stdout"
+
+
+async def test_values_in_json_that_the_policy_names_are_masked_by_their_paths(tmp_path):
+    people = {"people": [{"name": "Ann", "ssn": "078-05-1120"}, {"pin": 4711, "note": "[x]"}]}
+    (tmp_path / "content").write_text(
+        json.dumps(people, indent=2) + '\nweb-1 | {"ssn": "078-05-1120", "n": 1} [ok]\n'
+    )
+    named = POLICY.replace(
+        "    requests:\n", '    mask: {json: ["$..ssn", "people[*].pin"]}\n    requests:\n', 1
+    )
+    async with bastion(tmp_path, policy=named, opaque="allow") as running:
+        ran = await running.ssh(f"cat {tmp_path}/content")
+        text, _, line = ran.stdout.decode().rstrip("\n").rpartition("\n")
+        shown = json.loads(text)["people"]
+        assert re.fullmatch(r"\[masked:json:[0-9a-f]{4}\]", shown[0]["ssn"])
+        assert (shown[0]["name"], shown[1]) == ("Ann", {"pin": None, "note": "[x]"})
+        assert line == f'web-1 | {{"ssn": "{shown[0]["ssn"]}", "n": 1}} [ok]'
+        [cast] = running.casts()
+        assert "078-05-1120" not in cast.read_text()
+        facts = [fact for noted in running.audited("masked") for fact in noted["secrets"]]
+        assert [fact["detector"] for fact in facts] == ["json", "json", "json"]
 
 
 async def test_the_timer_shows_a_prompt_and_masks_what_trickles(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import asyncpg
 import psycopg
@@ -38,6 +39,13 @@ GRANTS = """
     mask: {without: [aws-key], also: [email]}
     session: {database: {results: none}}
     requests: {default: allow, opaque: allow}
+  - name: db-json
+    roles: [dev]
+    targets: {names: [orders-db]}
+    logins: [json]
+    mask: {json: ["$.card.number", "$..ssn"]}
+    session: {database: {results: none}}
+    requests: {default: allow, opaque: allow}
 """
 
 
@@ -48,7 +56,7 @@ async def stage(tmp_path_factory):
         sql=MORE,
         terms="{results: rows}",
         policy=POLICY.replace("opaque: approve", "opaque: allow") + GRANTS,
-        target="    roles: {app: app, loose: app}\n",
+        target="    roles: {app: app, loose: app, json: app}\n",
     ) as running:
         yield running
 
@@ -208,3 +216,15 @@ async def test_psql_shows_marks(stage):
     )
     assert KEY not in ran.stdout.decode() + ran.stderr
     assert ran.stdout.decode().count(MARK) == 2
+
+
+@pytest.mark.parametrize("binary", [False, True])
+async def test_values_of_json_are_masked_by_their_paths(stage, binary):
+    card = '{"card": {"number": "42", "by": "x"}, "ssn": 7}'
+    sql = f"""SELECT '{card}'::json, '[{{"ssn": "9"}}]'::jsonb"""
+    async with await psycopg.AsyncConnection.connect(stage.dsn(user="json")) as connection:
+        cursor = connection.cursor(binary=binary)
+        [(one, other)] = await (await cursor.execute(sql)).fetchall()
+    assert re.fullmatch(r"\[masked:json:....\]", one["card"].pop("number"))
+    assert one == {"card": {"by": "x"}, "ssn": None}
+    assert re.fullmatch(r"\[masked:json:....\]", other[0]["ssn"])
