@@ -16,7 +16,7 @@ from bastion.events import (
 )
 from bastion.gate import postgres_values
 from bastion.gate.postgres_flight import Kind, Portal, Prepared, Sent
-from bastion.gate.postgres_judging import Judging, denied
+from bastion.gate.postgres_judging import Judging, Waiting, denied
 from bastion.gate.postgres_server import Refusal
 from bastion.model import (
     QueryRequest,
@@ -89,6 +89,9 @@ class Messages(Judging):
         kind = chr(message.kind)
         if self.flight.skipping and kind not in "SXdcf":
             return  # the server would discard it
+        if self._name_may_change(kind, message):
+            self._waiting = Waiting(quiet=lambda: self._take(at, message))
+            return
         match kind:
             case "Q" | "P" | "B" | "E" | "F":
                 self._statement(at, kind, message)
@@ -186,6 +189,12 @@ class Messages(Judging):
             self._forward(Sent(Kind.PARSE), wire.parse(parsed.name, self._poison(told)))
 
         self._with_reading(parsed.sql, read, refused)
+
+    def _name_may_change(self, kind: str, message: Message) -> bool:
+        """Whether client_encoding may still change, which says what a name here stands for."""
+        if not self.server.texts.changes or kind not in "PBDCE" or message.raw.isascii():
+            return False
+        return not self.flight.quiet and not self.flight.batch_runs
 
     def _name(self, name: str) -> str:
         """Of a statement or portal: by it what was decided is known again, in any encoding."""

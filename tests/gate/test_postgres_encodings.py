@@ -128,10 +128,19 @@ def test_a_statement_is_known_by_its_name_in_another_encoding():
     assert wire.execute("") not in run.sent
 
 
+def test_a_name_waits_for_a_change_that_is_under_way():
+    run = Run()
+    change(run, "LATIN1")
+    run.client(wire.query("select 1") + wire.encode(b"C", b"S\xe9\0") + SYNC)
+    assert run.sent.endswith(wire.query("select 1"))
+    run.server(DONE + wire.ready("I"))
+    assert run.sent.endswith(wire.encode(b"C", b"S\xe9\0") + SYNC)
+
+
 def test_a_name_that_may_be_read_in_two_ways_ends_the_session():
     run = Run()
     change(run, "LATIN1")
-    run.client(wire.query("select 1"))
+    run.client(parse("", "one") + bind("", "") + wire.execute(""))
     with pytest.raises(ClientFault, match="client_encoding may change"):
         run.client(wire.encode(b"D", b"S\xe9\0"))
 
