@@ -235,8 +235,13 @@ class PostgresGate(Messages):
         if self._phase is _Phase.DIALLING and self.server.ready:
             self._phase = _Phase.OPEN
             self._open = True
-        if self._waiting is not None and self._waiting.quiet is not None and self.flight.quiet:
-            go_on = self._waiting.quiet
-            self._waiting = None
-            go_on()
+        self._go_on_when_quiet()
         self._work(at)
+
+    def _go_on_when_quiet(self) -> None:
+        """Take up what waits for that; a copy that waits for its data will not be quiet."""
+        if self._waiting is None or self._waiting.quiet is None:
+            return
+        if self.flight.quiet or not self.flight.settles:
+            go_on, self._waiting = self._waiting.quiet, None
+            go_on()

@@ -152,6 +152,11 @@ class Flight:
         """Nothing is under way that could still change a setting."""
         return not any(one.run is not None for one in self.sent)
 
+    @property
+    def settles(self) -> bool:
+        """What is under way ends by itself: no Sync of the client, and no data, is waited for."""
+        return not self.batch_runs and not self.copying
+
     def head(self) -> Sent | None:
         """What the next answer is for."""
         while self.sent and self.sent[0].kind is Kind.COPY_END:

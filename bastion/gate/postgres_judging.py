@@ -122,7 +122,7 @@ class Judging(ABC):
             )
             self._emit(ReadSql(self._number, sql))
 
-        if self._delicate(raw) and not self.flight.quiet and not self.flight.batch_runs:
+        if self._delicate(raw) and not self.flight.quiet and self.flight.settles:
             self._waiting = Waiting(quiet=ask, refuse=refuse)
         else:
             ask()
@@ -133,7 +133,8 @@ class Judging(ABC):
 
     def _unsure(self, raw: bytes, reading: SqlReading) -> SqlReading:
         """After something ran in the same batch: a setting may have changed unseen."""
-        if not self._delicate(raw) or not self.flight.batch_runs or not reading.statements:
+        settled = self.flight.quiet and not self.flight.batch_runs
+        if settled or not self._delicate(raw) or not reading.statements:
             return reading
         what = "a backslash" if b"\\" in raw else "characters beyond ASCII"
         reason = f"it has {what}, and follows another statement without a Sync between"

@@ -194,7 +194,7 @@ class Messages(Judging):
         """Whether client_encoding may still change, which says what a name here stands for."""
         if not self.server.texts.changes or kind not in "PBDCE" or message.raw.isascii():
             return False
-        return not self.flight.quiet and not self.flight.batch_runs
+        return not self.flight.quiet and self.flight.settles
 
     def _name(self, name: str) -> str:
         """Of a statement or portal: by it what was decided is known again, in any encoding."""

@@ -72,8 +72,10 @@ class Wire:
         while True:
             try:
                 data = await asyncio.wait_for(self.reader.read(65536), 20)
-            except ConnectionResetError:
+            except (ConnectionResetError, BrokenPipeError):
                 data = b""
+            except TimeoutError:
+                return [*kinds, "silent"]
             if not data:
                 return [*kinds, "closed"]
             for message in self.frames.feed(data):

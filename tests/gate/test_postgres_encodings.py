@@ -137,6 +137,19 @@ def test_a_name_waits_for_a_change_that_is_under_way():
     assert run.sent.endswith(wire.encode(b"C", b"S\xe9\0") + SYNC)
 
 
+@pytest.mark.parametrize("first", [b"", wire.encode(b"G", b"\0\0\0")], ids=["before", "after"])
+def test_a_statement_in_the_place_of_a_copys_data_waits_for_nothing(first):
+    """The copy waits for its data, so what waited for the copy waited for ever."""
+    run = Run(real=True)
+    run.client(wire.query("COPY t FROM STDIN"))
+    run.server(first)
+    run.client(query(b"SELECT '\\'"))
+    if not first:
+        assert len(run.all(ReadSql)) == 1
+        run.server(wire.encode(b"G", b"\0\0\0"))
+    assert run.sent.endswith(query(b"SELECT '\\'"))
+
+
 def test_a_name_that_may_be_read_in_two_ways_ends_the_session():
     run = Run()
     change(run, "LATIN1")
