@@ -149,8 +149,9 @@ class Flight:
 
     @property
     def quiet(self) -> bool:
-        """Nothing is under way that could still change a setting."""
-        return not any(one.run is not None for one in self.sent)
+        """Nothing is under way that could still change a setting: servers since 14 report it at
+        the ReadyForQuery that answers a Sync."""
+        return not any(one.run is not None or one.kind is Kind.SYNC for one in self.sent)
 
     @property
     def settles(self) -> bool:

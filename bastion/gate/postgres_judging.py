@@ -38,6 +38,7 @@ from bastion.policy.access import DatabaseTerms
 from bastion.policy.match_sql import names_column
 from bastion.policy.rules import Action, Verdict
 from bastion.policy.show_sql import show_column
+from bastion.policy.sql import encodings
 from bastion.wire import postgres as wire
 
 MAX_RECORDED: Final = 200_000
@@ -310,7 +311,11 @@ def _cancelled(detail: str) -> Refusal:
 
 
 def _not_text(encoding: str) -> Refusal:
-    return Refusal("22021", f"bastion: this SQL is not {encoding}, so nothing was run.")
+    if encodings.CODECS[encoding] == encodings.ASCII:
+        said = f"of {encoding} the gate reads no more than ASCII, so nothing was run."
+    else:
+        said = f"this SQL is not {encoding}, so nothing was run."
+    return Refusal("22021", f"bastion: {said}")
 
 
 def _hides(what: str) -> Verdict:

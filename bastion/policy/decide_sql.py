@@ -39,7 +39,7 @@ from bastion.policy.match_sql import covers_statement, match_sql, names_column
 from bastion.policy.rules import ApprovalTerms, Grant, Verdict
 from bastion.policy.show_sql import show_column, show_use, sql_lines
 from bastion.policy.sql import encodings
-from bastion.policy.sql.kinds import WRITING
+from bastion.policy.sql.kinds import UNTOLD, WRITING
 
 MAX_LINES: Final = 100
 
@@ -53,9 +53,13 @@ _PINNED: Final = {
 
 
 def pinned(setting: str, value: str) -> bool:
-    """Whether with this setting the server would read a text in another way than the gate does."""
+    """Whether with this setting the server would read a text in another way than the gate does.
+
+    A client_encoding that is named at run time is known when the server reports it: until then
+    what could be read otherwise waits (`gate.postgres_text`).
+    """
     if setting == "client_encoding":
-        return encodings.encoding_named(value) == ""
+        return value != UNTOLD and encodings.encoding_named(value) == ""
     allowed = _PINNED.get(setting)
     return allowed is not None and value.lower() not in allowed
 

@@ -29,7 +29,7 @@ def change(run: Run, encoding: str, *, real: str = "set client_encoding") -> Non
     run.server(wire.ready("I"))
 
 
-@pytest.mark.parametrize("name", [*HIDING, "EUC_TW", "EUC_JIS_2004", "MULE_INTERNAL", "wat", "?"])
+@pytest.mark.parametrize("name", [*HIDING, "MULE_INTERNAL", "wat", ""])
 def test_what_hides_ascii_in_characters_is_never_spoken(name):
     assert encoding_named(name) == ""
     assert pinned("client_encoding", name)
@@ -173,8 +173,30 @@ def test_sql_ascii_of_a_client_is_the_databases_own_encoding():
     change(run, "SQL_ASCII")
     run.client(query(b"select '\xb1'"))
     assert read(run) == "select 'ą'"
-    with pytest.raises(TargetFault, match="server_encoding is EUC_TW"):
-        run.server(wire.setting("server_encoding", "EUC_TW"))
+    with pytest.raises(TargetFault, match="server_encoding is MULE_INTERNAL"):
+        run.server(wire.setting("server_encoding", "MULE_INTERNAL"))
+
+
+def test_of_what_python_cannot_decode_only_ascii_is_read():
+    run = Run()
+    change(run, "EUC_TW")
+    run.client(query(b"select 1"))
+    run.server(DONE + wire.ready("I"))
+    run.client(query(b"select '\xa4\xa4'"))
+    assert run.sent.count(b"select") == 1
+    (told,) = run.gate.server.refusals.values()
+    assert "no more than ASCII" in told.message
+
+
+def test_an_encoding_that_a_parameter_names_is_known_once_it_is_reported():
+    run = Run(real=True)
+    assert not pinned("client_encoding", "?")
+    ask = parse("", "select set_config('client_encoding', $1, false)")
+    run.client(ask + bind("", "", b"LATIN1") + wire.execute("") + SYNC + query(b"select '\xe9'"))
+    assert len(run.all(ReadSql)) == 1
+    run.server(wire.encode(b"1") + wire.encode(b"2") + DONE)
+    run.server(wire.setting("client_encoding", "LATIN1") + wire.ready("I"))
+    assert read(run) == "select 'é'"
 
 
 def test_a_refusal_comes_in_the_clients_encoding():

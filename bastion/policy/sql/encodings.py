@@ -2,9 +2,9 @@
 
 In these, ASCII is ASCII and every byte of another character lies beyond it, so quotes, comments and
 semicolons are where they seem to be; and Python's codecs give the very names that the server's
-conversions give (a test compares them all). Left out are those that hide ASCII inside characters
-(SJIS, BIG5, GBK, UHC, GB18030, JOHAB: `\\xbf\\x5c` is no backslash there), and those that Python
-reads in another way or not at all (EUC_TW, EUC_JIS_2004, MULE_INTERNAL).
+conversions give (a test compares them all). Of two that Python reads otherwise or not at all, only
+ASCII is read. Left out are those that hide ASCII inside characters (SJIS, BIG5, GBK, UHC, GB18030,
+JOHAB: `\\xbf\\x5c` is no backslash there).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 UTF8: Final = "UTF8"
 SQL_ASCII: Final = "SQL_ASCII"
+ASCII: Final = "ascii"
 _SINGLE: Final = {
     "LATIN1": "iso8859_1", "LATIN2": "iso8859_2", "LATIN3": "iso8859_3", "LATIN4": "iso8859_4",
     "LATIN5": "iso8859_9", "LATIN6": "iso8859_10", "LATIN7": "iso8859_13", "LATIN8": "iso8859_14",
@@ -25,6 +26,7 @@ _SINGLE: Final = {
 }  # fmt: skip
 CODECS: Final = {
     UTF8: "utf-8", **_SINGLE, "EUC_JP": "euc_jp", "EUC_CN": "gb2312", "EUC_KR": "euc_kr",
+    "EUC_TW": ASCII, "EUC_JIS_2004": ASCII,
 }  # fmt: skip
 """The server's name → Python's codec."""
 _ALIASES: Final = {

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from bastion.model import SqlColumn, SqlStatement, SqlUse
 from bastion.policy.sql import bodies
 from bastion.policy.sql.columns import Scope, columns_of
+from bastion.policy.sql.kinds import UNTOLD
 from bastion.policy.sql.tree import (
     Tree,
     children,
@@ -154,7 +155,7 @@ class Expressions(ABC):
             self.set_to(setting, value)
 
     def set_to(self, setting: str, value: str | None) -> None:
-        self.use(SqlUse("set", setting=setting.lower(), name=(value or "?")[:200]))
+        self.use(SqlUse("set", setting=setting.lower(), name=(value or UNTOLD)[:200]))
 
     # --- SQL inside SQL ---------------------------------------------------------------------------
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+UNTOLD: Final = "?"
+"""The value of a setting that is made at run time."""
+
 KINDS: Final = frozenset(
     [
         "select",
