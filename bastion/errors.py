@@ -77,7 +77,12 @@ class SecretUnavailable(BastionError):
 
 
 class DialError(BastionError):
-    """The target cannot be reached, or is not what it should be."""
+    """The target cannot be reached, or is not what it should be. `code`: the SQLSTATE by which a
+    database said why."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class RecordingFailed(BastionError):

@@ -348,6 +348,8 @@ class SqlReading:
     fault: str = ""
     syntax: bool = False
     """The fault is one that the server would find as well."""
+    position: int = 0
+    """Where in the text it is, in characters from 1; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ class Judging(ABC):
             return
         self._emit(Decided(request, verdict))
         if verdict.action is Action.DENY:
-            refused(denied(verdict))
+            refused(denied(verdict, reading.position))
             return
         if self.flight.status != "I" or self.flight.sent:
             facts = (*verdict.parse, "an open transaction waits with it, and keeps its locks")
@@ -327,7 +327,8 @@ def _hides(what: str) -> Verdict:
     )
 
 
-def denied(verdict: Verdict) -> Refusal:
+def denied(verdict: Verdict, position: int = 0) -> Refusal:
+    """What a client is told; `position`: of a syntax error, which shows it at its place."""
     syntax = verdict.rule == "syntax"
     bare = replace(verdict, hint="")  # which has a field of its own
     return Refusal(
@@ -335,4 +336,5 @@ def denied(verdict: Verdict) -> Refusal:
         f"bastion: {visible(verdict.reason)}" if syntax else f"bastion: {refusal(bare)}",
         f"Rule {verdict.rule}.",
         visible(verdict.hint),
+        position if syntax else 0,
     )

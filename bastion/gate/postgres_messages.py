@@ -180,7 +180,7 @@ class Messages(Judging):
             prepared = Prepared(self._name(parsed.name), sql, reading)
             if verdict.action is Action.DENY:
                 self._emit(Decided(request, verdict))
-                refused(denied(verdict))
+                refused(denied(verdict, reading.position))
                 return
             self.flight.prepare(prepared)
             self._forward(Sent(Kind.PARSE, prepared=prepared), raw)

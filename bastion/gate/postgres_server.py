@@ -33,6 +33,8 @@ class Refusal:
     message: str
     detail: str = ""
     hint: str = ""
+    position: int = 0
+    """Of a syntax error, in characters from 1."""
 
 
 @dataclass(slots=True)
@@ -277,6 +279,7 @@ class Server:
                     refusal.message,
                     detail=refusal.detail,
                     hint=refusal.hint,
+                    position=refusal.position,
                     codec=self.texts.codec,
                 )
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -73,6 +74,8 @@ class PostgresSide(TcpForwardSide):
         self.at_close: Callable[[EndReason], None] = lambda _: None
         """Called with the reason of the end, perhaps more than once."""
         self.gate: PostgresGate | None = None
+        self.refused: Callable[[], str] = lambda: ""
+        """The SQLSTATE of a database that did not let the bastion in."""
 
     def show(self, data: bytes, stream: Stream) -> None:
         """Bytes of the session; a sentence of the bastion waits whether an end follows at once."""
@@ -93,6 +96,12 @@ class PostgresSide(TcpForwardSide):
         super().connection_lost(exc)
         self.at_close(EndReason.CLIENT_LEFT)
 
+    def _refused_code(self) -> str:
+        """What the database itself said of a login, so that clients know a database that does not
+        exist, or is full; but not of the credential, or they would ask for a password."""
+        code = self.refused()
+        return code if re.fullmatch("[0-9A-Z]{5}", code) and not code.startswith("28") else ""
+
     @property
     def _codec(self) -> str:
         return "utf-8" if self.gate is None else self.gate.server.texts.codec
@@ -106,7 +115,7 @@ class PostgresSide(TcpForwardSide):
         self.at_close(ended.reason)
         sentence, self._sentence = self._sentence, ""
         if sentence and not self._inside():
-            code = _CODES.get(ended.reason, "57P01")
+            code = self._refused_code() or _CODES.get(ended.reason, "57P01")
             said = wire.error(code, sentence, fatal=True, codec=self._codec)
             super().show(said, Stream.STDOUT)
         # What was written last is the reason, so it must arrive.
@@ -338,6 +347,7 @@ async def open_postgres(origin: Origin, target: Target, request: ForwardRequest)
     drive.masked_texts = {}
     drive.session, drive.place, drive.postgres, drive.dialler = session, place, gate, dialler
     side.gate = gate
+    side.refused = lambda: dialler.refused
     side.drive = drive
     side.request = request
 

@@ -36,6 +36,8 @@ class PostgresDialler:
         self._role: SessionRole | None = None
         self._cancelling: asyncio.Task[None] | None = None
         self.place = place
+        self.refused = ""
+        """The SQLSTATE of a database that did not let the bastion in."""
 
     async def dial(self, request: Request, drive: Drive) -> None:
         """Log in, look up what is masked, and attach; what the server said goes to the drive."""
@@ -45,6 +47,9 @@ class PostgresDialler:
             async with AsyncExitStack() as stack:
                 proof = await self._proof(stack, request.database)
                 ready = await dial_postgres(target, proof, request.database, request.settings)
+        except DialError as error:
+            self.refused = error.code
+            raise
         except SecretUnavailable as error:
             raise DialError(f"target {target.name} cannot be dialled: {error}") from error
         try:

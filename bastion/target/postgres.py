@@ -76,7 +76,7 @@ async def dial_postgres(
     except ProtocolFault:
         raise DialError(f"target {name}: it does not speak PostgreSQL's protocol.") from None
     except DialError as error:
-        raise DialError(f"target {name}: {error}") from None
+        raise DialError(f"target {name}: {error}", error.code) from None
 
 
 async def cancel(target: Target, pid: int, key: bytes) -> None:
@@ -144,7 +144,7 @@ async def _log_in(link: Link, proof: Proof) -> bytes:
         message = await link.message()
         kind = chr(message.kind)
         if kind == "E":
-            raise DialError(_said(message))
+            raise _refused(message)
         if kind == "R":
             known = await login.authenticate(message)
         elif kind == "Z" and known:
@@ -184,10 +184,11 @@ class _Login:
         return False
 
 
-def _said(message: wire.Message) -> str:
+def _refused(message: wire.Message) -> DialError:
     fields = wire.decode_fields(message.body)
     text = visible(fields.get("M", "no reason"), limit=200)
-    return f"it refuses the login: {text} (SQLSTATE {visible(fields.get('C', '?'), limit=8)})."
+    code = visible(fields.get("C", "?"), limit=8)
+    return DialError(f"it refuses the login: {text} (SQLSTATE {code}).", code)
 
 
 def _password(code: int, salt: bytes, proof: Proof, link: Link) -> bytes:

@@ -225,6 +225,7 @@ def error(
     *,
     detail: str = "",
     hint: str = "",
+    position: int = 0,
     fatal: bool = False,
     codec: str = "utf-8",
 ) -> bytes:
@@ -232,6 +233,8 @@ def error(
     severity = "FATAL" if fatal else "ERROR"
     fields = {"S": severity, "V": severity, "C": code, "M": message}
     fields |= {key: value for key, value in (("D", detail), ("H", hint)) if value}
+    if position:
+        fields["P"] = str(position)
     return encode_fields(b"E", fields, codec)
 
 

@@ -365,9 +365,10 @@ async def test_bytes_that_are_no_utf8_are_refused(psy):
     assert await one(psy, "SELECT 1") == 1
 
 
-async def test_syntax_errors_are_told_at_once(psy):
-    with pytest.raises(psycopg.errors.SyntaxError, match="selec"):
-        await psy.execute("selec 1")
+async def test_syntax_errors_are_told_at_once_and_at_their_place(psy):
+    with pytest.raises(psycopg.errors.SyntaxError, match="selec") as told:
+        await psy.execute("select 'ü';\n  selec 1")
+    assert told.value.diag.statement_position == "15"
 
 
 # --- the record -----------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pg8000.exceptions
+import pg8000.native
 import psycopg
 import pytest
 import pytest_asyncio
@@ -84,3 +88,16 @@ async def test_a_cancel_is_over_when_its_connection_is(stage):
         for _ in range(10):
             await connection.cancel_safe()
             await connection.execute("SELECT pg_sleep(0.02)")
+
+
+async def test_a_client_learns_from_the_code_why_it_was_not_let_in(stage):
+    """A test runner makes the database then, a pool waits for a place."""
+    with pytest.raises(psycopg.OperationalError, match='"nowhere" does not exist') as told:
+        await psycopg.AsyncConnection.connect(stage.dsn(dbname="nowhere"))
+    assert told.value.sqlstate is None  # libpq keeps it to itself
+    connection = pg8000.native.Connection
+    with pytest.raises(pg8000.exceptions.DatabaseError) as said:
+        await asyncio.to_thread(
+            connection, "app", host="127.0.0.1", port=stage.port, database="nowhere"
+        )
+    assert said.value.args[0]["C"] == "3D000"

@@ -30,7 +30,8 @@ def read_sql(text: str) -> SqlReading:
     try:
         tree = postgast.parse(text)
     except postgast.PgQueryError as error:
-        return SqlReading(fault=f"{str(error)[:300]}", syntax=True)
+        where = max(0, error.cursorpos or 0)
+        return SqlReading(fault=f"{str(error)[:300]}", syntax=True, position=where)
     except Exception as error:  # noqa: BLE001 - protobuf's own limits: too deep, too large
         return SqlReading(fault=f"it is nested too deeply to be read ({type(error).__name__})")
     raw = text.encode()
