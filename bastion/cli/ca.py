@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from bastion.model import TargetKind
+
 if TYPE_CHECKING:
     from bastion.identity.ca import Authority
     from bastion.store.state import StateDirectory
@@ -65,7 +67,7 @@ def init(config: Path, state: Path | None) -> None:
     default="",
     metavar="PATTERNS",
     help="With --ssh: the host names that clients believe the host authority for, as in "
-    "'bastion.example,web-*'.",
+    "'bastion.example,web-*'.  [default: the configuration's own names and targets]",
 )
 @_with_state
 def show(config: Path, state: Path | None, name: str | None, ssh: bool, hosts: str) -> None:
@@ -75,13 +77,25 @@ def show(config: Path, state: Path | None, name: str | None, ssh: bool, hosts: s
     authority = Authority(_directory(config, state).ca)
     names = (name,) if name else NAMES
     if ssh and "host" in names and not hosts:
-        raise click.UsageError(
-            "Say for which names clients shall believe it: --hosts 'bastion.example,web-*'."
-        )
+        hosts = _hosts(config, state)
     if ssh:
         _show_for_openssh(authority, names, hosts)
     else:
         _show(authority, names)
+
+
+def _hosts(config: Path, state: Path | None) -> str:
+    """What the bastion shows host certificates for; nobody should believe it to be any host."""
+    if state is None:
+        from bastion.config import load_config
+
+        found = load_config(config)
+        ssh = [target.name for target in found.targets.values() if target.kind is TargetKind.SSH]
+        if found.listen.names:
+            return ",".join([*found.listen.names, *ssh])
+    raise click.UsageError(
+        "Say for which names clients shall believe it: --hosts 'bastion.example,web-*'."
+    )
 
 
 def _show(authority: Authority, names: tuple[str, ...]) -> None:

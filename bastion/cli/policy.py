@@ -114,7 +114,19 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
 # --- explain ----------------------------------------------------------------------------------
 
 
-@policy.command()
+class _Quoting(click.Command):
+    """Says how an option that is COMMAND's own is given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The same, with one sentence more."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = "If it belongs to COMMAND, put -- before COMMAND."
+            raise click.UsageError(f"{error.format_message()} {hint}", ctx) from None
+
+
+@policy.command(cls=_Quoting)
 @click.option(
     "--policy",
     "file",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import grp
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -68,6 +69,24 @@ def find_program(name: str) -> str:
     if found is None:
         raise BastionError(f"{name} is not installed: install OpenSSH's server and client.")
     return found
+
+
+def terminals_fail() -> bool:
+    """Whether sshd, run by this account, dies of every terminal that it is asked for.
+
+    It hands each to the group `tty` (OpenSSH's sshpty.c, pty_setowner); where /dev/pts is mounted
+    without `gid=`, as in some containers, only root may.
+    """
+    if os.geteuid() == 0:
+        return False
+    ours, theirs = os.openpty()
+    try:
+        return os.fstat(theirs).st_gid != grp.getgrnam("tty").gr_gid
+    except KeyError:
+        return False
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 @contextlib.asynccontextmanager

@@ -6,10 +6,20 @@ import functools
 import shlex
 import shutil
 from dataclasses import dataclass
+from typing import Final
 
 from bastion.demo.database import ROLE
 from bastion.demo.scene import Scene
+from bastion.demo.sshd import terminals_fail
 from bastion.model import EXIT_REFUSED
+
+SHELL: Final = (
+    "Type what you like, the same rm too: a line below says what Enter will do. ctrl-D leaves."
+)
+NO_TERMINALS: Final = (
+    "On this machine it fails: /dev/pts is mounted without gid=, so only root's sshd can give out\n"
+    "terminals. Run the demo as root to try it, or send lines: echo id | ssh -T …"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +110,7 @@ def _commands(scene: Scene) -> tuple[Step, ...]:
         Step(
             "A shell of your own there, in which every line is decided",
             web1,
-            note="Type what you like, the same rm too: a line below says what Enter will do."
-            " ctrl-D leaves.",
+            note=NO_TERMINALS if terminals_fail() else SHELL,
         ),
         Step("So the file is still there", f"{web1} 'cat {precious}'", shows=("would have",)),
         Step(

@@ -80,7 +80,7 @@ class ShellDialler(Dialler):
         def lost() -> None:
             drive.end(EndReason.TARGET_LEFT, f"the shell on {name} lost its relay.", 255)
 
-        relay = Relay(drive.from_shell, lost)
+        relay = Relay(drive.from_shell, lost, drive.target_lost)
         side = RelaySession(relay, connection)
         self._relay_side = side
         assert connection.connection is not None

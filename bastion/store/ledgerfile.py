@@ -87,6 +87,8 @@ class LedgerFile:
 
 def _open(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only:
+        if not path.exists():
+            raise StoreError(f"{path} is not there yet: `bastion serve` makes it.")
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     # SQLite gives its side files the mode of the database, so that one is made first.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))

@@ -42,6 +42,8 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
     """Read an OpenSSH public key file; StoreError if it is none, or not Ed25519."""
     try:
         key = load_ssh_public_key(path.read_bytes())
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing: nothing can be verified without it.") from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} is no public key that can be read: {error}.") from error
     if not isinstance(key, Ed25519PublicKey):

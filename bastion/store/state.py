@@ -90,6 +90,8 @@ def _make(path: Path) -> None:
 def _check(path: Path) -> None:
     try:
         found = path.lstat()
+    except FileNotFoundError:
+        raise StoreError(f"{path} is not there yet: `bastion serve` makes it.") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}.") from error
     if not stat.S_ISDIR(found.st_mode):

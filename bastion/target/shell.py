@@ -14,7 +14,7 @@ from typing import Final
 from bastion.errors import DialError
 from bastion.events import Stream, TargetExit
 from bastion.model import Dialect, visible
-from bastion.target.channel import TargetSession
+from bastion.target.channel import SILENT, TargetSession
 from bastion.target.dial import TargetConnection
 from bastion.wire.shellcontrol import PIECE_LIMIT, ReportDecoder, ReportKind, quoted, start_up
 
@@ -83,9 +83,15 @@ def _script(name: str) -> str:
 class Relay:
     """The sink of the relay's channel: reports go on, errors are kept for one sentence."""
 
-    def __init__(self, reports: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reports: Callable[[bytes], None],
+        lost: Callable[[], None],
+        broke_off: Callable[[], None],
+    ) -> None:
         self._reports = reports
         self._lost = lost
+        self._broke_off = broke_off
         self.started = False
         """Whether a shell depends on it."""
         self._directory: Callable[[str], None] | None = None
@@ -149,8 +155,11 @@ class Relay:
             self._fail(said or "it needs mktemp, mkfifo and a POSIX shell in /bin/sh")
 
     def target_lost(self) -> None:
-        """The connection broke off."""
-        self.target_exit(TargetExit(0.0, status=255))
+        """The connection broke off, and the shell's terminal with it."""
+        if self.started:
+            self._broke_off()
+        else:
+            self._fail("the connection broke off")
 
     def target_stalled(self, stalled: bool) -> None:
         """Answers are short; what waits is bounded by the steps that wait for them."""
@@ -179,7 +188,7 @@ class RelaySession(TargetSession):
 
     def _over(self) -> None:
         if self._relay.started:  # before, its reason is still on the way
-            self._relay.target_lost()
+            self._relay.target_exit(SILENT)
             self.close()
 
 

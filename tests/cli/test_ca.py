@@ -49,6 +49,18 @@ def test_show_for_openssh(state: Path) -> None:
     assert ca(state, "show", "session", "--ssh").exit_code == 0
 
 
+def test_lines_for_openssh_name_what_the_configuration_names(state: Path, tmp_path: Path) -> None:
+    ca(state, "init")
+    config = tmp_path / "bastion.yaml"
+    config.write_text(
+        "{state: state, policy: p.yaml, listen: {names: [bastion.example]}, targets: {"
+        " web1: {address: '10.0.0.5:22', kind: ssh, trust_on_first_use: true},"
+        " metrics: {address: '10.0.0.8:9100', kind: tcp}}}"
+    )
+    shown = CliRunner().invoke(bastion, ["ca", "show", "host", "--ssh", "-c", str(config)])
+    assert "\n@cert-authority bastion.example,web1 ssh-ed25519 " in shown.output
+
+
 def test_rotation_step_by_step(state: Path) -> None:
     ca(state, "init")
     assert "session  next " in ca(state, "rotate", "session").output

@@ -81,6 +81,12 @@ def test_explain_joins_words_as_ssh_does():
     assert explain("--", "rm", "-rf", "/etc").exit_code == 4
 
 
+def test_an_option_of_the_command_is_told_where_to_stand():
+    result = explain("rm", "-rf", "/etc")
+    assert result.exit_code == 2
+    assert "put -- before COMMAND" in result.output
+
+
 def test_explain_as_json():
     found = json.loads(explain("--json", "--", "rm -rf $x").output)
     assert (found["action"], found["rule"], found["roles"]) == ("approve", "opaque", ["engineer"])

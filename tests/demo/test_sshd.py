@@ -11,6 +11,7 @@ import asyncssh
 import pytest
 
 from bastion.demo.child import descendants
+from bastion.demo.sshd import terminals_fail
 from bastion.errors import BastionError
 from tests.harness.sshd import SshdOptions, account, sshd
 
@@ -114,3 +115,13 @@ async def test_an_account_of_its_own_with_a_password(tmp_path):
             **options,
         ) as connection:
             assert (await connection.run("id -un")).stdout == f"{login}\n"
+
+
+async def test_whether_terminals_can_be_had_is_known(plain_sshd, user_key):
+    async with connect(plain_sshd, plain_sshd.login, user_key) as connection:
+        try:
+            result = await connection.run("test -t 0", term_type="vt100", check=False)
+            had = result.exit_status == 0
+        except asyncssh.Error:
+            had = False
+    assert had is not terminals_fail()

@@ -73,7 +73,11 @@ class LocalShell:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         made: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        relay = Relay(lambda data: self.feed(FromShell(0.0, data)), lambda: self._end("no relay"))
+        relay = Relay(
+            lambda data: self.feed(FromShell(0.0, data)),
+            lambda: self._end("no relay"),
+            lambda: self._end("no connection"),
+        )
         script = start_up_file(self.dialect, own_files=self.own_files)
         relay.start(
             _Stdin(self._relay), script, made=made.set_result, failed=self._end  # type: ignore[arg-type]

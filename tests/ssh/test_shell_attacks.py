@@ -184,6 +184,15 @@ async def test_a_relay_that_is_killed_ends_the_shell_and_leaves_nothing(tmp_path
         assert not list(there.temporary.iterdir())
 
 
+async def test_a_connection_that_breaks_off_is_not_blamed_on_the_relay(tmp_path):
+    async with shell_range(tmp_path) as there, there.person("bash") as person:
+        await person.prompt()
+        stat = Path(f"/proc/{relay_of(there.temporary)}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent: sshd
+        await person.until(lambda p: "broke off" in p.screen)
+        assert "relay" not in person.screen
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small file system")
 @pytest.mark.parametrize("shell", ["bash"])
 async def test_a_full_disk_on_the_target_opens_nothing(tmp_path, shell):
