@@ -42,7 +42,9 @@ from bastion.policy.sql import encodings
 from bastion.wire import postgres as wire
 
 MAX_RECORDED: Final = 200_000
-"""Characters of a statement that are recorded."""
+"""Characters of a statement that are recorded: a denied one of 60 MB must not fill the disk."""
+MAX_HELD: Final = 1024 * 1024
+"""Characters of a statement that people are asked about, who get all of it."""
 
 
 @dataclass(slots=True)
@@ -211,12 +213,14 @@ class Judging(ABC):
         reading = self._resolve_names(reading)
         request = self._request(sql, reading, parameters)
         verdict = self._verdict(request)
+        if verdict.action is Action.APPROVE and len(sql) > MAX_HELD:
+            verdict = replace(verdict, action=Action.DENY, reason=_TOO_LONG)
         if verdict.action is Action.ALLOW:
             if verdict.opaque:
-                self._emit(Decided(request, verdict))
+                self._emit_decided(request, verdict)
             decided(request, verdict)
             return
-        self._emit(Decided(request, verdict))
+        self._emit_decided(request, verdict)
         if verdict.action is Action.DENY:
             refused(denied(verdict, reading.position))
             return
@@ -233,6 +237,9 @@ class Judging(ABC):
         )
         self._refuse_held = refused
         self._emit(Ask(self._asked, request, verdict))
+
+    def _emit_decided(self, request: QueryRequest, verdict: Verdict) -> None:
+        self._emit(Decided(replace(request, sql=_recorded(request.sql)), verdict))
 
     def _resolved(self, resolved: Resolved) -> None:
         waiting = self._waiting
@@ -290,12 +297,9 @@ class Judging(ABC):
     def _run(self, at: float, request: QueryRequest, verdict: Verdict) -> Run:
         self._number += 1
         sql = request.sql
-        shown = (
-            sql if len(sql) <= MAX_RECORDED else f"{sql[:MAX_RECORDED]}… ({len(sql)} characters)"
-        )
         fields: dict[str, object] = {
             "number": self._number,
-            "sql": shown,
+            "sql": _recorded(sql),
             "parameters": list(request.parameters),
             "action": verdict.action.value,
             "rule": verdict.rule,
@@ -304,6 +308,13 @@ class Judging(ABC):
         self.server.texts.sent(request.reading)
         self._emit(Logged("query", fields))
         return Run(self._number, sql, request.reading, at)
+
+
+_TOO_LONG: Final = "It needs an approval, and is too long for anybody to read."
+
+
+def _recorded(sql: str) -> str:
+    return sql if len(sql) <= MAX_RECORDED else f"{sql[:MAX_RECORDED]}… ({len(sql)} characters)"
 
 
 def _cancelled(detail: str) -> Refusal:

@@ -179,7 +179,7 @@ class Messages(Judging):
             verdict = self._verdict(request)
             prepared = Prepared(self._name(parsed.name), sql, reading)
             if verdict.action is Action.DENY:
-                self._emit(Decided(request, verdict))
+                self._emit_decided(request, verdict)
                 refused(denied(verdict, reading.position))
                 return
             self.flight.prepare(prepared)

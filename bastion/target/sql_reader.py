@@ -36,6 +36,8 @@ START_SECONDS: Final = 30.0
 MAX_ANSWER: Final = 64 * 1024 * 1024
 MAX_WAITING: Final = 2000
 """Texts that wait for a worker, of everybody together."""
+MAX_WAITING_SIZE: Final = 256 * 1024 * 1024
+"""Their characters."""
 CACHED_TEXTS: Final = 4000
 CACHED_BYTES: Final = 16 * 1024 * 1024
 CACHED_TEXT: Final = 32 * 1024
@@ -65,6 +67,7 @@ class SqlReader:
         self._tasks: list[asyncio.Task[None]] = []
         self._cache: OrderedDict[str, SqlReading] = OrderedDict()
         self._cached_bytes = 0
+        self._waiting_size = 0
         self._decoder = msgspec.msgpack.Decoder(SqlReading)
 
     def read(self, text: str, done: Done, who: str = "") -> None:
@@ -81,13 +84,15 @@ class SqlReader:
             return
         fault = unreadable(text)
         queue = self._suspected if self._is_suspect(who) else self._waiting
-        if fault or queue.full():
+        full = queue.full() or self._waiting_size + len(text) > MAX_WAITING_SIZE
+        if fault or full:
             done(SqlReading(fault=fault or "too much SQL waits to be read; try again"))
             return
         if not self._tasks:
             loop = asyncio.get_running_loop()
             queues = [self._waiting] * WORKERS + [self._suspected]
             self._tasks = [loop.create_task(self._work(one)) for one in queues]
+        self._waiting_size += len(text)
         queue.put_nowait(_Text(text, done, who))
 
     def _is_suspect(self, who: str) -> bool:
@@ -114,6 +119,7 @@ class SqlReader:
                 one = await queue.get()
                 worker = worker or await self._start()
                 reading = await self._ask(worker, one.text, SECONDS)
+                self._waiting_size -= len(one.text)
                 if reading is None:
                     await _end(worker)
                     worker = None
@@ -132,6 +138,7 @@ class SqlReader:
             self._keep(one.text, _CRASHED)
             self._answer(one.text, one.done, _CRASHED)
         else:
+            self._waiting_size += len(one.text)
             self._suspected.put_nowait(one._replace(again=True))
 
     def _answer(self, text: str, done: Done, reading: SqlReading) -> None:

@@ -1,12 +1,13 @@
-"""Long pipelines: each message costs the same, and what is remembered of them is bounded."""
+"""Long pipelines and long texts: each message costs the same, and what is kept is bounded."""
 
 from __future__ import annotations
 
 import pytest
 
 from bastion.errors import ClientFault
-from bastion.events import HoldClient
+from bastion.events import Ask, Decided, HoldClient
 from bastion.gate import postgres_flight
+from bastion.policy.rules import Action
 from bastion.wire import postgres as wire
 from tests.gate.test_postgres import COLUMNS, DONE, SYNC, Run, bind, parse
 
@@ -88,3 +89,21 @@ def test_a_client_whose_values_wait_for_answers_waits_too_and_the_server_is_aske
     assert HoldClient(held=False) in run.effects
     assert run.gate.flight.head() is None
     assert len(run.gate.flight.portals[""]) == 1
+
+
+def test_of_a_long_text_that_is_denied_only_a_part_is_recorded():
+    """Sixty megabytes of nonsense a time would have filled the disk."""
+    run = Run()
+    run.client(wire.query("forbidden " + "x" * 1_000_000))
+    (decided,) = run.all(Decided)[1:]
+    assert decided.verdict.action is Action.DENY
+    assert len(decided.request.sql) < 210_000
+    assert "1000010 characters" in decided.request.sql
+
+
+def test_nobody_is_asked_about_a_text_that_nobody_can_read():
+    run = Run()
+    run.client(wire.query("held " + "x" * 1_100_000))
+    assert not run.all(Ask)
+    assert "too long" in run.all(Decided)[-1].verdict.reason
+    assert b"held" not in run.sent

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bastion.model import Identity, QueryRequest, SqlColumn, SqlReading, Target, TargetKind
+from bastion.model import Identity, QueryRequest, SqlColumn, SqlReading, SqlUse, Target, TargetKind
 from bastion.policy.decide import decide
 from bastion.policy.parse import parse_policy
 from bastion.policy.rules import Action
 from bastion.policy.sql.kinds import KINDS
-from bastion.policy.sql.reading import MAX_SQL, read_sql
+from bastion.policy.sql.reading import MAX_DENSE, MAX_SQL, read_sql
 
 REFERENCE = Path(__file__).parents[2] / "policies" / "reference.yaml"
 POLICY = parse_policy(REFERENCE.read_text("utf-8"), "reference")
@@ -292,6 +292,7 @@ def test_every_kind_is_one_that_policies_know():
     [
         "select 1\0; drop table t",
         "x" * (MAX_SQL + 1),
+        "SELECT " + "1, " * (MAX_DENSE // 3) + "1",
         "selec 1",
         "select '\ud800'",
         "select nbsp\u00a01",
@@ -406,3 +407,12 @@ def test_a_trigger_on_events_is_read():
         ("create-trigger", ""),
         ("function", "f"),
     ]
+
+
+@pytest.mark.parametrize(
+    "value", ["\\x" + "ab" * 2_000_000, "QUJD/+" * 700_000 + "QQ=="], ids=["hex", "base64"]
+)
+def test_a_file_that_is_written_into_the_text_is_read(value):
+    """psycopg2 sends every value so; two megabytes of an image were refused."""
+    (statement,) = read_sql(f"INSERT INTO files VALUES (1, '{value}')").statements
+    assert SqlUse("insert", "files") in statement.uses

@@ -72,6 +72,8 @@ async def test_psycopg2(stage):
             cursor.execute("CREATE TABLE p2 (n int, v text)")
             rows = [(n, "v") for n in range(1000)]
             psycopg2.extras.execute_values(cursor, "INSERT INTO p2 VALUES %s", rows)
+            cursor.execute("SELECT length(%s)", [psycopg2.Binary(bytes(range(256)) * 10_000)])
+            assert cursor.fetchone() == (2_560_000,)  # five megabytes of text
             cursor.execute("DO $$ BEGIN RAISE NOTICE 'hello'; END $$")
             assert connection.notices == ["NOTICE:  hello\n"]
         with connection.cursor("named") as cursor:

@@ -114,6 +114,18 @@ async def test_what_is_too_long_is_never_sent(reader):
     assert "longer than" in seen[0].fault
 
 
+async def test_what_waits_is_bounded_by_its_size_too(reader, monkeypatch):
+    monkeypatch.setattr(sql_reader, "MAX_WAITING_SIZE", 1000)
+    seen = []
+    for _ in range(3):
+        reader.read("SELECT " + "a" * 400, seen.append)
+    assert [one.fault for one in seen] == ["too much SQL waits to be read; try again"]
+    async with asyncio.timeout(30):
+        while len(seen) < 3:
+            await asyncio.sleep(0.01)
+    assert not (await read(reader, "SELECT " + "b" * 900)).fault
+
+
 async def test_the_real_parser_survives_or_is_replaced():
     """Statements that crash libpg_query where the stack is small."""
     reader = SqlReader()

@@ -6,6 +6,7 @@ text unreadable and no more. Everything that is not understood is said (`opaque`
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from bastion.model import SqlReading, SqlStatement
@@ -13,8 +14,12 @@ from bastion.policy.sql.statements import Walk
 from bastion.policy.sql.tree import unwrapped
 from bastion.policy.sql.utilities import HANDLERS
 
-MAX_SQL: Final = 1024 * 1024
-"""Bytes of one text that are read: parsing takes about 50 times as much memory."""
+MAX_SQL: Final = 16 * 1024 * 1024
+"""Bytes of one text that are read. Drivers that write values into the text send files like that."""
+MAX_DENSE: Final = 1024 * 1024
+"""The same without long words, as values in hexadecimal or base64 are: what is left may be tokens,
+which take a microsecond and more than a hundred bytes each."""
+_LONG_WORDS: Final = re.compile(r"[0-9A-Za-z+/=]{64,}")
 
 MAX_USES: Final = 20_000
 """Things one text may do: a generated text must not make a verdict take seconds."""
@@ -46,8 +51,11 @@ def read_sql(text: str) -> SqlReading:
 
 def unreadable(text: str) -> str:
     """Why a text is not handed to the parser at all, or ""."""
-    if len(text) > MAX_SQL or len(text.encode("utf-8", "replace")) > MAX_SQL:
+    size = len(text) if len(text) > MAX_SQL else len(text.encode("utf-8", "replace"))
+    if size > MAX_SQL:
         return f"it is longer than {MAX_SQL} bytes"
+    if size > MAX_DENSE and size - _in_long_words(text) > MAX_DENSE:
+        return f"it is longer than {MAX_DENSE} bytes, without its long values"
     if "\0" in text:
         return "it holds a NUL, where the parser would stop reading"
     try:
@@ -55,6 +63,10 @@ def unreadable(text: str) -> str:
     except UnicodeEncodeError:
         return "it is not UTF-8"
     return ""
+
+
+def _in_long_words(text: str) -> int:
+    return sum(found.end() - found.start() for found in _LONG_WORDS.finditer(text))
 
 
 def _statement(raw: bytes, one: object) -> SqlStatement:
