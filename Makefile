@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 CONFIG ?= bastion.yaml
 PORT ?= 2222
 CORPORA ?= tests/vectors
+MASKING ?=
 # In CI a test that a busy machine failed is tried once more beside the others, and named in the
 # summary; what fails then too is run alone. A test that fails alone is red.
 RERUN := $(if $(CI),--reruns 1)
@@ -65,7 +66,7 @@ bench: $(VENV)/$(STAMP)
 corpora: $(VENV)/$(STAMP)
 	$(call provide,$(DEMO_PROGRAMS) zsh:zsh)
 	@$(BIN)/python -m tests.corpora $(CORPORA)
-	@$(BIN)/python -m tests.corpora_masking
+	@$(BIN)/python -m tests.corpora_masking $(MASKING)
 
 # Only these two hold versions; neither names a place to fetch them from.
 lock: $(VENV)/$(STAMP)

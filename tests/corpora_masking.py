@@ -5,14 +5,17 @@ cut in one way. It leaks where the secret stands in the text that passed or on t
 terminal that shows it. Real files (sources, manuals, logs of this machine) say how often
 something is masked that is none: `--show` prints what was, for people to judge.
 
-    make corpora             20,000 cases, 30 MB
-    python -m tests.corpora_masking --cases 100000 --megabytes 200 --show
+    make corpora                                        20,000 cases, 30 MB
+    make corpora MASKING="--cases 100000 --megabytes 400 --show"
+
+A case is made from its number, so `--first` makes slices, and a leak is seen again by its number.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import codecs
 import random
 import re
 import site
@@ -27,20 +30,31 @@ from typing import Final
 import avt
 
 from bastion.config import load_detectors
-from bastion.tap.checks import luhn
 from bastion.tap.detect import Detectors
 from bastion.tap.known import Known
 from bastion.tap.marks import Marks, Masked
 from bastion.tap.mask import Masker, Masking
 from bastion.tap.screen import ScreenGuard
-from tests.masking_tricks import BESIDE, COLUMNS, COMPOSED, ROWS, TRICKS, Step, cuts, plain, set_off
+from tests.masking_forms import ALNUM, FORMED, card, formed, iban, word
+from tests.masking_tricks import (
+    BESIDE,
+    COLUMNS,
+    COMPOSED,
+    ROWS,
+    TRICKS,
+    Step,
+    among_bytes,
+    cuts,
+    plain,
+    set_off,
+)
 from tests.tap.secretvectors import vectors
 
-ALNUM: Final = string.ascii_letters + string.digits
 ESCAPES: Final = re.compile(
     rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|[\x00\x07]"
     rb"|\xe2\x80[\x8b-\x8f\xaa-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf|\xc2\xad|\xef\xb8[\x80-\x8f]"
 )
+ODD: Final = re.compile(rb"[^\t\r\n -~]")
 REAL: Final = (*site.getsitepackages(), "/usr/share/doc", "/usr/share/perl", "/usr/share/vim")
 LOGS: Final = ("/var/log",)
 
@@ -52,14 +66,6 @@ MASKING: Final = Masking(
 # --- secrets --------------------------------------------------------------------------------------
 
 
-def word(rng: random.Random, size: int, letters: str = ALNUM) -> str:
-    """Random letters, with a digit and a letter among them."""
-    while True:
-        made = "".join(rng.choices(letters, k=size))
-        if letters.isalpha() or re.search(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]", made):
-            return made
-
-
 def pem(rng: random.Random) -> tuple[str, str]:
     """A key of random bytes; what must not show is a line from its middle."""
     name = rng.choice(["RSA ", "EC ", "OPENSSH ", "ENCRYPTED ", ""])
@@ -67,25 +73,6 @@ def pem(rng: random.Random) -> tuple[str, str]:
     lines = [text[at : at + 64] for at in range(0, len(text), 64)]
     body = "\n".join(lines)
     return f"-----BEGIN {name}PRIVATE KEY-----\n{body}\n-----END {name}PRIVATE KEY-----", lines[1]
-
-
-def card(rng: random.Random) -> tuple[str, str]:
-    """A valid number, with or without spaces."""
-    start = rng.choice(["4", "51", "2221", "37", "6011"])
-    size = 14 if start == "37" else 15
-    digits = start + "".join(rng.choices(string.digits, k=size - len(start)))
-    whole = digits + next(d for d in string.digits if luhn(digits + d))
-    if size == 15 and rng.random() < 0.5:
-        shown = " ".join(whole[at : at + 4] for at in range(0, 16, 4))
-        return shown, shown[-12:]
-    return whole, whole[-9:]
-
-
-def iban(rng: random.Random) -> tuple[str, str]:
-    """A German number with its check digits."""
-    account = "".join(rng.choices(string.digits, k=18))
-    check = 98 - int(account + "131400") % 97
-    return f"DE{check:02d}{account}", account[4:]
 
 
 def prefixed(prefix: str, size: int, letters: str = ALNUM) -> Callable[[random.Random], tuple]:
@@ -160,6 +147,12 @@ KINDS: Final[dict[str, Callable[[random.Random], tuple[str, str]]]] = {
     "vector": vector,
 }
 
+TOKENS: Final = (
+    *("aws-key", "gcp-key", "github-token", "gitlab-token", "slack-token", "stripe-key"),
+    *("openai-key", "anthropic-key", "npm-token", "pypi-token", "jwt"),
+)
+"""Those that are known wherever they stand."""
+
 FORMS: Final = {
     "line": "{}",
     "log": "Nov 24 12:00:01 web1 app[4711]: using {} now",
@@ -186,22 +179,30 @@ class Case:
 def case(number: int) -> Case:
     """Make a case."""
     rng = random.Random(number)
-    kind = "vector" if rng.random() < 0.3 else rng.choice(sorted(KINDS))
-    text, secret = KINDS[kind](rng)
-    line = text if kind == "vector" else rng.choice(sorted(FORMS.values())).format(text)
+    way = rng.random()
+    kind = "vector" if way < 0.2 else "form" if way < 0.65 else rng.choice(sorted(KINDS))
+    form = ""
+    if kind == "form":
+        line, secret, form = formed(rng, [KINDS[name] for name in TOKENS])
+    else:
+        line, secret = KINDS[kind](rng)
+        if kind not in {"vector", "private-key"}:
+            line = rng.choice(sorted(FORMS.values())).format(line)
     if kind == "private-key":
-        line = set_off(text, rng)
+        line = set_off(line, rng)
         line = line.replace("\n", "\r\n") if rng.random() < 0.5 else line
     data = line.encode()
     start = data.index(secret.encode())
     trick = rng.choice(TRICKS)
-    if kind == "vector" and trick in BESIDE:  # some are one only at the beginning of a line
+    if kind in {"vector", "form"} and trick in BESIDE:  # some are one at a line's beginning alone
+        trick = plain
+    if ODD.search(data) and trick not in {plain, among_bytes}:  # tricks of their own
         trick = plain
     steps = [*trick(data, rng, start, start + len(secret)), b"\r\n$ "]
     pieces: list[Step] = []
     for step in steps:
         pieces += cuts(step, rng) if isinstance(step, bytes) and step else [step]
-    return Case(number, kind, trick.__name__, secret.encode(), pieces)
+    return Case(number, form or kind, trick.__name__, secret.encode(), pieces)
 
 
 class Shown:
@@ -213,6 +214,7 @@ class Shown:
         self.screen = avt.Vt(COLUMNS, ROWS, scrollback_limit=0)
         self.columns = COLUMNS
         self.passed = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def step(self, step: Step) -> None:
         """Take what the target sends, or a new size."""
@@ -230,7 +232,7 @@ class Shown:
     def _show(self, data: bytes) -> None:
         shown = self.guard.show(data)
         self.passed += shown
-        self.screen.feed_str(shown.decode("utf-8", "replace"))
+        self.screen.feed_str(self._decoder.decode(shown))
 
     def has(self, secret: bytes, *, composed: bool) -> bool:
         """Whether it stands on the screen or, unless it was composed there, in the bytes."""
@@ -251,10 +253,10 @@ def leaks(one: Case) -> bool:
     return stood or shown.has(one.secret, composed=composed)
 
 
-def run_generated(cases: int) -> int:
+def run_generated(cases: int, first: int = 0) -> int:
     """Print each leak, then a line; give how many leaked."""
     leaked: Counter[str] = Counter()
-    for number in range(cases):
+    for number in range(first, first + cases):
         one = case(number)
         if leaks(one):
             leaked[f"{one.kind}, {one.trick}"] += 1
@@ -263,7 +265,8 @@ def run_generated(cases: int) -> int:
     for what, count in leaked.most_common():
         print(f"masking: {count} leaks of {what}")
     print(
-        f"masking: {cases} cases of {len(KINDS)} kinds, {len(FORMS)} forms, {len(TRICKS)} tricks:"
+        f"masking: {cases} cases of {len(KINDS)} kinds, {len(FORMS) + FORMED} forms, {len(TRICKS)}"
+        " tricks:"
         f" {total} leaks ({100 * total / max(1, cases):.3f} %)"
     )
     return total
@@ -317,10 +320,11 @@ def main() -> int:
     """Run both; a leak ends with exit status 1."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--cases", type=int, default=20_000)
+    arguments.add_argument("--first", type=int, default=0, help="the number of the first case")
     arguments.add_argument("--megabytes", type=int, default=30)
     arguments.add_argument("--show", action="store_true", help="print the marks in real files")
     given = arguments.parse_args()
-    leaked = run_generated(given.cases)
+    leaked = run_generated(given.cases, given.first)
     run_real(given.megabytes, show=given.show)
     return int(leaked > 0)
 

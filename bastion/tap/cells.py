@@ -15,7 +15,7 @@ from typing import Any, Final
 import re2
 
 from bastion.policy.jsonpath import Paths
-from bastion.tap import terminal
+from bastion.tap import redraw
 from bastion.tap.detect import Detector, Detectors
 from bastion.tap.jsonmask import NAME, JsonMask
 from bastion.tap.known import Known
@@ -98,7 +98,7 @@ class Cells:
     def _instead(self, detector: str, value: bytes) -> bytes:
         mark = self._masking.marks.mark(detector, value)
         if self._masking.keep_width:
-            mark = fitted(mark, terminal.printed(value))
+            mark = fitted(mark, redraw.printed(value))
         return mark.encode()
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int, Detector | None]]:

@@ -211,6 +211,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "literal": _literal,
     "made": _made,
     "mixed": _mixed,
+    "mixed-case": lambda sight: _mixed_case(sight.value),
     "nir": _whole_number(nationals.nir),
     "personnummer": _whole_number(nationals.personnummer),
     "pesel": _number(nationals.pesel),

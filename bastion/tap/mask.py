@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from bastion.model import Secret
 from bastion.policy.jsonpath import Paths
-from bastion.tap import terminal
+from bastion.tap import redraw, terminal
 from bastion.tap.detect import Detector, Detectors, Found, Late, Rest
 from bastion.tap.known import Known
 from bastion.tap.marks import Marks, Masked, fitted
@@ -246,8 +246,8 @@ class Masker:
         if start > span.start:
             return _stars(gone)
         if self._masking.keep_width or self._full_screen:
-            return terminal.written_over(gone, fitted(mark, terminal.printed(gone)))
-        return mark.encode() + terminal.still_sequences(gone)
+            return redraw.written_over(gone, fitted(mark, redraw.printed(gone)))
+        return mark.encode() + redraw.still_sequences(gone)
 
     def _end_hold(self, *, over: bool) -> bytes:
         self.masked = []
@@ -295,7 +295,7 @@ class Masker:
 
 
 def _stars(gone: bytes) -> bytes:
-    return terminal.written_over(gone, "*" * len(gone))
+    return redraw.written_over(gone, "*" * len(gone))
 
 
 def mask_text(text: str, masking: Masking, secrets: Exact = ()) -> tuple[str, list[Masked]]:

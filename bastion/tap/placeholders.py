@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Final
 
@@ -30,9 +31,12 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:(?:\.|->|::?)[A-Za-z_][A-Z
 _LOWER: Final = "passw|passphrase|pwd|secret|token|key|cred|auth|config|psk"
 _NAMED: Final = re.compile(f"{_LOWER}|{_LOWER.title()}|{_LOWER.upper()}")
 """Words of which names are made; in other letter cases they are there by chance."""
-_TURNS: Final = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
-_MOST_TURNS: Final = 3
-"""From letters to digits and back, in a name: `sha256_key_v2`. What turns more often is made."""
+_DIGITS_OF_NAMES: Final = re.compile(
+    r"(?i)(?:oauth|auth|sha|base|md|utf|http|aes|rsa|[hrep]s|ed|pkcs|tls|(?<![A-Za-z])[sxpkvi])"
+    r"[0-9]{1,5}"
+    r"|[0-9]+(?:$|(?=[_.-]))"
+)
+"""`oauth2Token`, `key2`: digits elsewhere are none of a name's."""
 _NUMBERED: Final = re.compile(r"[A-Za-z]+[0-9]{2,6}")
 """A word that somebody put digits behind: `Password123`."""
 
@@ -52,30 +56,36 @@ _BARE_PASS: Final = re.compile(r"(?:^|[_.-]|[a-z0-9])(?:Pass|PASS)$|(?:^|[_.-])p
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9][0-9_.-]*|0x[0-9A-Fa-f]+)")
 _CALL: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:>-]*[(\[].*[)\]][;,.]*$|.*[({\[,;\\|&]$")
 _MIXED: Final = re.compile(r"[0-9].*[A-Za-z]|[A-Za-z].*[0-9]")
-_DEFAULT: Final = re.compile(r"[A-Za-z_.]*=")
+_DEFAULT: Final = re.compile(r"[A-Za-z_.]*=(?!=?$)")
 """`password:str=x`, `password==x`: code."""
 _FORMATTED: Final = re.compile(r"\b[rR]?[fF][rR]?[\"']$")
+_FORMAT: Final = re.compile(r"%[sdr]")
 _MADE_WORD: Final = re.compile(
     r"[A-Za-z][0-9]|[0-9][A-Za-z]|[A-Za-z0-9][!#$%^*+=~@&][A-Za-z0-9]|[0-9][!#$%^*]"
 )
 
-_MEMBER_OF_MODULE: Final = re.compile(r"[A-Za-z_]{3,}[0-9](?:\.[A-Za-z_]{2,})+")
+_MEMBER_OF_MODULE: Final = re.compile(r"[a-z_]{3,}[0-9](?:\.[A-Za-z_]{2,})+")
 """`exports2.HEX`, as bundlers name what they put together."""
-_STANDARD: Final = re.compile(r"[A-Z]{2,6}-?[0-9]{1,2}|[0-9]{1,3}-[A-Z]{2,6}")
-"""`PKCS-12`, `16-PSK`."""
+_STANDARD: Final = re.compile(
+    r"[A-Z]{2,6}-?[0-9]{1,2}|[0-9]{1,3}-[A-Z]{2,6}|T[0-9]{4}(?:[.][0-9]{3})?"
+)
+"""`PKCS-12`, `16-PSK`, and MITRE's numbers of techniques."""
 
 _CONSTANT: Final = re.compile(r"[A-Z]{2,}(?:_[A-Z]{2,}[0-9]{0,3})+")
 _VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+){2,}")
 _SIGNED_FOR: Final = re.compile(r"%40|(?:/|%2[Ff])[0-9]{8}(?:/|%2[Ff]|$)")
 """In the `Credential=` of a signed request: whose it is, and for which day."""
 _OPERAND: Final = re.compile(
-    r"[A-Za-z]+[0-9]+|[A-Z]{3,}[0-9]+[A-Z]*|[a-z]+[0-9]*(?:_[a-z]+[0-9]*)+|[a-z0-9.-]+\.[a-z]+:[0-9]+"
+    r"(?:[A-Z]?[a-z]+|[A-Z]+)[0-9]+|[A-Z]{3,}[0-9]+[A-Z]*|[a-z]+[0-9]*(?:_[a-z]+[0-9]*)+"
+    r"|[a-z0-9.-]+\.[a-z]+:[0-9]+"
 )
 """The name of an algorithm, an option or a field, or a host and its port."""
 
 _SHORTEST: Final = 4
 _SHORTEST_WORD: Final = 6
 _LONG_WORD: Final = 16
+_SHORT: Final = 13
+_SHORTEST_ENCODED: Final = 12
 
 
 def is_real(whole: str, value: str, before: str, after: str) -> bool:
@@ -96,6 +106,8 @@ def is_real(whole: str, value: str, before: str, after: str) -> bool:
         return not called[4] or (password and bare.isdecimal() and not called[2])
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare)
+    if _is_encoded(bare):
+        return True
     if _is_named(bare):
         return _NUMBERED.fullmatch(bare) is not None
     if _looks_made(bare):
@@ -115,9 +127,7 @@ def is_real_quoted(whole: str, value: str) -> bool:
     called = _CALLED.search(whole[: -len(value)])
     name = called[1] if called else "password"
     bare = value.strip()
-    if _FORMATTED.search(whole[: -len(value)]) and "{" in bare:
-        return False
-    if not _may_be(bare, name) or bare.endswith((":", "?")):
+    if _is_made_later(whole[: -len(value)], bare) or not _may_be(bare, name):
         return False
     if " " in bare:
         if value[0] == " ":
@@ -128,6 +138,8 @@ def is_real_quoted(whole: str, value: str) -> bool:
         return bare.isdecimal() and (password or len(bare) >= _SHORTEST_WORD)
     if _NAME.fullmatch(bare) is None:
         return any(c.isalnum() for c in bare) and not _CALL.fullmatch(bare)
+    if _is_encoded(bare):
+        return True
     if _is_named(bare):
         return _NUMBERED.fullmatch(bare) is not None
     if _looks_made(bare):
@@ -136,6 +148,17 @@ def is_real_quoted(whole: str, value: str) -> bool:
     if called is not None and called[2] and called[5]:
         return is_word and (password or name.endswith("secret") or len(bare) >= _LONG_WORD)
     return is_word and bare.islower() and password
+
+
+def _is_made_later(name: str, bare: str) -> bool:
+    """A format, whose parts are put in when it is used, a question, or what a request is for."""
+    formats = _FORMATTED.search(name) is not None and "{" in bare
+    return (
+        formats
+        or bare.endswith((":", "?"))
+        or len(_FORMAT.findall(bare)) > 1
+        or ("/" in bare and bare.islower() and _NAMED.search(bare) is not None)
+    )
 
 
 def is_real_line(value: str) -> bool:
@@ -180,7 +203,7 @@ def stands_in(value: str) -> bool:
 
 def _may_be(bare: str, name: str) -> bool:
     """Whether a value is no stand-in; a name that only ends in `pass` says little."""
-    if _PLACES.search(name) or "..." in bare:
+    if _PLACES.search(name) or ("..." in bare and len(bare) < _SHORT):
         return False
     if name.lower().endswith("credential") and _SIGNED_FOR.search(bare):
         return False
@@ -198,10 +221,21 @@ def _is_code(bare: str) -> bool:
     return any(one.fullmatch(bare) for one in (_STANDARD, _CONSTANT, _VERSION))
 
 
+def _is_encoded(word: str) -> bool:
+    """Whether a word is base64 of a text, as in Kubernetes' secrets: no name is that by chance."""
+    if len(word) < _SHORTEST_ENCODED or len(word) % 4:
+        return False
+    try:
+        text = base64.b64decode(word, validate=True)
+    except ValueError:
+        return False
+    return text.isascii() and text.decode().isprintable()
+
+
 def _is_named(word: str) -> bool:
     """Whether a word is made of others that names of settings have in them."""
-    turns = max(len(_TURNS.findall(part)) for part in word.split("."))
-    return _NAMED.search(word) is not None and turns <= _MOST_TURNS
+    bare = _DIGITS_OF_NAMES.sub("", word)
+    return _NAMED.search(word) is not None and not any(c.isdecimal() for c in bare)
 
 
 def _looks_made(word: str) -> bool:

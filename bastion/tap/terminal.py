@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,22 +40,27 @@ TOKEN: Final = re.compile(
 )
 """ECMA-48 §5.4 and §5.6, in seven bits and in UTF-8."""
 
-_STILL: Final = frozenset(b"mhlqtncpx")
+STILL: Final = frozenset(b"mhlqtncpx")
 """Finals of control sequences that neither print nor move."""
-_STILL_ESCAPES: Final = re.compile(rb"\x1b(?:[()*+\-./#% ].|[=>\\NO])", re.DOTALL)
+STILL_ESCAPES: Final = re.compile(rb"\x1b(?:[()*+\-./#% ].|[=>\\NO])", re.DOTALL)
 FULL_SCREEN: Final = re.compile(rb"(?:\x1b\[|\xc2\x9b)\?(?:1049|1047|47)([hl])")
 NEIGHBOURS: Final = 512
 """Bytes of a line, to either side of a new stroke, that are looked at with it: a target that goes
 to and fro on a line of kilobytes must not cost the square of it."""
-
+MOST_LOOKED: Final = 32 * 1024
+MOST_BLOWN_UP: Final = 16
+"""Bytes, and for each of a piece's so many, of lines that stood there before they were written over
+or left: `ab`, a backspace and so on would give a thousand lines, `CSI 999 C` a thousand blanks.
+Each stroke by itself, and what is left at the end, are looked at all the same."""
 
 _COLOURS: Final = re.compile(
     rb"\x1b\[[0-9;:]*m|\x1b\[\?[0-9;]*[hl]|\x1b\([0AB]|\x00|\x07|" + _INVISIBLE
 )
 """What most programs write beside text: taken out at once, where nothing else is there. Each branch
 begins with one byte, so that the search leaps to it."""
-_CUT: Final = re.compile(rb"\x1b(?:\[[0-?]*)?\Z|\r+\Z")
-"""A sequence or a line end that a chunk cuts: no text, until the rest of it is there."""
+_CUT: Final = re.compile(rb"\x1b(?:\[[0-?]*)?\Z|\r+\Z|" + _BEGUN)
+"""A sequence, a line end or a character without width that a chunk cuts: no text, until the rest of
+it is there."""
 LONGEST_CUT: Final = 64
 
 LONGEST_BLANK: Final = 4096
@@ -108,6 +113,15 @@ def read(raw: bytes, columns: int = 0) -> list[Text]:
     """Every text in `raw`. `columns`: the window's width, 0 where there is none."""
     cut = _CUT.search(raw, max(0, len(raw) - LONGEST_CUT))
     head = raw if cut is None else raw[: cut.start()]
+    texts = _read(raw, head, columns)
+    if b"\0" in head:
+        # In UTF-16 it is half a letter; in /proc/PID/environ it ends a text.
+        apart = raw.replace(b"\0", b"\n")
+        texts += _read(apart, apart[: len(head)], columns)
+    return texts
+
+
+def _read(raw: bytes, head: bytes, columns: int) -> list[Text]:
     if _is_plain(head) and not _may_wrap(head, columns):
         return [Text(head, None, len(head))]
     if b"\x1b[?" not in raw or FULL_SCREEN.search(raw) is None:
@@ -144,7 +158,10 @@ class _Reader:
     def __init__(self, raw: bytes, columns: int) -> None:
         self._raw = raw
         self._columns = columns
-        self._texts: list[Text] = []
+        self._others = bytearray()
+        """Texts that nothing more comes to, each with a newline behind it."""
+        self._other_places: list[int] = []
+        self._room = MOST_LOOKED + MOST_BLOWN_UP * len(raw)
         self._done = bytearray()
         self._done_places: list[int] = []
         self._line = bytearray()
@@ -159,6 +176,7 @@ class _Reader:
         """Whether an end of a line at the window's edge was taken for the edge itself."""
 
     def texts(self) -> list[Text]:
+        begun = None
         for token in TOKEN.finditer(self._raw):
             match token.lastgroup:
                 case "text":
@@ -168,19 +186,38 @@ class _Reader:
                 case "csi":
                     self._sequence(token)
                 case "string" | "closed":
-                    inside = token["inside"]
-                    cursor = -1 if token["closed"] else len(inside)
-                    self._texts.append(Text(inside, range(*token.span("inside")), cursor))
-                case "escape":
-                    if _STILL_ESCAPES.fullmatch(token[0]) is None:
-                        self._break()
+                    begun = self._string(token)
+                case "escape" if STILL_ESCAPES.fullmatch(token[0]) is None:
+                    self._break()
                 case "control":
                     self._control(token[0])
-        self._texts.append(self._whole(len(self._done) + self._at))
+        return self._texts(begun)
+
+    def _texts(self, begun: Text | None) -> list[Text]:
+        whole, places = self._whole()
+        texts = [Text(whole, places, len(self._done) + self._at)]
         if self._moved:
             strokes = bytes(self._strokes)
-            self._texts.append(Text(strokes, self._stroke_places, len(strokes)))
-        return self._texts
+            texts.append(Text(strokes, self._stroke_places, len(strokes)))
+        if self._others:
+            texts.append(Text(bytes(self._others), self._other_places))
+        return texts if begun is None else [*texts, begun]
+
+    def _string(self, token: re.Match[bytes]) -> Text | None:
+        """A title, a link: a text of its own, which is given where it may go on."""
+        inside, places = token["inside"], range(*token.span("inside"))
+        if token.end() == len(self._raw) and not token["closed"]:
+            return Text(inside, places, len(inside))
+        self._give(inside, places)
+        return None
+
+    def _give(self, text: bytes, places: Iterable[int]) -> None:
+        self._room -= len(text)
+        if self._room < 0 or text.isspace():
+            return
+        self._others += text + b"\n"
+        self._other_places += places
+        self._other_places.append(-1)
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -263,7 +300,7 @@ class _Reader:
 
     def _sequence(self, token: re.Match[bytes]) -> None:
         final, number = token["final"], token["count"]
-        if final[0] in _STILL and FULL_SCREEN.match(token[0]) is None:
+        if final[0] in STILL and FULL_SCREEN.match(token[0]) is None:
             return
         if final not in b"CDGKPX@`" or (number and not number.isdigit()):
             self._break()
@@ -332,48 +369,13 @@ class _Reader:
             return
         low = max(0, self._fresh[0] - NEIGHBOURS)
         high = self._fresh[1] + NEIGHBOURS
-        self._texts.append(Text(bytes(self._line[low:high]), self._places[low:high]))
         self._fresh = None
+        self._give(bytes(self._line[low:high]), self._places[low:high])
 
-    def _whole(self, cursor: int) -> Text:
-        return Text(bytes(self._done + self._line), self._done_places + self._places, cursor)
+    def _whole(self) -> tuple[bytes, list[int]]:
+        return bytes(self._done + self._line), self._done_places + self._places
 
     def _break(self) -> None:
-        self._texts.append(self._whole(-1))
+        self._give(*self._whole())
         self._done, self._done_places = bytearray(), []
         self._restart()
-
-
-def still_sequences(raw: bytes) -> bytes:
-    """The sequences in `raw` that neither print nor move: colours, modes, character sets."""
-    if b"\x1b" not in raw and b"\xc2" not in raw:
-        return b""
-    return b"".join(
-        token[0]
-        for token in TOKEN.finditer(raw)
-        if (token["csi"] and token["final"][0] in _STILL)
-        or (token["escape"] and _STILL_ESCAPES.fullmatch(token[0]))
-    )
-
-
-def printed(raw: bytes) -> int:
-    """How many characters `raw` prints."""
-    return sum(
-        len(token[0]) if token[0][0] < 0x80 else 1
-        for token in TOKEN.finditer(raw)
-        if token["text"] is not None
-    )
-
-
-def written_over(raw: bytes, letters: str) -> bytes:
-    """`raw` with each character that it prints replaced by the next one of `letters` (ASCII)."""
-    left = letters.encode()
-    pieces = []
-    for token in TOKEN.finditer(raw):
-        if token["text"] is None:
-            pieces.append(token[0])
-            continue
-        size = len(token[0]) if token[0][0] < 0x80 else 1
-        pieces.append(left[:size])
-        left = left[size:]
-    return b"".join(pieces)
