@@ -22,6 +22,12 @@ ROW, COPY_DATA = ord("D"), ord("d")
 _ASYNCHRONOUS: Final = frozenset(b"NAS")
 _VALUE_CLASSES: Final = ("22", "23", "P0", "XX")
 """SQLSTATE classes whose messages may hold values of rows."""
+_CONSTRAINTS: Final = frozenset(
+    {"nbtinsert.c", "execIndexing.c", "execMain.c", "execPartition.c", "execExprInterp.c"}
+    | {"ri_triggers.c"}
+)
+"""Where the server itself finds a constraint violated: its sentence names that and no value, which
+is in the detail. A function may raise the same SQLSTATE with any sentence."""
 _WITHHELD: Final = "withheld by the bastion: masked values could stand in it"
 
 
@@ -371,6 +377,8 @@ def _scrubbed(fields: dict[str, str]) -> dict[str, str]:
     """An error or notice without what may hold a value of a row."""
     code = fields.get("C", "")
     kept = {key: value for key, value in fields.items() if key in "SVCMPpFLRstcdn"}
+    if code[:2] == "23" and fields.get("F") in _CONSTRAINTS:
+        return kept
     if code[:2] in _VALUE_CLASSES or fields.get("V") not in {"ERROR", "FATAL", "PANIC"}:
         kept["M"] = f"({_WITHHELD})"
     return kept

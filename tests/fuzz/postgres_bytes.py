@@ -62,6 +62,7 @@ SERVER_MESSAGES: Final = (
     wire.notice("a notice"),
     wire.error("22012", "division by zero"),
     wire.setting("TimeZone", "UTC"),
+    wire.setting("client_encoding", "EUC_JP"),
     wire.ready("I"),
 )
 """One of each type that a server sends."""

@@ -188,9 +188,13 @@ async def test_evasions_of_a_mask_are_refused(masked, psy, sql):
 
 
 async def test_errors_keep_values_to_themselves(psy):
-    with pytest.raises(psycopg.errors.UniqueViolation) as caught:
+    with pytest.raises(psycopg.errors.UniqueViolation, match="people_pkey") as caught:
         await psy.execute("INSERT INTO people (id, ssn) VALUES (1, %s)", (SSN,))
-    assert "withheld by the bastion" in str(caught.value)
+    assert caught.value.diag.message_detail is None  # where the values are
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation, match="withheld by the bastion"):
+        await psy.execute("SELECT 'a'::int")
+    with pytest.raises(psycopg.errors.UniqueViolation, match="withheld by the bastion"):
+        await psy.execute("DO $$ BEGIN RAISE 'a value' USING ERRCODE = '23505'; END $$")
     with pytest.raises(psycopg.errors.UndefinedTable, match="no_such_table"):
         await psy.execute("SELECT * FROM no_such_table")
 
