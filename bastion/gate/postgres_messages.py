@@ -256,7 +256,7 @@ class Messages(Judging):
             self._forward(Sent(Kind.EXECUTE, portal=portal), wire.execute(self._poison(told)))
 
         reading = self._resolve_names(_together(portals))
-        sql = portal.statements[-1].sql
+        sql = _texts(portals)
         if portal.allowed and len(portals) == 1:
             request = self._request(sql, reading, portal.parameters)
             decided(request, _GOES_ON)
@@ -307,6 +307,15 @@ def _together(portals: Sequence[Portal]) -> SqlReading:
     if len(readings) == 1:
         return readings[0]
     return SqlReading(tuple(statement for one in readings for statement in one.statements))
+
+
+OR: Final = "\n-- or, if that did not come about: "
+
+
+def _texts(portals: Sequence[Portal]) -> str:
+    """The text for the record and for people: all that it may be of, the likeliest first."""
+    prepared = [one for portal in reversed(portals) for one in reversed(portal.statements)]
+    return OR.join(dict.fromkeys(one.sql for one in prepared))
 
 
 def _cursor(name: str) -> Prepared:

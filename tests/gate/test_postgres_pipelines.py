@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bastion.errors import ClientFault
-from bastion.events import Ask, Decided, HoldClient
+from bastion.events import Ask, Decided, HoldClient, Logged
 from bastion.gate import postgres_flight
 from bastion.policy.rules import Action
 from bastion.wire import postgres as wire
@@ -40,6 +40,16 @@ def test_what_an_earlier_batch_bound_may_have_failed():
     assert len(run.gate.flight.known_portals("p")) == 2
     run.client(parse("b", "one") + SYNC)
     assert len(run.gate.flight.known_statements("b")) == 2
+
+
+def test_what_may_be_one_of_two_is_on_record_as_both():
+    """The server ran the older text, for the batch with the newer one had failed."""
+    run = Run()
+    run.client(parse("a", "one") + wire.execute("none") + parse("a", "two") + SYNC)
+    run.client(bind("", "a") + wire.execute("") + SYNC)
+    assert run.all(Logged)[-1].fields["sql"].splitlines() == [
+        "two", "-- or, if that did not come about: one",
+    ]  # fmt: skip
 
 
 def test_portals_that_are_closed_are_forgotten():
