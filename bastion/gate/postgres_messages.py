@@ -290,7 +290,8 @@ _NO_CALLS: Final = Verdict(
     Action.DENY,
     "no-function-calls",
     "Functions are not called by their number here.",
-    "Call it in a SELECT, where it is decided like any other.",
+    "Call it in a SELECT, where it is decided like any other; for large objects of files on your"
+    " side the policy has to say `function_calls: true`.",
 )
 
 
