@@ -77,7 +77,7 @@ class Masks:
     def fields(self, fields: Mapping[str, object]) -> dict[str, object]:
         """Mask every text in named values, as JSON has them; names and EXACT ones stay."""
         return {
-            name: value if name in EXACT else self._value(value, DEEPEST)
+            name: value if _exact(name, value) else self._value(value, DEEPEST)
             for name, value in fields.items()
         }
 
@@ -86,12 +86,17 @@ class Masks:
             return self.text(value)
         if depth and isinstance(value, Mapping):
             return {
-                name: one if name in EXACT else self._value(one, depth - 1)
+                name: one if _exact(name, one) else self._value(one, depth - 1)
                 for name, one in value.items()
             }
         if depth and isinstance(value, list | tuple | set | frozenset):
             return [self._value(one, depth - 1) for one in value]
         return value
+
+
+def _exact(name: str, value: object) -> bool:
+    """An id, say; a whole thing under such a name (`grant: {reason: …}`) has texts of its own."""
+    return name in EXACT and not isinstance(value, Mapping)
 
 
 UNMASKED: Final = Masks(Detectors(()), Marks(b""))

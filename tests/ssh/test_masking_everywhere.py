@@ -23,6 +23,7 @@ from typing import Any
 
 import asyncpg
 import asyncssh
+import pyrage
 import pytest
 import zstandard
 from click.testing import CliRunner
@@ -47,6 +48,7 @@ def secret(number: int) -> str:
 SHOWN_BY_TARGETS = ["exec stdout", "exec stderr", "in pieces", "pty", "shell", "subsystem", "jump"]
 ASKED_FOR = [
     *("command line", "denied command", "held command", "reason of a refusal"),
+    *("reason of a request", "reason of a grant"),
     *("gated line", "gated output", "sql statement", "sql parameter"),
     *("sftp path", "sftp missing path", "scp path", "rsync path"),
 ]
@@ -56,6 +58,8 @@ WAYS = {
     name: secret(number)
     for number, name in enumerate([*SHOWN_BY_TARGETS, *ASKED_FOR, *CARRIED, *OWN])
 }
+BY_PATH = "ORCHID-4711-in-no-detector"
+"""A value that only its place in a JSON text tells."""
 SEEN_BY_WHO_SENT = {"command line", "gated line", "sql statement", "sql parameter", *CARRIED}
 """Ways whose client has or gets the secret itself: it typed it, or copied the file."""
 
@@ -72,6 +76,13 @@ GRANTS = """\
     logins: [app]
     session: {database: {}}
     requests: {default: allow, opaque: allow}
+requestable:
+  - name: admins
+    who: [dev]
+    role: admin
+    targets: [web1]
+    max: 2h
+    approval: {approvers: [oncall], wait: 10m}
 rules:
 """
 SESSION = """{pty: true, exec: true, files: true, shell: ungated, subsystems: [greet],
@@ -112,7 +123,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, more: str = "") -> AsyncIterator[World]:
     script = folder / "greet"
     script.write_text(f"#!/bin/sh\ncat {folder}/content\n")
     script.chmod(0o755)
@@ -132,15 +143,18 @@ async def world(folder: Path) -> AsyncIterator[World]:
         async with greeter, hooks, postgres(Path(short) / "s", TABLES) as server:
             config = write_secrets(folder, server, "password") + (
                 f"webhooks:\n  - {{url: 'http://127.0.0.1:{receiver.port}/in',"
-                f" secret: 'file:{folder}/hook'}}\n"
+                f" secret: 'file:{folder}/hook'}}\n{more}"
             )
             async with bastion(
                 folder,
                 session=SESSION,
-                policy=POLICY.replace("rules:\n", GRANTS, 1),
+                policy=POLICY.replace("rules:\n", GRANTS, 1)
+                .replace("roles:\n", "roles:\n  admin: {}\n", 1)
+                .replace("    requests:\n", '    mask: {json: "$..pin"}\n    requests:\n', 1),
                 opaque="allow",
                 also={"web2": ""},
                 config=config,
+                listen=f", metrics: 'unix:{folder}/metrics'",
                 sshd_extra=[f"Subsystem greet {script}"],
             ) as running:
                 here = World(running, folder, receiver, greeter.sockets[0].getsockname()[1])
@@ -170,6 +184,8 @@ async def shown_by_targets(here: World, client: Any) -> None:
     for way, (line, options) in commands.items():
         file.write_text(f"before {WAYS[way]} after\n")
         clients[way] = await read_all(client, line, **options)
+    file.write_text(f'{{"user": "bob", "pin": "{BY_PATH}"}}\n')
+    clients["by path"] = await read_all(client, f"cat {file}")
     for name, part in (("one", WAYS["in pieces"][:20]), ("two", WAYS["in pieces"][20:] + "\n")):
         (here.folder / name).write_text(part)
     pieces = f"cat {here.folder}/one; read x; cat {here.folder}/two"
@@ -210,6 +226,18 @@ async def held(here: World, client: Any) -> str:
     assert "[masked:github-token:" in repr(question)
     here.running.answer(approval, grant=False, reason=f"no: {WAYS['reason of a refusal']}")
     return await reading
+
+
+async def requested(here: World) -> str:
+    """Ask for a role, get it, and list what was asked for."""
+    words = ["request", "web1", "--for", "10m", "--reason", WAYS["reason of a request"]]
+    asked = await here.running.run("ssh", "bastion", *words)
+    approval = await here.running.pending()
+    here.running.answer(approval, grant=True, reason=f"yes: {WAYS['reason of a grant']}")
+    listed = await here.running.run("ssh", "bastion", "requests")
+    told = asked.stdout.decode() + asked.stderr + listed.stdout.decode() + listed.stderr
+    assert approval in told
+    return told
 
 
 async def gated(here: World) -> None:
@@ -279,6 +307,19 @@ def tidied(folder: Path) -> None:
     assert ran.exit_code == 0, ran.output
 
 
+def commands(folder: Path) -> str:
+    """What the bastion's own commands say, with the state directory before them."""
+    texts = []
+    for words in (
+        *("audit show --limit 500", "audit show --json --limit 500", "recordings list"),
+        *("recordings search before", "recordings search masked", "recordings search true"),
+    ):
+        ran = CliRunner().invoke(command, [*words.split(), "--state", str(folder / "state")])
+        assert ran.exit_code == 0, ran.output
+        texts.append(ran.output)
+    return "".join(texts)
+
+
 def exported(folder: Path, casts: list[Path]) -> str:
     """What the player makes of the casts."""
     texts = ["\n".join(transcript(casts, lambda _: None))]
@@ -298,11 +339,14 @@ async def test_no_secret_reaches_a_screen_a_disk_a_watcher_or_the_log(tmp_path, 
             await carried(here, client)
         await gated(here)
         await databases(here)
+        requests = await requested(here)
         own()
         marks = {way: here.running.services.masks.text(value) for way, value in WAYS.items()}
         listed = await here.running.run("ssh", "bastion", "sessions")
         while_running = kept(tmp_path / "state")
         exports = exported(tmp_path, here.running.casts())
+        curl = ["curl", "-s", "--unix-socket", str(tmp_path / "metrics"), "http://x/metrics"]
+        metrics = await here.running.run(*curl)
     tidied(tmp_path)
     places = {
         "the log": caplog.text,
@@ -312,6 +356,9 @@ async def test_no_secret_reaches_a_screen_a_disk_a_watcher_or_the_log(tmp_path, 
         "a webhook": repr(here.hooks.got),
         "the list of sessions": listed.stdout.decode() + listed.stderr,
         "an export": exports,
+        "the list of requests": requests,
+        "the metrics": metrics.stdout.decode(),
+        "the bastion's commands": commands(tmp_path),
     }
     for name, content in {**while_running, **kept(tmp_path / "state")}.items():
         text = content.decode("latin-1")
@@ -323,6 +370,10 @@ async def test_no_secret_reaches_a_screen_a_disk_a_watcher_or_the_log(tmp_path, 
         assert "[masked:github-token:" in here.seen.clients[way], way
     for place in ("the log", "what followers see", "what approvers see", "an export", "a webhook"):
         assert "[masked:github-token:" in places[place], place
+    assert 'masked_secrets_total{detector="github-token"}' in places["the metrics"]
+    assert '"pin": "[masked:json:' in here.seen.clients["by path"]
+    for place, content in {**places, **here.seen.clients}.items():
+        assert BY_PATH not in content, place
     everything = "".join([*places.values(), *here.seen.clients.values()])
     for way, value in WAYS.items():
         core = value[4:]
@@ -331,3 +382,19 @@ async def test_no_secret_reaches_a_screen_a_disk_a_watcher_or_the_log(tmp_path, 
             assert core not in here.seen.clients.get(way, ""), f"{way}: the client saw it"
         for place, content in places.items():
             assert core not in content, f"{way}: {place} has it"
+
+
+async def test_beside_encrypted_recordings_there_is_no_secret_in_clear(tmp_path):
+    recipient = pyrage.x25519.Identity.generate().to_public()
+    encrypted = f"recordings: {{encrypt_to: {recipient}}}\n"
+    async with world(tmp_path, encrypted) as here:
+        async with here.running.connect() as client:
+            await shown_by_targets(here, client)
+            await asked_for(here, client)
+        files = kept(tmp_path / "state")
+    files |= kept(tmp_path / "state")
+    assert any("recordings" in name for name in files)
+    for name, content in files.items():
+        assert b"before" not in content or "recordings" not in name, f"{name} is not encrypted"
+        for way, value in WAYS.items():
+            assert value[4:].encode() not in content, f"{way}: {name} has it"
