@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from bastion.control.outbox import Outbox
 from bastion.errors import BastionError, ControlError, StoreError
 from bastion.policy.approvals import Operator
 from bastion.wire import control as wire
+
+log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -94,6 +97,9 @@ class Connection:
                     "control-refused", self._parts.clock(), operator=operator.id, why=str(error)
                 )
             return wire.Reply(wire.VERSION, request.id, error=str(error))
+        except Exception:
+            log.exception("control call of %s", operator.id)
+            return wire.Reply(wire.VERSION, request.id, error="The bastion failed on this call.")
         return wire.Reply(wire.VERSION, request.id, result=result)
 
     def _perform(self, operator: Operator, call: wire.AnyCall) -> object:

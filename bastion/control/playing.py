@@ -107,7 +107,7 @@ class Playing:
         path, form = find_stored(stem, call.file)
         try:
             with path.open("rb") as file:
-                data = os.pread(file.fileno(), PIECE, max(0, call.offset))
+                data = os.pread(file.fileno(), PIECE, min(max(0, call.offset), 2**62))
                 size = os.fstat(file.fileno()).st_size
         except OSError as error:
             raise ControlError(f"The recording cannot be read: {error.strerror}.") from None

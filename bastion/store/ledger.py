@@ -258,6 +258,8 @@ class Ledger:
 
     def remove_lock(self, lock_id: str) -> bool:
         """Take a lock away; False if there is none of that id."""
+        if not lock_id.isascii():
+            return False
         with self._file.transaction() as connection:
             removed = connection.execute("DELETE FROM locks WHERE id = ?", (lock_id,)).rowcount
         self._locks = tuple(lock for lock in self._locks if lock.id != lock_id)

@@ -79,7 +79,7 @@ class LedgerFile:
         try:
             return [
                 {name: _exact(value) for name, value in row.items()}
-                for row in self._database.query(sql, values)
+                for row in self._database.query(sql, [_stored(value) for value in values])
             ]
         except sqlite3.Error as error:
             raise StoreError(f"The ledger cannot be read: {error}.") from error

@@ -118,7 +118,8 @@ class SearchIndex:
         if len(text) < SHORTEST:
             return []
         until = time.monotonic() + seconds
-        phrase = '"' + text.replace("\0", "").replace('"', '""') + '"'
+        known = text.encode("utf-8", "replace").decode().replace("\0", "")
+        phrase = '"' + known.replace('"', '""') + '"'
         self._connection.set_progress_handler(lambda: time.monotonic() > until, _CHECK_EVERY)
         try:
             with _told():

@@ -15,7 +15,8 @@ not UTF-8), which msgspec refuses; msgspec checks every shape, and unknown field
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NoReturn, TypeVar
+import math
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -45,6 +46,14 @@ MAX_CALL: Final = 64 * 1024
 
 MAX_REPLY: Final = 64 * 1024 * 1024
 """Bytes of a line sent by the bastion: a thousand held commands of the longest kind."""
+
+
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
+"""Seconds since the epoch, to the end of the year 9999: beyond it there is no date, and a list with
+one such time in it could be shown to nobody."""
+
+Serial = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+"""What our certificates have: a revocation list cannot be written with any other."""
 
 
 class Call(msgspec.Struct, frozen=True, tag_field="method", forbid_unknown_fields=True):
@@ -151,8 +160,8 @@ class FindRecordings(Call, frozen=True, tag="recordings"):
     identity: str = ""
     target: str = ""
     verdict: str = ""
-    since: float | None = None
-    until: float | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     limit: int = 200
 
 
@@ -198,7 +207,7 @@ class SetLock(Call, frozen=True, tag="lock"):
     kind: str
     value: str
     reason: str
-    until: float | None = None
+    until: Moment | None = None
 
 
 class RemoveLock(Call, frozen=True, tag="unlock"):
@@ -214,7 +223,7 @@ class ListLocks(Call, frozen=True, tag="locks"):
 class Revoke(Call, frozen=True, tag="revoke"):
     """Revoke a certificate and end its sessions. Gives Ended."""
 
-    serial: int
+    serial: Serial
     reason: str
 
 
@@ -300,10 +309,18 @@ def convert(value: object, shape: type[T]) -> T:
 
 def _loads(line: bytes) -> object:
     try:
-        value: object = json.loads(line, parse_constant=_no_constant)
+        value: object = json.loads(line, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise ControlError("A control message is not JSON.") from None
     return value
+
+
+def _finite(text: str) -> float:
+    """1e999 is infinity to Python, which no JSON that we write could hold."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -304,3 +304,32 @@ async def test_a_socket_left_by_a_killed_bastion_is_replaced(start: Start, tmp_p
         stale.bind(str(StateDirectory(tmp_path / "state").control_socket))
     desk = await start()
     await desk.call(wire.Hello(), wire.Welcome)
+
+
+ODD_CALLS = (
+    b'{"method":"lock","kind":"session","value":"s1","reason":"x","until":1e999}',
+    b'{"method":"lock","kind":"session","value":"s1","reason":"x","until":1e300}',
+    b'{"method":"revoke","serial":340282366920938463463374607431768211456,"reason":"x"}',
+    b'{"method":"revoke","serial":-1,"reason":"x"}',
+    b'{"method":"sessions","limit":99999999999999999999999}',
+    b'{"method":"recordings","since":1e999}',
+    b'{"method":"recordings","text":"\\ud800abc"}',
+    b'{"method":"recordings","identity":"\\ud800"}',
+    b'{"method":"read-recording","session":"\\ud800","channel":"c1","file":"cast"}',
+    b'{"method":"grant","approval":"x","hash":"y","repeat":1e999}',
+    b'{"method":"context","approval":"\\ud800"}',
+    b'{"method":"unlock","lock":"\\ud800"}',
+)
+
+
+@pytest.mark.parametrize("call", ODD_CALLS)
+async def test_odd_numbers_and_texts_of_a_call_are_answered(
+    start: Start, call: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = await start()
+    (reply,) = await desk.say(b'{"version":1,"id":7,"call":%s}\n' % call)
+    assert ("error" in reply) is not ("result" in reply)
+    assert not caplog.records
+    # What nobody could be shown is in no list.
+    (listed,) = await desk.say(b'{"version":1,"id":8,"call":{"method":"locks"}}\n')
+    assert listed["result"] == []
