@@ -64,7 +64,7 @@ _MADE_WORD: Final = re.compile(
     r"[A-Za-z][0-9]|[0-9][A-Za-z]|[A-Za-z0-9][!#$%^*+=~@&][A-Za-z0-9]|[0-9][!#$%^*]"
 )
 
-_MEMBER_OF_MODULE: Final = re.compile(r"[a-z_]{3,}[0-9](?:\.[A-Za-z_]{2,})+")
+_MEMBER_OF_MODULE: Final = re.compile(r"[a-z_]{5,}[0-9](?:\.[A-Za-z_]{2,})+")
 """`exports2.HEX`, as bundlers name what they put together."""
 _STANDARD: Final = re.compile(
     r"[A-Z]{2,6}-?[0-9]{1,2}|[0-9]{1,3}-[A-Z]{2,6}|T[0-9]{4}(?:[.][0-9]{3})?"
