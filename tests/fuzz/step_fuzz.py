@@ -264,7 +264,8 @@ def forbidden(calls: list[list[str]]) -> list[list[str]]:
         or (
             call[0] == "rm"
             and any(
-                word[:1] == "-" and word[:2] != "--" and "r" in word
+                # With an = among its letters rm says that it knows no such option, and stops.
+                word[:1] == "-" and word[:2] != "--" and "r" in word and "=" not in word
                 for word in itertools.takewhile(lambda word: word != "--", call[1:])
             )
         )
