@@ -52,6 +52,9 @@ WRITING: Final = frozenset({FileOperation.WRITE, FileOperation.REMOVE, FileOpera
 RECURSIVE: Final = frozenset(_RECURSIVE.split())
 """Programs that reach everything below a directory they are given, or give it another name."""
 
+WHOLE: Final = " -r"
+"""What a program's name ends with where it writes all below a directory (`cp -r`)."""
+
 QUIET: Final = frozenset(
     {
         FileOperation.STAT,
@@ -247,7 +250,8 @@ def _match_open(pattern: OpenPattern, use: PathUse, places: list[Place]) -> Matc
     if any(match_places(places, glob) is Match.YES for glob in pattern.path_except):
         return Match.NO
     best = max(match_places(places, glob) for glob in pattern.path)
-    if best is Match.NO and use.access is Access.READ and use.program in RECURSIVE:
+    recursive = use.access is Access.READ and use.program in RECURSIVE
+    if best is Match.NO and (recursive or use.program.endswith(WHOLE)):
         below = any(_reaches(place.path, glob) for place in places for glob in pattern.path)
         best = Match.COULD if below else best
     return best

@@ -209,8 +209,11 @@ def _runs_joined(reader: Reader, call: Call, peeled: Peeled) -> bool:
 
 def _strace(reader: Reader, call: Call, peeled: Peeled) -> bool:
     target = peeled.option("o", "output")
-    if target is not None and target.raw:
-        if target.raw[:1] in "|!":
+    for variable in peeled.values("E", "env"):
+        name, _, value = text_of(variable).partition("=")
+        environment.assigned(reader, name, Word(value, value), call.place, lasting=False)
+    if target is not None and text_of(target):
+        if text_of(target)[:1] in "|!":
             shells.run_word(reader, call, literal(text_of(target)[1:]))
         else:
             reader.opens(target, Access.WRITE, call.program)

@@ -7,6 +7,7 @@ from typing import Final
 
 from bastion.policy.shell.launch import script, switch_user, wrapper
 from bastion.policy.shell.many import find, parallel, xargs
+from bastion.policy.shell.runners import RUNNERS, kubectl, run, ssh_like
 from bastion.policy.shell.state import (
     Call,
     Reader,
@@ -15,6 +16,9 @@ from bastion.policy.shell.wrappers import WRAPPERS
 
 LAUNCHERS: Final[dict[str, Callable[[Reader, Call], None]]] = {
     **dict.fromkeys(WRAPPERS, wrapper),
+    **dict.fromkeys(RUNNERS, run),
+    **dict.fromkeys(("k3s", "microk8s", "minikube"), kubectl),
+    **dict.fromkeys(("autossh", "dbclient", "plink"), ssh_like),
     **dict.fromkeys(("su", "runuser", "sg", "newgrp", "ksu"), switch_user),
     **dict.fromkeys(("script", "scriptlive"), script),
     **dict.fromkeys(("find", "gfind"), find),

@@ -22,9 +22,10 @@ from bastion.policy.shell.state import (
 
 _XARGS: Final = Wrapper(
     "aEdILnPs",
-    "0oprtxieS",
-    "arg-file delimiter eof replace max-lines max-args max-procs max-chars process-slot-var",
-    "null interactive no-run-if-empty verbose exit show-limits open-tty help version",
+    "0oprtxie",
+    "arg-file delimiter max-args max-procs max-chars process-slot-var",
+    "eof replace max-lines null interactive no-run-if-empty verbose exit show-limits open-tty help "
+    "version",
 )
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
+from bastion.policy.shell import clients, copies, transfers
 from bastion.policy.shell.peeling import Wrapper, peel
 from bastion.policy.shell.state import Call, Reader, names, text_of
 
@@ -20,15 +21,15 @@ CLOSED: Final = names(
     compgen compopt bind trap disown suspend logout stat mkdir rmdir mkfifo mknod touch chmod
     chown chgrp chattr lsattr getfacl df du free lsblk mount umount mountpoint findmnt sync
     lscpu lsmod lsusb lspci dmesg ip ifconfig route ping ping6 traceroute mtr dig nslookup host
-    getent systemctl service loginctl timedatectl localectl docker podman kubectl oc helm apt
+    getent systemctl service loginctl timedatectl localectl apt
     apt-get apt-cache dpkg dpkg-query rpm yum dnf brew snap flatpak useradd usermod userdel
     groupadd groupmod groupdel passwd gpasswd chage adduser deluser shutdown reboot halt
     poweroff init telinit iptables ip6tables nft ufw firewall-cmd crontab at batch tmux screen
     nproc arch cal ncal date tput stty clear reset sleep usleep nice renice ionice readlink
     realpath pathchk mktemp rm unlink shred eject lsof fuser ss netstat vmstat iostat mpstat sar
-    pidof top htop git hg svn gh glab terraform aws gcloud az jq-filter journalctl man info tldr
+    pidof top htop git jq-filter journalctl man info tldr
     go cargo rustc npm yarn pnpm pip pip3 gem bundle composer java javac mvn gradle node-version
-    psql mysql redis-cli mongosh sqlite-version swapon swapoff blkid losetup hdparm smartctl
+    sqlite-version swapon swapoff blkid losetup hdparm smartctl
     modprobe rmmod insmod sysctl ldconfig updatedb chpasswd xdg-open zipinfo-name sudo
     doas env xargs find nohup time timeout
     """
@@ -40,7 +41,7 @@ _METADATA: Final = names(
     "realpath readlink"
 )
 _WRITERS: Final = names("rm unlink shred truncate tee sponge chattr touch fallocate")
-_COPIERS: Final = names("cp mv install ln rsync scp link gcp gmv gln")
+_COPIERS: Final = names("cp mv install ln link gcp gmv gln ginstall")
 
 _PATTERN_FIRST: Final[dict[str, Wrapper]] = {
     "grep": Wrapper(
@@ -165,6 +166,8 @@ def list_paths(reader: Reader, call: Call) -> None:
     elif program in _METADATA or program in _WRITERS:
         access = Access.WRITE if program in _WRITERS else Access.METADATA
         _operands(reader, call, access)
+    elif program in clients.CLIENTS:
+        clients.client_files(reader, call, call.operands)
     elif program not in CLOSED:
         _operands(reader, call, Access.READ)
         _more(reader, call)
@@ -252,23 +255,18 @@ def _pattern_first(reader: Reader, call: Call) -> None:
     _more(reader, call)
 
 
-def _copy(reader: Reader, call: Call) -> None:
-    """Sources are read; the last operand, or `-t DIR`, is written."""
+def _transfer(reader: Reader, call: Call) -> None:
+    """Sources of rsync and scp are read, the last operand is written, and what is below it."""
     files = [word for word in call.operands if not text_of(word).startswith("-")]
-    if files and not any(re.match(r"-t|--target", text_of(word)) for word in call.operands):
-        sources, target = files[:-1] or files, files[-1]
-        reader.opens(target, Access.WRITE, call.program)
-        for source in sources:
-            # A file copied into a folder keeps its name.
-            if text_of(target).endswith("/") or text_of(target) in (".", "~", ".."):
-                name = text_of(source).rpartition("/")[2]
-                reader.opens_text(f"{text_of(target)}/{name}", Access.WRITE, call.program)
-    else:
-        sources = files
-    for word in (
-        call.operands if len(files) < 2 else [w for w in call.operands if w is not files[-1]]
-    ):
+    for word in call.operands if len(files) < 2 else call.operands[:-1]:
         _one(reader, call, word, Access.READ)
+    if len(files) > 1:
+        reader.opens(files[-1], Access.WRITE, call.program)
+        reader.opens(files[-1], Access.WRITE, f"{call.program} -r")
+        for source in files[:-1]:
+            name = text_of(source).rstrip("/").rpartition("/")[2].rpartition(":")[2]
+            if name and source.text is not None and files[-1].text is not None:
+                reader.opens_text(f"{files[-1].text}/{name}", Access.WRITE, call.program)
     _more(reader, call)
 
 
@@ -286,47 +284,6 @@ def _dd(reader: Reader, call: Call) -> None:
                 else Word(None, word.raw, word.dynamic, value)
             )
             reader.opens(known, access, "dd")
-
-
-def _curl(reader: Reader, call: Call) -> None:
-    """Data that begins with `@`, uploads, configurations and outputs are files; the rest is not."""
-    words = call.operands
-    for word, following in zip(words, [*words[1:], None], strict=False):
-        text = word.text if word.text is not None else word.prefix
-        if re.search(r"(^|=|;)[@<][^\s]", text) and not text.startswith("--data-raw"):
-            _after(reader, word, text, r"[@<]")
-        if (
-            re.match(
-                r"-[a-zA-Z#]*[TKEbc]$|--(upload-file|config|cert|key|cacert|cookie|netrc-file)$",
-                text,
-            )
-            and following
-        ):
-            reader.opens(following, Access.READ, "curl")
-        attached = re.match(r"-[sSfLkvig]*[TKdF]([@<]?[^@<].*)", text, re.DOTALL)
-        if attached and (text[1] != "-"):
-            reader.opens_text(attached.group(1).lstrip("@<"), Access.READ, "curl")
-        if (
-            re.match(
-                r"-[a-zA-Z#]*[oDc]$|--(output|dump-header|cookie-jar|trace|trace-ascii|stderr)$",
-                text,
-            )
-            and following
-        ):
-            reader.opens(following, Access.WRITE, "curl")
-        if text.startswith("--") and "=" in text:
-            reader.opens_text(text.partition("=")[2].lstrip("@<"), Access.READ, "curl")
-        url = re.match(r"file:/*(/.*)", text, re.IGNORECASE)
-        if url:
-            reader.opens_text(url.group(1), Access.READ, "curl")
-
-
-def _after(reader: Reader, word: Word, text: str, mark: str) -> None:
-    rest = re.split(mark, text, maxsplit=1)[1].partition(";")[0]
-    if word.text is not None:
-        reader.opens_text(rest, Access.READ, "curl")
-    else:
-        reader.opens(Word(None, word.raw, word.dynamic, rest), Access.READ, "curl")
 
 
 def _date(reader: Reader, call: Call) -> None:
@@ -355,7 +312,10 @@ def _git(reader: Reader, call: Call) -> None:
 
 def _mount(reader: Reader, call: Call) -> None:
     """A bind mount gives all that lies below a directory another name."""
-    if any(re.search(r"^-[a-zA-Z]*[BRM]|bind|--move", text_of(word)) for word in call.operands):
+    if any(
+        re.search(r"^-[a-zA-Z]*[BRM]|bind|--move|lowerdir=|loop", text_of(word))
+        for word in call.operands
+    ):
         _operands(reader, call, Access.READ)
 
 
@@ -364,9 +324,11 @@ def _nothing(reader: Reader, call: Call) -> None:
 
 
 _SPECIAL: Final = {
-    **dict.fromkeys(_COPIERS, _copy),
+    **dict.fromkeys(_COPIERS, copies.copy),
+    **dict.fromkeys(("rsync", "scp"), _transfer),
     "dd": _dd,
-    "curl": _curl,
+    "curl": transfers.curl,
+    "wget": transfers.wget,
     "date": _date,
     "git": _git,
     "mount": _mount,

@@ -41,6 +41,10 @@ class Peeled:
     command: list[Word] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
+    def values(self, *names: str) -> list[Word]:
+        """Give all values of an option, in their order."""
+        return [value for name, value in self.options if name in names and value is not None]
+
     def option(self, *names: str) -> Word | None:
         """Give the last value of an option, an empty word for a flag, None where it is absent."""
         found: Word | None = None
@@ -92,6 +96,47 @@ def peel(wrapper: Wrapper, operands: list[Word]) -> Peeled:
     index = _assignments(wrapper, peeled, operands, index)
     peeled.command = operands[index:]
     return peeled
+
+
+def spread(
+    wrapper: Wrapper, operands: list[Word]
+) -> tuple[list[tuple[str, Word | None]], list[Word]]:
+    """Split words into options and operands, which may stand between one another.
+
+    An option that is not literal (`-d@$f`, `--data=$x`) keeps the name that is known of it.
+    """
+    options: list[tuple[str, Word | None]] = []
+    found: list[Word] = []
+    rest = operands
+    while rest:
+        peeled = peel(wrapper, rest)
+        options += peeled.options
+        at = len(rest) - len(peeled.command)
+        if at and rest[at - 1].text == "--" and peeled.command:
+            # Whether this ends the options or is the value of one: both are taken for granted.
+            found += peeled.command
+            rest = [word for word in peeled.command if word.text is None or word.text[:1] == "-"]
+            options += peel(wrapper, rest).options if rest else []
+            break
+        if not peeled.command:
+            break
+        word, rest = peeled.command[0], peeled.command[1:]
+        named = _named(wrapper, word)
+        if named is None:
+            found.append(word)
+        else:
+            options.append(named)
+    return options, found
+
+
+def _named(wrapper: Wrapper, word: Word) -> tuple[str, Word] | None:
+    """Give the name and value of an option that is only known in part."""
+    if word.text is not None or not word.prefix.startswith("-") or word.prefix in ("-", "--"):
+        return None
+    head = Word(word.prefix, word.prefix)
+    name, value = peel(wrapper, [head]).options[-1]
+    known = value.text if value is not None else ""
+    return name, Word(None, word.raw, word.dynamic, known or "")
 
 
 def _take_positionals(peeled: Peeled, operands: list[Word], index: int, count: int) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell import shells
+from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
+from bastion.policy.shell import clients, shells
 from bastion.policy.shell.launch import start
 from bastion.policy.shell.peeling import Peeled, Wrapper, peel
-from bastion.policy.shell.state import Call, Reader, joined, names, text_of
+from bastion.policy.shell.state import Call, Reader, joined, literal, names, text_of
 
 _SSH: Final = Wrapper("bBcDeEFiIJlLmoOpPQRSwW", "46AaCfGgKkMNnqsTtVvXxYy")
 
@@ -87,23 +87,33 @@ def ssh_setting(reader: Reader, call: Call, value: Word) -> None:
 
 
 _CONTAINER: Final = Wrapper(
-    "euwlavpcnHfsLh",
-    "ditqTPRx",
-    "env user workdir detach-keys env-file container namespace context cluster "
-    "kubeconfig host config log-level "
-    "filename pod-running-timeout index name volume publish network entrypoint label "
-    "hostname mount restart "
-    "platform memory cpus add-host device cap-add cap-drop security-opt ulimit tmpfs "
-    "link expose ip mac-address "
-    "pull gpus shm-size pid ipc uts userns cgroup-parent log-driver log-opt stop-signal "
-    "runtime dns expose "
-    "image overrides file project-name profile project-directory server token as "
-    "request-timeout health-cmd",
-    "interactive tty detach privileged rm init read-only quiet stdin no-deps build "
-    "no-TTY publish-all tls it",
+    "acefhHklLmnopsuvw",
+    "ditqTPRxA",
+    """
+    add-host annotation annotations as as-group attach blkio-weight blkio-weight-device cache-dir
+    cap-add cap-drop certificate-authority cgroup-parent cgroupns cidfile client-certificate
+    client-key cluster config container context copy-to cpu-count cpu-percent cpu-period cpu-quota
+    cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus cpuset-mems custom detach-keys device
+    device-cgroup-rule device-read-bps device-read-iops device-write-bps device-write-iops dns
+    dns-option dns-search domainname entrypoint env env-file expose field-manager file filename
+    gpus grace-period group-add health-cmd health-interval health-retries health-start-interval
+    health-start-period health-timeout host hostname image image-pull-policy index ip ip6 ipc
+    isolation kubeconfig kustomize label label-file labels limits link link-local-ip log-driver
+    log-level log-opt mac-address memory memory-reservation memory-swap memory-swappiness mount
+    name namespace net net-alias network network-alias oom-score-adj output override-type overrides
+    pid pids-limit platform pod-running-timeout port profile project-directory project-name publish
+    pull request-timeout requests restart runtime security-opt server serviceaccount set-image
+    shm-size stop-signal stop-timeout storage-opt sysctl target template timeout tls-server-name
+    tmpfs token ulimit user userns uts volume volume-driver volumes-from workdir exec-id cwd
+    """,
+    "interactive tty detach privileged rm init read-only quiet quiet-pull stdin no-deps build "
+    "no-TTY publish-all tls disable-content-trust no-healthcheck oom-kill-disable sig-proxy "
+    "use-api-socket use-aliases service-ports arguments-only replace same-node share-processes "
+    "attach expose command leave-stdin-open save-config wait force now dry-run cascade all "
+    "keep-labels keep-annotations remove-orphans systemd replace rootfs it ti",
 )
 _ENGINES: Final = names(
-    "docker podman kubectl oc nerdctl crictl docker-compose k3s lxc incus nomad ctr microk8s"
+    "docker podman kubectl oc nerdctl crictl docker-compose lxc incus nomad ctr"
 )
 
 
@@ -119,12 +129,19 @@ def container(reader: Reader, call: Call) -> None:
         reader.cannot_tell(
             OpaqueKind.COMMAND, f"what {call.program} is asked for is not literal", ""
         )
-    if call.program in ("kubectl", "oc") and words and words[0].text == "edit":
-        reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl edit starts an editor", "edit")
+    if call.program in _CLUSTERS:
+        _cluster(reader, call)
     if verb is None or any(
         word.text in ("delete", "get", "describe", "apply", "rm") for word in words[:verb]
     ):
+        clients.container_files(reader, call, words)
         return
+    command = _container_command(reader, call, words, verb)
+    clients.container_files(reader, call, words[: len(words) - len(command)])
+
+
+def _container_command(reader: Reader, call: Call, words: list[Word], verb: int) -> list[Word]:
+    """Read what runs inside a container; give its words."""
     peeled = peel(_CONTAINER, words[verb + 1 :])
     rest = peeled.command[1:]
     again = (
@@ -134,13 +151,39 @@ def container(reader: Reader, call: Call) -> None:
     verb_text = text_of(words[verb])
     if text_of(words[0]) == "nomad":
         command = rest
+    inside = command
+    for option in peeled.unknown if peeled.command and verb_text != "create" else []:
+        # Whether the next word is its value, the image or the command, nobody here knows.
+        reader.cannot_tell(OpaqueKind.COMMAND, f"an option of {call.program} is not known", option)
+        start(reader, replace(call, program=f"{call.program} {verb_text}"), peeled.command)
+        inside = []
+        break
     entry = peeled.option("entrypoint")
-    if entry is not None and entry.raw:
-        command = [entry, *command]
-    if command:
-        start(reader, replace(call, program=f"{call.program} {verb_text}"), command)
-    elif verb_text == "exec" and peeled.command:
+    if entry is not None and text_of(entry):
+        inside = [entry, *inside]
+    health = peeled.option("health-cmd")
+    if health is not None and text_of(health):
+        shells.run_word(reader, replace(call, program=f"{call.program} --health-cmd"), health)
+    if inside:
+        start(reader, replace(call, program=f"{call.program} {verb_text}"), inside)
+    elif verb_text == "exec" and peeled.command and not peeled.unknown:
         reader.cannot_tell(OpaqueKind.INTERACTIVE, f"{call.program} exec without a command", "")
+    return command
+
+
+_CLUSTERS: Final = names("kubectl oc")
+
+
+def _cluster(reader: Reader, call: Call) -> None:
+    """kubectl starts an editor, and reads the kinds of things in any case of letters."""
+    texts = [text_of(word) for word in call.operands]
+    if "edit" in texts:
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl edit starts an editor", "edit")
+    if "delete" in texts and "--" not in texts and texts != [text.lower() for text in texts]:
+        lower = [
+            literal(word.text.lower()) if word.text is not None else word for word in call.argv
+        ]
+        reader.add_command(SimpleCommand(call.program, tuple(lower), call.place.via))
 
 
 def terminal(reader: Reader, call: Call) -> None:

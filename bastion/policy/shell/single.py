@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind
-from bastion.policy.shell import git, launch, remote
+from bastion.policy.shell import databases, git, launch, remote
 from bastion.policy.shell.options import option_values
 from bastion.policy.shell.peeling import Wrapper, peel
 from bastion.policy.shell.state import Call, Reader, literal, text_of
@@ -141,41 +141,6 @@ def _package(reader: Reader, call: Call) -> None:
             break
 
 
-def _database(reader: Reader, call: Call) -> None:
-    """A client with `-c`/`-e` text runs SQL; without, it reads commands, shell escapes too."""
-    values = option_values(call, ("-c", "--command", "-e", "--execute", "--eval", "-cmd"))
-    texts = [text_of(value) for value in values]
-    if call.program.startswith("sqlite"):
-        texts += [text_of(word) for word in call.operands[1:]]
-    for text in texts:
-        escape = re.search(
-            r"(?:\\!|\bsystem\b|\.shell|\.system|\bprogram\b|\\g\s*\||\\o\s*\|"
-            r"|\\copy.*program)\s*(.*)",
-            text,
-            re.IGNORECASE | re.DOTALL,
-        )
-        if (
-            escape
-            or any(value.text is None for value in values)
-            or re.search(r"load_extension|\.(load|import|output|once|read|open|edit)", text)
-        ):
-            reader.cannot_tell(OpaqueKind.CODE, f"{call.program} may leave SQL here", text)
-            if escape:
-                reader.read_text(escape.group(1).strip(" '\";"), call.place.within(call.program))
-    if not texts and not any(
-        re.fullmatch(r"-l|--list|--version|-V", text_of(word)) for word in call.operands
-    ):
-        if call.place.feed.kind == "text" and not re.search(
-            r"\\|system|^\.", call.place.feed.text, re.IGNORECASE | re.MULTILINE
-        ):
-            return
-        reader.cannot_tell(
-            OpaqueKind.INTERACTIVE, f"{call.program} reads commands of its own", call.program
-        )
-        if call.place.feed.kind == "text":
-            read_bangs(reader, call, call.place.feed.text)
-
-
 def _gdb(reader: Reader, call: Call) -> None:
     for value in option_values(call, ("-ex", "-iex", "--eval-command", "--ex")):
         text = re.sub(r"^\s*(shell|!|python|call)\s*", "", text_of(value))
@@ -248,11 +213,6 @@ def _loads_operand(reader: Reader, call: Call) -> None:
         reader.cannot_tell(
             OpaqueKind.CODE, f"{call.program} loads or runs code", text_of(call.operands[0])
         )
-
-
-def _kube(reader: Reader, call: Call) -> None:
-    if call.operands and text_of(call.operands[0]) == "edit":
-        reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl edit starts an editor", "")
 
 
 def _fd(reader: Reader, call: Call) -> None:
@@ -342,8 +302,9 @@ SINGLE: Final[dict[str, Callable[[Reader, Call], None]]] = {
     ),
     **dict.fromkeys(
         ("psql", "mysql", "mariadb", "sqlite3", "sqlite", "mongosh", "mongo", "clickhouse-client"),
-        _database,
+        databases.database,
     ),
+    "redis-cli": databases.redis,
     "sysctl": _sysctl,
     **dict.fromkeys(("gcc", "cc", "g++", "c99", "c89"), _compiler),
     **dict.fromkeys(("dpkg", "rpm", "snap", "apt", "apt-get", "yum", "dnf"), _local_package),

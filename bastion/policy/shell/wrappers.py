@@ -49,13 +49,14 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "nice": Wrapper("n", "", "adjustment", "help version", numbers=True),
     "ionice": Wrapper("cnpPu", "tVh", "class classdata pid pgid uid", "ignore version help"),
     "chrt": Wrapper(
-        "TPDp",
-        "abdfiormRvVhe",
-        "sched-runtime sched-period sched-deadline pid",
-        "all-tasks batch deadline ext fifo idle max other reset-on-fork rr verbose help version",
+        "TPD",
+        "abdfiormRvVhep",
+        "sched-runtime sched-period sched-deadline",
+        "pid all-tasks batch deadline ext fifo idle max other reset-on-fork rr verbose help "
+        "version",
         1,
     ),
-    "taskset": Wrapper("p", "acVh", "pid", "all-tasks cpu-list help version", 1),
+    "taskset": Wrapper("", "acpVh", "", "pid all-tasks cpu-list help version", 1),
     "numactl": Wrapper(
         "iwpPNCmlLSfho",
         "HsabkuKnc",
@@ -75,12 +76,10 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         1,
         bare="shell",
     ),
-    "linux32": Wrapper("", "BFILRSTXZv3hV", bare="shell"),
-    "linux64": Wrapper("", "BFILRSTXZv3hV", bare="shell"),
-    "i386": Wrapper("", "BFILRSTXZv3hV", bare="shell"),
-    "i686": Wrapper("", "BFILRSTXZv3hV", bare="shell"),
-    "x86_64": Wrapper("", "BFILRSTXZv3hV", bare="shell"),
-    "uname26": Wrapper("", "BFILRSTXZv3hV", bare="shell"),
+    **dict.fromkeys(
+        ("linux32", "linux64", "i386", "i586", "i686", "x86_64", "uname26"),
+        Wrapper("", "BFILRSTXZv3hV", bare="shell"),
+    ),
     "time": Wrapper(
         "fo", "apqvV", "format output", "append portability quiet verbose help version"
     ),
@@ -104,9 +103,9 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         "AcCdDfFhinkqrtTvVwxyYzZN",
         "trace attach columns const-print-style "
         "env interruptible output summary-sort-by summary-columns string-limit user "
-        "trace-path status signal fault inject kvm quiet abbrev verbose raw read write decode-fds "
-        "decode-pids argv0 syscall-limit summary-wall-clock",
-        "follow-forks daemonize output-append-mode "
+        "trace-path status signal fault inject kvm abbrev verbose raw read write argv0 "
+        "syscall-limit",
+        "quiet decode-fds decode-pids summary-wall-clock follow-forks daemonize output-append-mode "
         "output-separately summary-only summary no-abbrev strings-in-hex absolute-timestamps "
         "relative-timestamps syscall-times instruction-pointer stack-traces debug help "
         "version tips seccomp-bpf",
@@ -114,8 +113,8 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "ltrace": Wrapper(
         "aAeFlnopsuwxX",
         "bcCfhiLrStTV",
-        "align config demangle library output where",
-        "no-signals help version",
+        "align config debug indent library output where",
+        "demangle no-signals help version",
     ),
     "unbuffer": Wrapper("", "p"),
     "catchsegv": Wrapper(),
@@ -124,9 +123,10 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "unshare": Wrapper(
         "SGRwl",
         "imnpuUCTfrcha",
-        "mount-proc map-user map-users map-group map-groups propagation "
-        "setgroups root wd setuid setgid monotonic boottime load-interp kill-child owner",
-        "ipc mount net pid uts user cgroup time fork map-root-user map-current-user map-auto "
+        "map-user map-users map-group map-groups propagation "
+        "setgroups root wd setuid setgid monotonic boottime load-interp owner",
+        "mount-proc mount-binfmt kill-child ipc mount net pid uts user cgroup time fork "
+        "map-root-user map-current-user map-auto "
         "keep-caps help version",
         bare="shell",
     ),
@@ -142,7 +142,7 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "setpriv": Wrapper(
         "",
         "dhV",
-        "clear-groups ambient-caps inh-caps bounding-set ruid euid rgid egid reuid regid groups "
+        "ambient-caps inh-caps bounding-set ruid euid rgid egid reuid regid groups "
         "securebits pdeathsig selinux-label apparmor-profile landlock-access "
         "landlock-rule seccomp-filter",
         "clear-groups keep-groups init-groups no-new-privs nnp reset-env dump help "
@@ -167,8 +167,8 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         "verbose lazy include-children foreground help quiet",
     ),
     "systemd-run": Wrapper(
-        "uptHMGEd",
-        "rSqP",
+        "upHME",
+        "rSqPtGd",
         "unit property description slice uid gid nice working-directory setenv "
         "host machine on-active on-boot on-startup on-unit-active on-unit-inactive on-calendar "
         "timer-property path-property socket-property service-type background job-mode",
@@ -192,6 +192,43 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         1,
     ),
     "chronic": Wrapper("", "ev"),
+    "ts": Wrapper("", "rism"),
+    "mispipe": Wrapper(joined=True),
+    "tsp": Wrapper("LNESDW", "nfmBbduglht"),
+    "nq": Wrapper("", "cqw"),
+    "with-lock-ex": Wrapper("", "wqft", positionals=1),
+    **dict.fromkeys(
+        (
+            "run-one",
+            "run-this-one",
+            "run-one-constantly",
+            "run-one-until-success",
+            "run-one-until-failure",
+            "keep-one-running",
+        ),
+        Wrapper(),
+    ),
+    "retry": Wrapper("dtum", "v", "delay times until message", "verbose", joined=False),
+    "aoss": Wrapper(),
+    "padsp": Wrapper("snmMASVRd", ""),
+    "gpg-agent": Wrapper(
+        "",
+        "vqs",
+        "homedir options log-file debug-level pinentry-program",
+        "daemon server verbose quiet sh csh enable-ssh-support no-detach use-standard-socket",
+    ),
+    "systemd-nspawn": Wrapper(
+        "DMiupSxZLnl",
+        "baqtU",
+        "directory template image oci-bundle root-hash machine user network-namespace-path "
+        "network-interface network-zone network-bridge port capability drop-capability bind "
+        "bind-ro tmpfs overlay setenv chdir console kill-signal link-journal personality register "
+        "timezone resolv-conf settings uuid slice property uid rlimit system-call-filter",
+        "boot as-pid2 ephemeral quiet private-users private-network network-veth read-only "
+        "volatile keep-unit no-pager pipe",
+        bare="shell",
+    ),
+    **dict.fromkeys(("xtables-multi", "xtables-nft-multi", "xtables-legacy-multi"), Wrapper()),
     "ifne": Wrapper("", "n"),
     "cgexec": Wrapper("g", "bh", "", "sticky"),
     "dbus-run-session": Wrapper("", "", "config-file dbus-daemon", "help version"),
@@ -242,8 +279,8 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
     "daemonize": Wrapper("acEeolpu", "v"),
     "daemon": Wrapper("nUuDFcLlMaAXPoOEf", "gr", plus=True),
     "start-stop-daemon": Wrapper(
-        "xpnugcrdNPIkasRt",
-        "KSTHbCmoqv1",
+        "xpnugcrdNPIkasRO",
+        "KSTHbCmoqvt1",
         "exec startas pidfile ppid name user group chuid chroot chdir "
         "nicelevel procsched iosched umask signal retry output notify-timeout",
         "start stop status test oknodo quiet background make-pidfile remove-pidfile "

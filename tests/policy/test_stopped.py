@@ -1,0 +1,42 @@
+"""Lines that do what a rule of the reference policy names are never allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bastion.model import ExecRequest, Identity, Target
+from bastion.policy.actions import Action
+from bastion.policy.decide import decide
+from bastion.policy.parse import parse_policy
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "policies/reference.yaml"
+POLICY = parse_policy(REFERENCE.read_text("utf-8"), REFERENCE.name)
+ANN = Identity("https://id", "1", "ann", {"preferred_username": "ops"}, frozenset({"engineer"}))
+LINES = (ROOT / "tests/vectors/stopped.txt").read_text("utf-8").splitlines()[1:]
+
+
+def is_allowed(line: str) -> bool:
+    return decide(POLICY, ANN, Target("x"), "ops", ExecRequest(line)).action is Action.ALLOW
+
+
+def test_no_such_line_is_allowed():
+    assert [line for line in LINES if is_allowed(line)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "xargs --replace reboot",
+        "xargs --eof reboot",
+        "unshare -f --kill-child reboot",
+        "unshare --mount-proc reboot",
+        "systemd-run -G reboot",
+        "setpriv --clear-groups reboot",
+        "docker run -m 512m alpine reboot",
+    ],
+)
+def test_an_option_without_a_value_swallowed_the_command(line):
+    assert not is_allowed(line)
