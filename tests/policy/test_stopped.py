@@ -40,3 +40,10 @@ def test_no_such_line_is_allowed():
 )
 def test_an_option_without_a_value_swallowed_the_command(line):
     assert not is_allowed(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["for r in 'a[$(reboot)]' x; do echo $((r)); done", "man -l x.1", "git --paginate log"]
+)
+def test_a_loop_value_or_a_long_name_hid_what_runs(line):
+    assert not is_allowed(line)

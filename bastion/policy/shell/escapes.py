@@ -136,7 +136,7 @@ def _strings(reader: Reader, call: Call, text: str) -> None:
 def _pager(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
     if call.program == "man" and any(
-        re.fullmatch(r"-[kfwWl]|--(where|path|apropos|whatis)", text) for text in texts
+        re.fullmatch(r"-[kfwW]|--(where|path|apropos|whatis)", text) for text in texts
     ):
         return
     for text in texts:

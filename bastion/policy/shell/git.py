@@ -56,7 +56,7 @@ def git(reader: Reader, call: Call) -> None:
             )
         elif name == "C" and value is not None:
             launch.moved(reader, value)
-        elif name == "p" and call.place.shown:
+        elif name in ("p", "paginate") and call.place.shown:
             reader.cannot_tell(OpaqueKind.INTERACTIVE, "git starts a pager", "git -p")
     for option in peeled.unknown:
         reader.cannot_tell(OpaqueKind.COMMAND, "an option of git is not known", option)

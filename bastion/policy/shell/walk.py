@@ -187,7 +187,7 @@ class Walker(Reader):
         before = self.state.directories
         values: list[Word] = []
         for word in node.words or []:
-            self.read_parts(word.parts, place)
+            self._expansions(word, place)
             for each in self._split(word):
                 values.extend(expand(each, self.state.values))
             environment.trust(self, node.name, word.parts)
