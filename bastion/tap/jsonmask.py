@@ -16,6 +16,7 @@ to do with it but not to show it). Where what comes in is cut makes no differenc
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -383,9 +384,8 @@ class JsonMask:
 
 def _unescaped(inside: str) -> str:
     """What a string means; of one that was cut, without the escape at its end."""
-    cut = _ESCAPE_BEGUN.sub("", inside)
-    try:
-        text: str = json.loads(f'"{cut}"', strict=False)
-    except ValueError:
-        return inside
-    return text
+    for whole in (inside, _ESCAPE_BEGUN.sub("", inside)):
+        with contextlib.suppress(ValueError):
+            text: str = json.loads(f'"{whole}"', strict=False)
+            return text
+    return inside

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bastion.policy.jsonpath import Paths, parse_path
@@ -66,6 +66,7 @@ PATHS = st.lists(st.lists(STEPS, max_size=4).map(lambda steps: "$" + "".join(ste
 
 
 @given(VALUES, PATHS, st.booleans(), st.sampled_from([None, 1]), st.integers(1, 9))
+@example({"a": "\\"}, ["$.a"], False, None, 1)  # ends in an escaped backslash
 @settings(max_examples=300)
 def test_what_paths_name_is_masked_as_the_specification_says(value, paths, ascii_, indent, size):
     data = json.dumps(value, ensure_ascii=ascii_, indent=indent).encode("utf-8", "replace")
