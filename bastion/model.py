@@ -331,6 +331,23 @@ class SqlColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class SqlCopy:
+    """The file that a COPY … TO STDOUT sends: what is needed to find its fields."""
+
+    select: str
+    """A query that gives the same columns."""
+    format: str = "text"
+    delimiter: str = "\t"
+    null: str = "\\N"
+    quote: str = '"'
+    escape: str = '"'
+    header: bool = False
+    encoding: str = ""
+    fault: str = ""
+    """Why its fields cannot be told, or ""."""
+
+
+@dataclass(frozen=True, slots=True)
 class SqlStatement:
     """All that one statement does, however deep inside it stands."""
 
@@ -338,6 +355,8 @@ class SqlStatement:
     columns: tuple[SqlColumn, ...] = ()
     opaque: tuple[str, ...] = ()
     """What cannot be told, a reason each."""
+    copy: SqlCopy | None = None
+    """Of COPY … TO STDOUT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +380,8 @@ class QueryRequest:
     parameters: tuple[str | None, ...] = ()
     """As text, for people; None is NULL."""
     database: str = ""
+    clear: bool = False
+    """Its rows are to be shown with what is masked in them; the text itself says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from bastion.model import (
     visible,
 )
 from bastion.policy.access import roles_of
-from bastion.policy.decide import decide
+from bastion.policy.decide import decide, decide_unmasked
+from bastion.policy.masking import wants_clear
 from bastion.policy.parse import parse_file, parse_forward, run_examples
 from bastion.policy.rules import Action, Policy, Verdict
 from bastion.policy.sql.reading import read_sql
@@ -201,14 +202,15 @@ def explain(
     )
     request: Request
     if sql is not None:
-        request = QueryRequest(sql, read_sql(sql))
+        request = QueryRequest(sql, read_sql(sql), clear=wants_clear(sql))
     else:
         request = ShellRequest() if shell else _request(command, sftp, forward, subsystem)
     if line:
         request = LineRequest(" ".join(command), cwd, watched)
     elif cwd or watched:
         raise click.UsageError("--cwd and --watched go with --line")
-    verdict = decide(found, identity, place, login, request)
+    judge = decide_unmasked if isinstance(request, QueryRequest) and request.clear else decide
+    verdict = judge(found, identity, place, login, request)
     if as_json:
         click.echo(json.dumps(_plain(verdict, identity), indent=2))
     else:

@@ -43,6 +43,7 @@ from bastion.gate import postgres_startup
 from bastion.gate.gate import Decide
 from bastion.gate.postgres_mask import Masks
 from bastion.gate.postgres_messages import Messages
+from bastion.gate.postgres_near import Near
 from bastion.gate.postgres_results import Results
 from bastion.gate.postgres_rows import Keeper
 from bastion.gate.words import refusal
@@ -115,6 +116,7 @@ class PostgresGate(Messages):
     def mask(self, masks: Masks) -> None:
         """What is masked in this database, before the server's first bytes are fed."""
         self.masks = masks
+        self.near = Near(masks)
         keeper = Keeper() if self._terms.results == "rows" else None
         self.server.show(Results(masks, keeper))
 

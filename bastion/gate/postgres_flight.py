@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 from bastion.errors import ClientFault
 from bastion.gate.postgres_cells import Shape
+from bastion.gate.postgres_copy import Copy
 from bastion.model import SqlReading
 from bastion.wire.postgres import Column
 
@@ -50,6 +51,8 @@ class Prepared:
     """Of its message, as of `Sent`."""
     pending: bool = True
     """The server has not answered yet."""
+    touches: bool = False
+    """It may come near a table with masked columns."""
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +90,14 @@ class Run:
     plan: tuple[tuple[int, Shape], ...] | None = None
     """Which cells of its rows are looked at for secrets, once that is known."""
     copies_binary: bool = False
+    clear: bool = False
+    """People granted that secrets in its rows are shown."""
+    shows_columns: bool = False
+    """And masked columns."""
+    touches: bool = False
+    """It may come near a table with masked columns: what the server says of it is withheld."""
+    copy: Copy | None = None
+    """Which fields of the lines that it copies out are masked."""
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +114,16 @@ class Sent:
     """The bastion's own message: its answer is not the client's."""
     number: int = 0
     """Counts what is sent."""
+    copy: Copy | None = None
+    """Of Describe: what the columns are for."""
+
+    @property
+    def touches(self) -> bool:
+        """Whether it may come near a table with masked columns."""
+        if self.run is not None:
+            return self.run.touches
+        of = self.portal.statements if self.portal is not None else (self.prepared,)
+        return any(one is not None and one.touches for one in of)
 
 
 @dataclass(slots=True)
@@ -275,6 +296,8 @@ class Flight:
             self.skipping = False
         for one in dropped:
             self._undo(one)
+        if self.sent and any(one.kind is Kind.QUERY for one in dropped):
+            self.sent[0].own = False  # a simple query behind the bastion's own messages: its end
         return dropped
 
     def _undo(self, one: Sent) -> None:

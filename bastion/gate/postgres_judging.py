@@ -21,8 +21,10 @@ from bastion.events import (
     Withdraw,
 )
 from bastion.gate.gate import Decide
-from bastion.gate.postgres_flight import Flight, Run
+from bastion.gate.postgres_copy import Copy
+from bastion.gate.postgres_flight import Flight, Kind, Prepared, Run, Sent
 from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres_near import Near
 from bastion.gate.postgres_results import Results
 from bastion.gate.postgres_server import Refusal, Server
 from bastion.gate.words import refusal, unresolved
@@ -35,6 +37,8 @@ from bastion.model import (
     visible,
 )
 from bastion.policy.access import DatabaseTerms
+from bastion.policy.decide_sql import shows_columns
+from bastion.policy.masking import wants_clear
 from bastion.policy.match_sql import names_column
 from bastion.policy.rules import Action, Verdict
 from bastion.policy.show_sql import show_column
@@ -82,6 +86,7 @@ class Judging(ABC):
         self._refuse_held: Callable[[Refusal], None] = lambda _told: None
         self.flight = Flight()
         self.masks = Masks()
+        self.near = Near(self.masks)
         self.server = Server(self.flight, Results(self.masks), self._batch_failed)
 
     @property
@@ -178,7 +183,7 @@ class Judging(ABC):
     def _request(
         self, sql: str, reading: SqlReading, parameters: tuple[str | None, ...]
     ) -> QueryRequest:
-        return QueryRequest(sql, reading, parameters, self._database)
+        return QueryRequest(sql, reading, parameters, self._database, wants_clear(sql))
 
     def _verdict(self, request: Request) -> Verdict:
         assert self._decide is not None
@@ -189,16 +194,24 @@ class Judging(ABC):
 
     def _masked(self, request: QueryRequest) -> Verdict | None:
         """What a policy cannot know of: views, partitions, functions that read by themselves."""
-        if not self.masks.active or self._terms.masked_elsewhere is Action.ALLOW:
+        if not self.masks.active:
             return None
-        for statement in request.reading.statements:
-            for column in statement.columns:
+        reading = request.reading
+        copies = [one for one in reading.statements if one.copy and self.near.to_statement(one)]
+        if copies and (why := _uncopied(reading)):
+            return _hides(f"What is copied out has masked columns, and {why}", _ALONE)
+        if self._terms.masked_elsewhere is Action.ALLOW:
+            return None
+        shown = request.clear and shows_columns(self._terms, reading)
+        for statement in reading.statements:
+            for column in () if shown else statement.columns:
                 if not column.plain and names_column(self.masks.names, column, statement):
-                    return _hides(f"{show_column(column)} shows what is masked")
+                    what = f"{show_column(column)} shows what is masked"
+                    return _hides(f"{what}, and this uses it other than to show it")
             for use in statement.uses:
                 if use.function.rpartition(".")[2] in self.masks.functions:
                     return _hides(f"{use.function} may read what is masked")
-                if statement.opaque and use.kind in {"dynamic", "do"}:
+                if statement.opaque and use.kind in {"dynamic", "do", "create-function"}:
                     return _hides("text that is made at run time may read what is masked")
         return None
 
@@ -306,8 +319,33 @@ class Judging(ABC):
             "transaction": self.flight.status,
         }
         self.server.texts.sent(request.reading)
+        if request.clear:
+            fields["clear"] = True
         self._emit(Logged("query", fields))
-        return Run(self._number, sql, request.reading, at)
+        run = Run(self._number, sql, request.reading, at, clear=request.clear)
+        run.shows_columns = run.clear and shows_columns(self._terms, request.reading)
+        run.touches = self.near.runs(request.reading)
+        self.server.touched(run)
+        copy = request.reading.statements[0].copy if request.reading.statements else None
+        if copy is not None and run.touches and copy.select:
+            run.copy = Copy(copy)
+        return run
+
+    def _describe_copy(self, run: Run) -> None:
+        """Have the server say which columns a copy has, as it would for a SELECT of the same."""
+        if run.copy is None:
+            return
+        name = f"bastion_copy_{self._nonce}"
+        prepared = Prepared(name, run.copy.form.select, run.reading, touches=True)
+        raw = run.copy.form.select.encode(self.server.texts.codec, "replace")
+        text = raw.decode("utf-8", "surrogateescape")  # as it goes to the server, byte for byte
+        self._forward(Sent(Kind.PARSE, prepared=prepared, own=True), wire.parse(name, text))
+        self._forward(Sent(Kind.DESCRIBE, own=True, copy=run.copy), wire.describe_statement(name))
+        self._forward(Sent(Kind.CLOSE, own=True), wire.close_statement(name))
+
+    @abstractmethod
+    def _forward(self, sent: Sent, raw: bytes) -> None:
+        """Send a decided message."""
 
 
 _TOO_LONG: Final = "It needs an approval, and is too long for anybody to read."
@@ -329,13 +367,22 @@ def _not_text(encoding: str) -> Refusal:
     return Refusal("22021", f"bastion: {said}")
 
 
-def _hides(what: str) -> Verdict:
-    return Verdict(
-        Action.DENY,
-        "masked-column",
-        f"{visible(what)}, and this uses it other than to show it.",
-        "Select plain columns of the table itself.",
-    )
+_PLAIN: Final = "Select plain columns of the table itself."
+_ALONE: Final = "Send one COPY by itself, in the format text, csv or binary with plain options."
+
+
+def _uncopied(reading: SqlReading) -> str:
+    """Why the masked fields of a COPY among these statements cannot be found, or ""."""
+    if len(reading.statements) > 1:
+        return "another statement comes with it"
+    copy = reading.statements[0].copy
+    if copy is None or not copy.select:
+        return (copy.fault if copy is not None else "") or "its columns cannot be told"
+    return ""
+
+
+def _hides(what: str, hint: str = _PLAIN) -> Verdict:
+    return Verdict(Action.DENY, "masked-column", f"{visible(what)}.", hint)
 
 
 def denied(verdict: Verdict, position: int = 0) -> Refusal:

@@ -16,6 +16,7 @@ MASKED: Final = b"[masked]"
 TEXT_TYPES: Final = frozenset({25, 1042, 1043, 18, 19, 114, 705})
 """text, char(n), varchar, "char", name, json, unknown: a sentence is a value of these."""
 _JSON: Final = 114
+_LIMITED: Final = frozenset({1042, 1043})
 _SHORT: Final = frozenset({18})
 
 
@@ -65,6 +66,11 @@ class Masks:
     """The same columns as `schema.table.column`, views and partitions among them."""
     functions: frozenset[str] = frozenset()
     """Functions with a body of their own, which may read what is masked."""
+    near: frozenset[str] = frozenset()
+    """Names of tables and views from which a statement may come to a table with masked columns:
+    those themselves, and by views, foreign keys, triggers, partitions."""
+    everywhere: bool = False
+    """Any statement may: a domain, cast, operator or event trigger has such a function behind."""
     cells: CellMasker | None = None
     """Finds secrets in cells of any column; None where nothing is looked for."""
 
@@ -77,17 +83,20 @@ class Masks:
             and (column.number in numbers or 0 in numbers or column.number == 0)
         )
 
+    def made(self, columns: Sequence[Column]) -> tuple[int, ...]:
+        """The positions of what is no column, and may be made of masked ones."""
+        return tuple(at for at, column in enumerate(columns) if self.active and not column.table)
+
 
 def masked_row(
     values: list[bytes | None],
     columns: Sequence[Column],
-    formats: Sequence[int],
     hidden: Sequence[int],
 ) -> list[bytes | None]:
     """The row with hidden cells replaced: a text where that is a value of the type, else NULL."""
     for index in hidden:
         if index < len(values) and values[index] is not None:
-            values[index] = _instead(columns[index], format_of(formats, index))
+            values[index] = instead(columns[index])
     return values
 
 
@@ -98,9 +107,12 @@ def format_of(formats: Sequence[int], index: int) -> int:
     return formats[0] if len(formats) == 1 else formats[index] if index < len(formats) else 1
 
 
-def _instead(column: Column, form: int) -> bytes | None:
+def instead(column: Column) -> bytes | None:
+    """What stands for a masked value, the same in text and binary; None is NULL."""
     if column.type == _JSON:
         return b'"[masked]"'
+    if column.type in _LIMITED and 4 <= column.modifier < 4 + len(MASKED):
+        return b"*" * (column.modifier - 4)  # varchar(3) holds no more
     if column.type in _SHORT or column.type not in TEXT_TYPES:
         return None  # of a number or a date, whatever the format, only NULL is surely a value
-    return MASKED  # text and binary are the same for these types
+    return MASKED

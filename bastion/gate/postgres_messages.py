@@ -140,7 +140,10 @@ class Messages(Judging):
 
         def decided(request: QueryRequest, verdict: Verdict) -> None:
             run = self._run(at, request, verdict)
+            self._describe_copy(run)
             self._forward(Sent(Kind.QUERY, run, prepared=self._sql_prepared(request)), raw)
+            if run.copy is not None:  # where describing it fails, the query is discarded up to here
+                self._forward(Sent(Kind.SYNC, own=True), wire.SYNC)
 
         def refused(told: Refusal) -> None:
             self._forward(Sent(Kind.QUERY), wire.query(self._poison(told)))
@@ -164,7 +167,10 @@ class Messages(Judging):
                 self.flight.statements.pop(use.name, None)
             return None
         kept = replace(statements[0], uses=statements[0].uses[1:])
-        prepared = Prepared(made[0].name, request.sql, SqlReading((kept,)))
+        reading = SqlReading((kept,))
+        prepared = Prepared(
+            made[0].name, request.sql, reading, touches=self.near.to(request.reading)
+        )
         self.flight.prepare(prepared)
         return prepared
 
@@ -177,7 +183,8 @@ class Messages(Judging):
             # What an EXECUTE in it stands for is looked up again at every execution.
             request = self._request(sql, self._resolve_names(reading), ())
             verdict = self._verdict(request)
-            prepared = Prepared(self._name(parsed.name), sql, reading)
+            touches = self.near.to(request.reading)
+            prepared = Prepared(self._name(parsed.name), sql, reading, touches=touches)
             if verdict.action is Action.DENY:
                 self._emit_decided(request, verdict)
                 refused(denied(verdict, reading.position))
@@ -250,6 +257,7 @@ class Messages(Judging):
                 own = Sent(Kind.DESCRIBE, portal=portal, own=True)
                 self._forward(own, wire.describe_portal(sent_name))
             prepared = self._sql_prepared(request)
+            self._describe_copy(run)
             self._forward(Sent(Kind.EXECUTE, run, prepared, portal), raw)
 
         def refused(told: Refusal) -> None:

@@ -65,29 +65,48 @@ class Results:
 
     def row(self, message: Message, run: Run) -> bytes:
         """A DataRow, or a piece of one."""
-        hidden: Sequence[int] = ()
-        if self.masks.active:
-            hidden = self._hidden(message, run)
+        hidden = self._hidden(message, run) if self.masks.active else ()
         if _is_long(message) and not hidden:
             return self._piece(message, run, self._plan(run))
         suspect = self.suspect(message.raw)
         if not (hidden or suspect or self.keeper):
             return message.raw
         values = wire.decode_row(message.body)
-        changed = False
         if run.columns is not None and len(values) != len(run.columns):
             if self.masks.active:
                 raise TargetFault("the database sent a row of another shape than it described.")
             run.columns, run.plan = None, None
-        if hidden and run.columns is not None:
-            masked_row(values, run.columns, run.formats, hidden)
-            changed = True
-        if suspect and self.cells is not None:
-            plan = self._plan(run) if run.columns is not None else plan_unknown(values, run.formats)
-            changed = self.cells.row(values, plan) or changed
+        if run.clear:
+            return self._shown(message, run, values, hidden)
+        changed = self._masked(run, values, hidden, secrets=suspect)
         if self.keeper is not None:
             self.keeper.row(run, values)
         return wire.encode_row(values) if changed else message.raw
+
+    def _shown(
+        self, message: Message, run: Run, values: list[bytes | None], hidden: Sequence[int]
+    ) -> bytes:
+        """A row that people let be shown in clear, which is on record masked all the same."""
+        shown = list(values)
+        if not run.shows_columns:
+            self._masked(run, shown, hidden, secrets=False)
+        if self.keeper is not None:
+            made = self.masks.made(run.columns or ()) if run.shows_columns else ()
+            self._masked(run, values, (*hidden, *made), secrets=self.suspect(message.raw))
+            self.keeper.row(run, values)
+        return wire.encode_row(shown) if hidden and not run.shows_columns else message.raw
+
+    def _masked(
+        self, run: Run, values: list[bytes | None], hidden: Sequence[int], *, secrets: bool
+    ) -> bool:
+        """Mask in place: columns, and secrets in the others; whether anything was."""
+        if hidden and run.columns is not None:
+            masked_row(values, run.columns, hidden)
+        changed = bool(hidden)
+        if secrets and self.cells is not None:
+            plan = self._plan(run) if run.columns is not None else plan_unknown(values, run.formats)
+            changed = self.cells.row(values, plan) or changed
+        return changed
 
     def _hidden(self, message: Message, run: Run) -> Sequence[int]:
         if run.columns is None:
@@ -109,7 +128,7 @@ class Results:
             if self.keeper is not None:
                 self.keeper.long(run)
             self._long = None
-            if self.masks.cells is not None and self.cells is not None:
+            if self.masks.cells is not None and self.cells is not None and not run.clear:
                 self._long = LongRow(self.masks.cells, self.cells.found, plan)
         if self._long is None:
             return message.raw
@@ -126,16 +145,48 @@ class Results:
 
     # --- copies, and what else the server says --------------------------------------------------
 
+    def begin_copy(self, run: Run, said: bytes) -> None:
+        """CopyOutResponse: a format, and that of each column."""
+        run.copies_binary = said[:1] == b"\x01"
+        if self.masks.active and run.touches:
+            if run.copy is None:
+                raise TargetFault("the database copies out what the gate did not read as a copy.")
+            count = int.from_bytes(said[1:3], "big")
+            run.copy.begin(self.masks, count, binary=run.copies_binary)
+
+    def end_copy(self, run: Run) -> None:
+        """CopyDone."""
+        if run.copy is not None and run.copy.masker is not None:
+            run.copy.masker.finish()
+
     def copied(self, message: Message, run: Run) -> bytes:
-        """CopyData: a line of the copy, or a piece of one. Its columns were decided before."""
+        """CopyData: a line of the copy, or a piece of one."""
+        masker = run.copy.masker if run.copy is not None else None
+        body = original = message.body if message.first else message.raw
+        if masker is not None:
+            body = masker.feed(original)
         if _is_long(message):
-            return self._piece(message, run, None)
-        body = message.body
+            return (
+                self._copied_piece(message, run, body)
+                if masker
+                else self._piece(message, run, None)
+            )
+        recorded = body
         if self.cells is not None and self.suspect(message.raw):
-            body = self.cells.copied(body, binary=run.copies_binary)
+            recorded = self.cells.copied(body, binary=run.copies_binary)
         if self.keeper is not None:
-            self.keeper.row(run, [body.rstrip(b"\r\n")])
-        return message.raw if body is message.body else wire.encode(b"d", body)
+            self.keeper.row(run, [recorded.rstrip(b"\r\n")])
+        shown = (original if run.shows_columns else body) if run.clear else recorded
+        return message.raw if shown is original else wire.encode(b"d", shown)
+
+    def _copied_piece(self, message: Message, run: Run, body: bytes) -> bytes:
+        """Its length is not known before its end, so each piece is a message of its own: COPY is
+        a stream, whose messages mean nothing."""
+        if run.shows_columns:
+            body = message.body if message.first else message.raw
+        head = b"d\0\0\0\0" if message.first else b""
+        piece = self._piece(message._replace(raw=head + body), run, None)[len(head) :]
+        return wire.encode(b"d", piece) if piece else b""
 
     def value(self, value: bytes) -> bytes:
         """What a function gives that was called by its number."""

@@ -62,6 +62,10 @@ class Server:
     """The server has said that it ends the session, and why."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     texts: Texts = field(default_factory=Texts)
+    _near: bool = False
+    """Something of this transaction came near what is masked: a constraint may tell at its end."""
+    _was_near: bool = False
+    """Something of this session did: what it notifies may tell after that."""
     _frames: wire.Frames = field(default_factory=lambda: wire.Frames(STREAMED))
     _own_key: tuple[int, bytes] | None = None
     _out: list[bytes] = field(default_factory=list)
@@ -115,6 +119,19 @@ class Server:
         """Have the server give up what runs."""
         return [CancelTarget(*self._own_key)] if self._own_key is not None else []
 
+    def touched(self, run: Run) -> None:
+        """A statement is sent."""
+        self._near = self._near or run.touches
+        self._was_near = self._was_near or run.touches
+
+    @property
+    def _withholds(self) -> bool:
+        """Whether what the server says now may hold what is masked."""
+        if not self.results.masks.active:
+            return False
+        head = self.flight.head()
+        return self._near or (head is not None and head.touches)
+
     # --- rows -----------------------------------------------------------------------------------
 
     def _data(self, message: Message) -> None:
@@ -165,9 +182,11 @@ class Server:
         if head is None or head.run is None:
             raise TargetFault("the database began a copy that nobody asked for.")
         if kind == "H":
-            head.run.copies_binary = message.body[:1] == b"\x01"
+            self.results.begin_copy(head.run, message.body)
         elif kind == "G":
             self.flight.begin_copy()
+        else:
+            self.results.end_copy(head.run)
         self._out.append(message.raw)
 
     def _returned(self, at: float, message: Message) -> None:
@@ -203,7 +222,8 @@ class Server:
             self.flight.close(sent.target[1:])
         elif sent.target:
             self.flight.end_portals(sent.target[1:], sent.number)
-        self._out.append(message.raw)
+        if not sent.own:
+            self._out.append(message.raw)
 
     def _described(self, kind: str, message: Message) -> None:
         head = self.flight.head()
@@ -215,15 +235,25 @@ class Server:
         columns = wire.decode_columns(message.body, self.texts.codec) if kind == "T" else ()
         if head.kind is Kind.DESCRIBE:
             self.flight.sent.popleft()
-            if head.prepared is not None:
-                head.prepared.columns = columns
-            if head.portal is not None:
-                head.portal.columns = columns
-                if len(head.portal.statements) == 1:
-                    head.portal.statements[0].columns = columns
+            self._took_columns(head, columns)
         elif head.run is not None:
             head.run.columns, head.run.plan = columns, None
             head.run.formats = tuple(column.format for column in columns)
+
+    def _took_columns(self, head: Sent, columns: tuple[wire.Column, ...]) -> None:
+        """The answer to a Describe."""
+        if head.copy is not None:
+            head.copy.columns = columns
+        if head.prepared is not None:
+            head.prepared.columns = columns
+        if head.portal is not None:
+            head.portal.columns = columns
+            if len(head.portal.statements) == 1:
+                head.portal.statements[0].columns = columns
+            for one in self.flight.sent:
+                if one.portal is head.portal and one.run is not None:
+                    one.run.columns = columns
+                    one.run.plan = None
 
     def _completed(self, at: float, kind: str, message: Message) -> None:
         head = self.flight.head()
@@ -276,6 +306,9 @@ class Server:
 
     def _error(self, at: float, message: Message) -> None:
         fields = wire.decode_fields(message.body, self.texts.codec)
+        head = self.flight.head()
+        if head is not None and head.own:
+            fields.pop("P", None)  # a place in a text that the client has not sent
         self.dying = self.dying or fields.get("V") in {"FATAL", "PANIC"}
         refusal = self._refusal(fields)
         if refusal is not None:
@@ -302,7 +335,7 @@ class Server:
 
     def _told(self, kind: bytes, message: Message, fields: dict[str, str]) -> dict[str, str]:
         """Pass an error or a notice on without what is masked."""
-        told = _scrubbed(fields) if self.results.masks.active else fields
+        told = _scrubbed(fields) if self._withholds else fields
         if self.results.suspect(message.raw):
             told = {key: self.results.text(value) for key, value in told.items()}
         self._out.append(
@@ -326,6 +359,10 @@ class Server:
             sent = self.flight.ready(status)
             if sent is not None and sent.prepared is not None:  # PREPARE in a simple query
                 self.flight.prepared(sent.prepared)
+            if status == "I" and not any(one.touches for one in self.flight.sent):
+                self._near = False
+            if sent is not None and sent.own:
+                return
         if not self.flight.sent:
             self.refusals.clear()  # of what was discarded before the server saw it
         self._out.append(message.raw)
@@ -344,6 +381,8 @@ class Server:
                 self.zone = value
             suspect = self.results.suspect(message.raw)
             told = wire.setting(name, self.results.text(value)) if suspect else message.raw
+            if name == "application_name" and self._withholds:  # others are no free text
+                told = wire.setting(name, f"({_WITHHELD})")
             self._out.append(told)
         elif kind == "N":
             self._told(b"N", message, wire.decode_fields(message.body, self.texts.codec))
@@ -361,7 +400,9 @@ class Server:
         reader = wire.Reader(message.body, "NotificationResponse")
         pid, channel, payload = reader.take(4), reader.text(), reader.text()
         reader.end()
-        payload = b"" if self.results.masks.active else payload
+        if self.results.masks.active:
+            own = self._own_key is not None and int.from_bytes(pid, "big") == self._own_key[0]
+            payload = payload if own and not self._was_near else b""
         texts = (one.decode("utf-8", "surrogateescape") for one in (channel, payload))
         told = wire.text_bytes(*map(self.results.text, texts))
         self._out.append(wire.encode(b"A", pid + told))

@@ -43,6 +43,8 @@ class DatabaseTerms:
     mask: tuple[str, ...] = ()
     """`table.column` globs."""
     masked_elsewhere: Action = Action.DENY
+    unmask_columns: bool = False
+    """Only if every grant that masks columns says so."""
     parameters: bool = True
     results: ResultsWord = "counts"
     function_calls: bool = False
@@ -232,6 +234,7 @@ def _database(sections: Sequence[DatabaseSection]) -> DatabaseTerms:
             key=[Action.ALLOW, Action.APPROVE, Action.DENY].index,
             default=Action.DENY,
         ),
+        unmask_columns=bool(masking) and all(one.unmask_columns for one in masking),
         parameters=all(one.parameters for one in sections),
         results=max(
             (one.results for one in sections if one.results), key=_KEPT.index, default="counts"

@@ -115,7 +115,8 @@ def decide_unmasked(
     terms = [grant.unmask for grant in grants if grant.unmask is not None]
     if len(terms) < len(grants) or not terms:
         reason = "Secrets are shown in clear to nobody here."
-        return deny("unmask", reason, "Leave BASTION_UNMASK out of the environment.")
+        where = "SQL" if isinstance(request, QueryRequest) else "environment"
+        return deny("unmask", reason, f"Leave BASTION_UNMASK out of the {where}.")
     approval = combine([*terms, verdict.approval] if verdict.approval is not None else terms)
     if approval is None:
         return deny("unmask", "Showing secrets here needs approvals that no one role can give.")

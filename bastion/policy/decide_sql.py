@@ -35,7 +35,7 @@ from bastion.policy.judgement import (
     join_terms,
     judge,
 )
-from bastion.policy.match_sql import covers_statement, match_sql, names_column
+from bastion.policy.match_sql import covers_statement, match_sql, names_column, reaches
 from bastion.policy.rules import ApprovalTerms, Grant, Verdict
 from bastion.policy.show_sql import show_column, show_use, sql_lines
 from bastion.policy.sql import encodings
@@ -71,7 +71,10 @@ def decide_query(
     terms = join_terms(grants, lambda _: True)
     reading = request.reading
     approvals = [grant.approval for grant in grants if grant.session.database.mask]
-    verdict = _built_in(database, reading) or _verdict(terms, approvals, database, reading)
+    shown = request.clear and shows_columns(database, reading)
+    verdict = _built_in(database, reading) or _verdict(
+        terms, approvals, database, reading, columns_shown=shown
+    )
     return replace(verdict, parse=sql_lines(request.reading, MAX_LINES))
 
 
@@ -127,11 +130,26 @@ def _writes(use: SqlUse) -> bool:
     return use.kind in WRITING or (use.kind == "reset" and use.setting in READ_ONLY_SETTINGS)
 
 
+def shows_columns(database: DatabaseTerms, reading: SqlReading) -> bool:
+    """Whether people may let a text show masked columns: it shows them and does nothing else, so
+    that what it reads stays nowhere, where nobody would know any more that it is masked."""
+    return database.unmask_columns and all(
+        use.kind in _SHOWING and not reaches(use) and not statement.opaque
+        for statement in reading.statements
+        for use in statement.uses
+    )
+
+
+_SHOWING: Final = frozenset({"select", "function", "copy-out"})
+
+
 def _note_masked(
     judgement: Judgement,
     approvals: Sequence[ApprovalTerms | None],
     database: DatabaseTerms,
     reading: SqlReading,
+    *,
+    columns_shown: bool,
 ) -> None:
     """A masked column may come out, masked; whatever else looks at it could tell what it holds."""
     if not database.mask or database.masked_elsewhere is Action.ALLOW:
@@ -142,7 +160,7 @@ def _note_masked(
                 reason = f"{show_use(use)}: statistics hold values of masked columns."
                 verdict = Verdict(database.masked_elsewhere, "masked-column", reason)
                 judgement.note(verdict, approvals)
-        for column in statement.columns:
+        for column in () if columns_shown else statement.columns:
             if not column.plain and names_column(database.mask, column, statement):
                 shown = show_column(column)
                 reason = f"{shown} is masked here, and this uses it other than to show it."
@@ -163,11 +181,13 @@ def _verdict(
     approvals: Sequence[ApprovalTerms | None],
     database: DatabaseTerms,
     reading: SqlReading,
+    *,
+    columns_shown: bool,
 ) -> Verdict:
     if reading.fault:
         return _unread(terms, reading)
     judgement = judge(terms, lambda rule: match_sql(rule, reading))
-    _note_masked(judgement, approvals, database, reading)
+    _note_masked(judgement, approvals, database, reading, columns_shown=columns_shown)
     judgement.unclear += dict.fromkeys(
         visible(reason, limit=300) for one in reading.statements for reason in one.opaque
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
@@ -12,6 +13,14 @@ from bastion.policy.desk_schema import ApprovalSection
 from bastion.policy.document import Section
 from bastion.policy.fields import OneOrMany
 from bastion.policy.jsonpath import parse_path
+
+_CLEAR: Final = re.compile(r"\s*/\*\s*BASTION_UNMASK=1\s*\*/")
+
+
+def wants_clear(sql: str) -> bool:
+    """Whether a text asks for its rows in clear: it begins with `/* BASTION_UNMASK=1 */`."""
+    return _CLEAR.match(sql) is not None
+
 
 FilesWord = Literal["off", "log", "block"]
 LateWord = Literal["mask", "release"]

@@ -103,11 +103,12 @@ def covers_statement(rules: tuple[Rule, ...], statement: SqlStatement) -> bool:
     return all(
         any(_covers(pattern, use, statement) for rule in rules for pattern in rule.sql)
         for use in statement.uses
-        if use.kind != "function" or _reaches(use)
+        if use.kind != "function" or reaches(use)
     )
 
 
-def _reaches(use: SqlUse) -> bool:
+def reaches(use: SqlUse) -> bool:
+    """Whether a function does more than compute with what its statement reads."""
     bare = use.function.rpartition(".")[2]
     return any(matches_name(bare, glob) for glob in REACHING)
 

@@ -310,6 +310,8 @@ class DatabaseSection(Section):
     """Columns whose values are not shown, as `table.column` or `schema.table.column`."""
     masked_elsewhere: Action = Action.DENY
     """What is done about a masked column that does not only come out as it is."""
+    unmask_columns: bool = False
+    """Whether who may let secrets be shown (`mask: {unmask: …}`) may let these columns be, too."""
     parameters: bool = True
     """Whether the values bound to statements are recorded."""
     results: ResultsWord | None = None

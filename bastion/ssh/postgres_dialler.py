@@ -78,7 +78,17 @@ class PostgresDialler:
                 await ask(ready.link, "RESET client_encoding")
         except TimeoutError:
             raise DialError("what is masked could not be looked up in time.") from None
-        self._gate.mask(Masks(found.numbers, True, found.names, found.functions, cells))
+        self._gate.mask(
+            Masks(
+                found.numbers,
+                True,
+                found.names,
+                found.functions,
+                near=found.near,
+                everywhere=found.everywhere,
+                cells=cells,
+            )
+        )
 
     async def _proof(self, stack: AsyncExitStack, database: str) -> Proof:
         target, login = self.place.target, self.place.login

@@ -19,6 +19,7 @@ from bastion.model import (
     ForwardRequest,
     Granted,
     Identity,
+    QueryRequest,
     Request,
     Secret,
     Target,
@@ -157,6 +158,7 @@ class Session:
                 reason = f"Your certificate does not carry {extension}."
                 return Verdict(Action.DENY, "certificate", reason, "Log in again for another one.")
         policy, identity = self.services.policy(), self.identity
+        clear = clear or (isinstance(request, QueryRequest) and request.clear)
         judge = decide_unmasked if clear and not isinstance(request, FileRequest) else decide
         verdict = judge(policy, identity, place.target, place.login, request)
         if verdict.rule == NO_GRANT and may_ask_on(policy, identity, place.target.name):

@@ -184,6 +184,19 @@ def describe_portal(portal: str) -> bytes:
     return encode(b"D", b"P" + text_bytes(portal))
 
 
+SYNC: Final = encode(b"S")
+
+
+def describe_statement(name: str) -> bytes:
+    """Ask for a prepared statement's columns."""
+    return encode(b"D", b"S" + text_bytes(name))
+
+
+def close_statement(name: str) -> bytes:
+    """Give a prepared statement up."""
+    return encode(b"C", b"S" + text_bytes(name))
+
+
 def startup(settings: Sequence[tuple[str, str]]) -> bytes:
     """A StartupMessage of version 3.0."""
     body = (PROTOCOL_MAJOR << 16).to_bytes(4, "big")
@@ -267,6 +280,8 @@ class Column(NamedTuple):
     """Its number there; 0: the whole row."""
     type: int
     format: int
+    modifier: int = -1
+    """Of the type: for varchar(n) it is n + 4."""
 
 
 MAX_KNOWN: Final = 4096
@@ -291,8 +306,9 @@ def _columns(body: bytes, codec: str) -> tuple[Column, ...]:
         table = reader.int32() & 0xFFFFFFFF
         number = int.from_bytes(reader.take(2), "big", signed=True)
         kind = reader.int32() & 0xFFFFFFFF
-        reader.take(6)
-        found.append(Column(name, table, number, kind, reader.int16()))
+        reader.take(2)
+        modifier = reader.int32()
+        found.append(Column(name, table, number, kind, reader.int16(), modifier))
     reader.end()
     return tuple(found)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Self
 
-from bastion.model import SqlColumn, SqlStatement, SqlUse
+from bastion.model import SqlColumn, SqlCopy, SqlStatement, SqlUse
 from bastion.policy.sql import bodies
 from bastion.policy.sql.columns import Scope, columns_of
 from bastion.policy.sql.kinds import UNTOLD
@@ -39,11 +39,16 @@ class Expressions(ABC):
         self._uses: dict[SqlUse, None] = {}
         self._columns: dict[SqlColumn, None] = {}
         self._opaque: dict[str, None] = {}
+        self._copy: SqlCopy | None = None
 
     def found(self) -> SqlStatement:
         """All of it."""
         columns = tuple(self._columns)
-        return SqlStatement(tuple(self._uses), columns, tuple(self._opaque))
+        return SqlStatement(tuple(self._uses), columns, tuple(self._opaque), self._copy)
+
+    def copies(self, copy: SqlCopy) -> None:
+        """Note the file that it sends."""
+        self._copy = copy
 
     def use(self, use: SqlUse) -> None:
         """Note something that is done."""
@@ -53,10 +58,6 @@ class Expressions(ABC):
         """Note a column."""
         self._columns[column] = None
 
-    def spoil(self) -> None:
-        """No column comes out in a way that says which one it is."""
-        self._columns = {replace(one, plain=False): None for one in self._columns}
-
     def another(self) -> Self:
         """A walk for a part that counts differently."""
         return type(self)(self._text, self._handlers, self._depth)
@@ -64,6 +65,11 @@ class Expressions(ABC):
     def unclear(self, reason: str) -> None:
         """Note something that cannot be told."""
         self._opaque[reason] = None
+
+    @property
+    def text(self) -> str:
+        """The text that is read."""
+        return self._text
 
     @abstractmethod
     def statement(self, node: Tree, scope: Scope | None = None, *, output: bool = True) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bastion.model import SqlColumn, SqlUse
-from bastion.policy.sql import bodies
+from bastion.policy.sql import bodies, copies
 from bastion.policy.sql.columns import Scope
 from bastion.policy.sql.expressions import Handlers
 from bastion.policy.sql.kinds import WRITING
@@ -34,11 +34,16 @@ def _copy(walk: Walk, node: Tree, scope: Scope) -> None:
         walk.use(SqlUse("copy-file", table=table, name=node.filename))
     else:
         walk.use(SqlUse("copy-in" if node.is_from else "copy-out", table=table))
+    shown = not node.is_program and not node.filename
     for name in strings(node.attlist) or (["*"] if table else []):
-        walk.column(SqlColumn(table, name, bool(node.is_from)))
+        walk.column(SqlColumn(table, name, bool(node.is_from) or shown))
     if node.HasField("query"):
-        walk.statement(unwrapped(node.query), scope, output=False)
-        walk.spoil()  # COPY's rows do not say which column they are of
+        if shown:
+            walk.statement(unwrapped(node.query), scope)
+        else:
+            walk.laundered(unwrapped(node.query), scope)
+    if shown and not node.is_from:
+        walk.copies(copies.read_copy(node, walk.text))
     walk.others(node, scope, ("where_clause",))
 
 
