@@ -18,6 +18,7 @@ SOURCES = sorted([*ROOT.glob("bastion/**/*.py"), *ROOT.glob("replay/**/*.py")])
 
 LINES = 400
 LONGER = {
+    "bastion/gate/postgres_server.py": 430,
     # A guide, not a law. One machine stays in one file, and so does one table of programs; these
     # may be as long as they are, and no longer.
     "bastion/events.py": 520,

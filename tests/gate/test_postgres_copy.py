@@ -58,7 +58,7 @@ def test_csv_is_masked_however_it_is_cut(escape, table, cuts):
     def field(value):
         if value is None:
             return "nil"
-        quoted = any(sign in value for sign in ',"\n\r') or value in {"nil", ""}
+        quoted = any(sign in value for sign in ',"\n\r\\') or value in {"nil", ""}
         inside = value.replace(escape, escape * 2).replace('"', escape + '"') if (
             escape != '"') else value.replace('"', '""')  # fmt: skip
         return f'"{inside}"' if quoted else value
