@@ -109,6 +109,8 @@ def declare(reader: Reader, call: Call) -> None:
             continue
         name, equals, value = known.partition("=")
         _declared(reader, call, name.removesuffix("+").partition("[")[0], value, letters)
+        if call.program != "export" and _compound(word, value):
+            reader.cannot_tell(OpaqueKind.CODE, "a quoted list of an array is expanded", word.raw)
         if word.text is None and not equals:
             reader.cannot_tell(
                 OpaqueKind.ENVIRONMENT, "a name that is not literal is assigned", word.raw
@@ -122,6 +124,12 @@ def declare(reader: Reader, call: Call) -> None:
                 if shell_feed_downloads(reader, word, call.place):
                     reader.state.tainted.add(name)
                 environment.assigned(reader, name, literal, call.place)
+
+
+def _compound(word: Word, value: str) -> bool:
+    """Whether bash would read `declare -a 'a=($(cmd))'` once more, as a list of words."""
+    active = word.text is None or re.search(r"[$`\[<>]", value) is not None
+    return active and value.startswith("(") and re.match(r"\w+\+?=\(", word.raw) is None
 
 
 def _declared(reader: Reader, call: Call, name: str, value: str, letters: str) -> None:
