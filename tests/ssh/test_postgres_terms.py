@@ -234,9 +234,11 @@ async def test_errors_keep_values_to_themselves(psy):
         await psy.execute("INSERT INTO people (id, ssn) VALUES (1, %s)", (SSN,))
     assert caught.value.diag.message_detail is None  # where the values are
     with pytest.raises(psycopg.errors.InvalidTextRepresentation, match="withheld by the bastion"):
-        await psy.execute("SELECT 'a'::int")
+        await psy.execute("SELECT id FROM people WHERE id = 'a'::int")
     with pytest.raises(psycopg.errors.UniqueViolation, match="withheld by the bastion"):
-        await psy.execute("DO $$ BEGIN RAISE 'a value' USING ERRCODE = '23505'; END $$")
+        await psy.execute(
+            "DO $$ BEGIN PERFORM id FROM people; RAISE 'a value' USING ERRCODE = '23505'; END $$"
+        )
     with pytest.raises(psycopg.errors.UndefinedTable, match="no_such_table"):
         await psy.execute("SELECT * FROM no_such_table")
 
