@@ -20,6 +20,7 @@ from bastion.events import (
     ToTarget,
     Withdraw,
 )
+from bastion.gate import postgres_copy
 from bastion.gate.gate import Decide
 from bastion.gate.postgres_copy import Copy
 from bastion.gate.postgres_flight import Flight, Kind, Prepared, Run, Sent
@@ -198,21 +199,27 @@ class Judging(ABC):
             return None
         reading = request.reading
         copies = [one for one in reading.statements if one.copy and self.near.to_statement(one)]
-        if copies and (why := _uncopied(reading)):
+        if copies and (why := postgres_copy.uncopied(reading)):
             return _hides(f"What is copied out has masked columns, and {why}", _ALONE)
         if self._terms.masked_elsewhere is Action.ALLOW:
             return None
+        if any(map(self.near.changes, reading.statements)):
+            return _hides("a masked table would get another name, or another table its columns")
         shown = request.clear and shows_columns(self._terms, reading)
-        for statement in reading.statements:
-            for column in () if shown else statement.columns:
-                if not column.plain and names_column(self.masks.names, column, statement):
-                    what = f"{show_column(column)} shows what is masked"
-                    return _hides(f"{what}, and this uses it other than to show it")
-            for use in statement.uses:
-                if use.function.rpartition(".")[2] in self.masks.functions:
-                    return _hides(f"{use.function} may read what is masked")
-                if statement.opaque and use.kind in {"dynamic", "do", "create-function"}:
-                    return _hides("text that is made at run time may read what is masked")
+        used = (self._used(one, shown=shown) for one in reading.statements)
+        return next(filter(None, used), None)
+
+    def _used(self, statement: SqlStatement, *, shown: bool) -> Verdict | None:
+        """Why a statement uses what is masked other than to show it; None where it does not."""
+        for column in () if shown else statement.columns:
+            if not column.plain and names_column(self.masks.names, column, statement):
+                what = f"{show_column(column)} shows what is masked"
+                return _hides(f"{what}, and this uses it other than to show it")
+        for use in statement.uses:
+            if use.function.rpartition(".")[2] in self.masks.functions:
+                return _hides(f"{use.function} may read what is masked")
+            if statement.opaque and use.kind in {"dynamic", "do", "create-function"}:
+                return _hides("text that is made at run time may read what is masked")
         return None
 
     def _judge(
@@ -360,25 +367,15 @@ def _cancelled(detail: str) -> Refusal:
 
 
 def _not_text(encoding: str) -> Refusal:
-    if encodings.CODECS[encoding] == encodings.ASCII:
-        said = f"of {encoding} the gate reads no more than ASCII, so nothing was run."
-    else:
-        said = f"this SQL is not {encoding}, so nothing was run."
-    return Refusal("22021", f"bastion: {said}")
+    only_ascii = encodings.CODECS[encoding] == encodings.ASCII
+    said = f"of {encoding} the gate reads no more than ASCII" if only_ascii else ""
+    return Refusal(
+        "22021", f"bastion: {said or f'this SQL is not {encoding}'}, so nothing was run."
+    )
 
 
 _PLAIN: Final = "Select plain columns of the table itself."
 _ALONE: Final = "Send one COPY by itself, in the format text, csv or binary with plain options."
-
-
-def _uncopied(reading: SqlReading) -> str:
-    """Why the masked fields of a COPY among these statements cannot be found, or ""."""
-    if len(reading.statements) > 1:
-        return "another statement comes with it"
-    copy = reading.statements[0].copy
-    if copy is None or not copy.select:
-        return (copy.fault if copy is not None else "") or "its columns cannot be told"
-    return ""
 
 
 def _hides(what: str, hint: str = _PLAIN) -> Verdict:

@@ -41,6 +41,13 @@ class Near:
             return self.masks.active
         return self.masks.active and any(map(self._use, statement.uses))
 
+    def changes(self, statement: SqlStatement) -> bool:
+        """Whether it alters such a table, or makes another like it: masks are known by the names
+        and numbers that tables had when the session began."""
+        altered = [use for use in statement.uses if use.kind == "alter" and use.table]
+        made = [use for use in statement.uses if use.kind == "create" and use.table]
+        return any(map(self._use, altered if len(made) < 2 else made))
+
     def _use(self, use: SqlUse) -> bool:
         if use.table:
             return use.table.rpartition(".")[2] in self.masks.near

@@ -51,6 +51,23 @@ async def psy(masked):
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE people RENAME TO others",
+        "ALTER TABLE people RENAME COLUMN ssn TO code",
+        "ALTER TABLE people SET SCHEMA pg_temp",
+        "CREATE TABLE more () INHERITS (people)",
+        "CREATE TABLE part9 PARTITION OF parts FOR VALUES IN (9)",
+        "ALTER TABLE t INHERIT people",
+    ],
+)
+async def test_a_masked_table_keeps_its_name_and_its_columns_to_itself(psy, sql):
+    """Masks go by what tables were called when the session began."""
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="masked table"):
+        await psy.execute(sql)
+
+
+@pytest.mark.parametrize(
     ("sql", "rows"),
     [
         ("SELECT id, ssn FROM people ORDER BY id LIMIT 2", [(1, "[masked]"), (2, "[masked]")]),
@@ -205,7 +222,8 @@ async def test_evasions_of_a_mask_are_refused(masked, psy, sql):
 async def test_masked_columns_are_copied_out_masked(psy, sql, copied):
     async with psy.cursor().copy(sql) as copy:
         data = b"".join([bytes(block) async for block in copy])
-    assert copied in data
+    rows = data.splitlines(keepends=True)  # in any order: other tests have updated some
+    assert copied in data or set(copied.splitlines(keepends=True)) <= set(rows)
     assert SSN.encode() not in data
     assert b"1980" not in data
     assert await (await psy.execute("SELECT 1")).fetchone() == (1,)
