@@ -248,7 +248,10 @@ def _pattern_first(reader: Reader, call: Call) -> None:
         if name in ("f", "file", "from-file", "exclude-from", "ignore-file") and value is not None:
             reader.opens(value, Access.READ, program)
     inplace = program in ("sed", "gsed") and names & {"i", "in-place"}
-    for word in operands if brought else operands[1:]:
+    files = operands if brought else operands[1:]
+    if not files and names & {"r", "R", "recursive", "dereference-recursive"}:
+        files = [Word(".", ".")] if _PATTERN_FIRST[program] is _PATTERN_FIRST["grep"] else []
+    for word in files:
         _one(reader, call, word, Access.READ)
         if inplace:
             _one(reader, call, word, Access.WRITE)

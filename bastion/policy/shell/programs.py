@@ -176,7 +176,7 @@ def _one(reader: Reader, call: Call) -> None:
     elif program in builtins.BUILTINS:
         builtins.BUILTINS[program](reader, call)
         opening.list_paths(reader, call)
-    elif program in ("busybox", "toybox", "sbase-box", "ubase-box"):
+    elif program.partition(".")[0] in ("busybox", "toybox", "sbase-box", "ubase-box"):
         _applet(reader, call)
     elif program in remote.REMOTES:
         remote.REMOTES[program](reader, call)

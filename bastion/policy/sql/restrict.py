@@ -42,6 +42,9 @@ from bastion.policy.sql.tree import (
     walk,
 )
 
+_OPERATOR, _NULLIF = 1, 6
+"""A_Expr_Kind of libpg_query."""
+
 
 @dataclass(frozen=True, slots=True)
 class Changed:
@@ -174,9 +177,22 @@ def _boolean(node: Tree, target: Changed, *, negated: bool) -> bool:
 
 def _null_test(argument: Tree, target: Changed, *, is_null: bool) -> bool:
     own = _own(argument, target)
-    if not own or _whole_row(argument, target):
+    if not own or _whole_row(argument, target) or _surely_null(argument, target):
         return False
     return is_null or (not own <= NEVER_NULL and may_be_null(argument))
+
+
+def _surely_null(node: Tree, target: Changed) -> bool:
+    """`nullif(id, id)`, and what an operator makes of NULL: `id = NULL`, `id NOT IN (NULL)`."""
+    if name_of(node) != "A_Expr":
+        return False
+    left, right = given(node, "lexpr"), given(node, "rexpr")
+    if node.kind == _NULLIF:
+        mine = _own(left, target)
+        return name_of(left) == name_of(right) == "ColumnRef" and mine == _own(right, target)
+    if name_of(right) == "List":
+        return all(is_nothing(unwrapped(one)) for one in right.items)
+    return node.kind == _OPERATOR and (is_nothing(left) or is_nothing(right))
 
 
 def _comparison(node: Tree, target: Changed, *, negated: bool) -> bool:
