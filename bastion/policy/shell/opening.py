@@ -120,6 +120,8 @@ for _alias, _of in {
 }.items():
     _PATTERN_FIRST[_alias] = _PATTERN_FIRST[_of]
 
+_JQ_VARIABLES: Final = ("--arg", "--argjson", "--slurpfile", "--rawfile")
+
 _STARTUP: Final = re.compile(
     r"(?:^|/)(?:\.bashrc|\.bash_(?:profile|login|logout|aliases|completion)|\.profile"
     r"|\.login|\.cshrc|\.tcshrc|\.kshrc"
@@ -232,9 +234,10 @@ def _pattern_first(reader: Reader, call: Call) -> None:
     program = call.program
     operands: list[Word] = []
     options: list[tuple[str, Word | None]] = []
-    rest = call.operands
+    wrapper = _PATTERN_FIRST[program]
+    rest = _without_variables(reader, call) if wrapper is _PATTERN_FIRST["jq"] else call.operands
     while rest:
-        peeled = peel(_PATTERN_FIRST[program], rest)
+        peeled = peel(wrapper, rest)
         options += peeled.options
         if not peeled.command:
             break
@@ -242,20 +245,33 @@ def _pattern_first(reader: Reader, call: Call) -> None:
         rest = peeled.command[1:]
     names = {name for name, _ in options}
     brought = names & {"e", "f", "regexp", "file", "expression", "from-file", "files", "source"}
-    if program in ("jq", "gojq", "jaq", "yq") and names & {"arg", "argjson"}:
-        operands = operands[2:] if brought else operands
     for name, value in options:
         if name in ("f", "file", "from-file", "exclude-from", "ignore-file") and value is not None:
             reader.opens(value, Access.READ, program)
     inplace = program in ("sed", "gsed") and names & {"i", "in-place"}
     files = operands if brought else operands[1:]
     if not files and names & {"r", "R", "recursive", "dereference-recursive"}:
-        files = [Word(".", ".")] if _PATTERN_FIRST[program] is _PATTERN_FIRST["grep"] else []
+        files = [Word(".", ".")] if wrapper is _PATTERN_FIRST["grep"] else []
     for word in files:
         _one(reader, call, word, Access.READ)
         if inplace:
             _one(reader, call, word, Access.WRITE)
     _more(reader, call)
+
+
+def _without_variables(reader: Reader, call: Call) -> list[Word]:
+    """What jq is given without `--arg NAME VALUE` and its kind, of which two name a file."""
+    kept: list[Word] = []
+    words = iter(call.operands)
+    for word in words:
+        if word.text not in _JQ_VARIABLES:
+            kept.append(word)
+            continue
+        next(words, None)
+        value = next(words, None)
+        if value is not None and word.text in ("--slurpfile", "--rawfile"):
+            _one(reader, call, value, Access.READ)
+    return kept
 
 
 def _transfer(reader: Reader, call: Call) -> None:
