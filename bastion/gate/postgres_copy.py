@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -172,7 +172,7 @@ class BinaryMasker(Masker):
     def __init__(self, hidden: frozenset[int], count: int) -> None:
         self._hidden = hidden
         self._count = count
-        self._step = self._header
+        self._step: Callable[[bytes], bytes] = self._header
         self._lacking = _HEADER
         self._begun = b""
         self._index = 0
@@ -195,24 +195,24 @@ class BinaryMasker(Masker):
                 out.append(self._step(begun))
         return b"".join(out)
 
-    def _next(self, step: str, lacking: int) -> None:
-        self._step, self._lacking = getattr(self, f"_{step}"), lacking
+    def _next(self, step: Callable[[bytes], bytes], lacking: int) -> None:
+        self._step, self._lacking = step, lacking
 
     def _header(self, begun: bytes) -> bytes:
         flags, size = (int.from_bytes(begun[at : at + 4], "big") for at in (11, 15))
         if not begun.startswith(_SIGNATURE) or flags or size:
             raise TargetFault("the database sent a binary copy of a kind that is unknown here.")
-        self._next("tuple", 2)
+        self._next(self._tuple, 2)
         return begun
 
     def _tuple(self, begun: bytes) -> bytes:
         if begun == b"\xff\xff":  # the end: nothing may follow
-            self._next("beyond", 1)
+            self._next(self._beyond, 1)
         elif int.from_bytes(begun, "big") != self._count:
             raise TargetFault("the database sent a tuple of another shape than it described.")
         else:
             self._index = 0
-            self._next("length", 4)
+            self._next(self._length, 4)
         return begun
 
     def _length(self, begun: bytes) -> bytes:
@@ -222,7 +222,7 @@ class BinaryMasker(Masker):
         shown = self._index not in self._hidden
         if size > 0:
             self._passing = shown
-            self._next("value", size)
+            self._next(self._value, size)
         else:
             self._over()
         return begun if shown else _NULL
@@ -235,9 +235,9 @@ class BinaryMasker(Masker):
     def _over(self) -> None:
         self._index += 1
         if self._index < self._count:
-            self._next("length", 4)
+            self._next(self._length, 4)
         else:
-            self._next("tuple", 2)
+            self._next(self._tuple, 2)
 
     def _beyond(self, _: bytes) -> bytes:
         raise TargetFault("the database went on after the end of a copy.")

@@ -301,11 +301,6 @@ MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of rows that are kept of one answer."""
 
 
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def literal(text: str) -> str:
     """A text as an SQL literal (standard_conforming_strings is on)."""
     return "'" + text.replace("'", "''") + "'"

@@ -14,7 +14,8 @@ import scramp
 
 from bastion.errors import DialError
 from bastion.model import Secret, Target
-from bastion.target.postgres import Proof, ask, dial_postgres, literal, quoted
+from bastion.policy.sql.tree import quoted
+from bastion.target.postgres import Proof, ask, dial_postgres, literal
 from bastion.target.postgres_link import Link
 
 PREFIX: Final = "bastion_"

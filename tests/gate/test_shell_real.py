@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -19,19 +22,28 @@ pytestmark = pytest.mark.story
 ROUNDS = 20
 
 
+@contextlib.asynccontextmanager
+async def local_shell(folder: Path, dialect: Dialect) -> AsyncIterator[LocalShell]:
+    """A gated shell at its first prompt."""
+    if shutil.which(dialect.value) is None:
+        pytest.skip(f"{dialect.value} is not installed")
+    target = Target("x", dialect=dialect)
+    (folder / "tmp").mkdir()
+    shell = LocalShell(lambda asked: decide(POLICY, WHO, target, "app", asked), dialect)
+    await shell.start(folder, {"PATH": os.environ["PATH"]}, folder / "tmp")
+    try:
+        yield shell
+    finally:
+        await shell.leave()
+
+
 @pytest.mark.parametrize("dialect", Dialect)
 async def test_ctrl_c_at_any_moment_of_a_line_leaves_a_terminal_on_which_it_works(
     tmp_path, dialect
 ):
     """It may hit the line, what the shell says at its end, or the moment between two commands."""
-    if shutil.which(dialect.value) is None:
-        pytest.skip(f"{dialect.value} is not installed")
-    target = Target("x", dialect=dialect)
-    (tmp_path / "tmp").mkdir()
-    shell = LocalShell(lambda asked: decide(POLICY, WHO, target, "app", asked), dialect)
-    await shell.start(tmp_path, {"PATH": os.environ["PATH"]}, tmp_path / "tmp")
-    chance = random.Random(3)
-    try:
+    async with local_shell(tmp_path, dialect) as shell:
+        chance = random.Random(3)
         for _ in range(ROUNDS):
             shell.enter("stty raw -echo; true; stty sane")
             while not shell.gate._begun:
@@ -45,8 +57,6 @@ async def test_ctrl_c_at_any_moment_of_a_line_leaves_a_terminal_on_which_it_work
             assert await shell.prompt(20)
             assert {"isig", "icanon"} <= set((tmp_path / "modes").read_text().split())
         assert not shell.ended
-    finally:
-        await shell.leave()
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
@@ -68,13 +78,7 @@ async def test_an_error_in_the_hook_of_zsh_lets_nothing_run(tmp_path):
 async def test_a_variable_that_is_larger_than_a_report_does_not_end_the_shell(
     tmp_path, dialect, assigned
 ):
-    if shutil.which(dialect.value) is None:
-        pytest.skip(f"{dialect.value} is not installed")
-    target = Target("x", dialect=dialect)
-    (tmp_path / "tmp").mkdir()
-    shell = LocalShell(lambda asked: decide(POLICY, WHO, target, "app", asked), dialect)
-    await shell.start(tmp_path, {"PATH": os.environ["PATH"]}, tmp_path / "tmp")
-    try:
+    async with local_shell(tmp_path, dialect) as shell:
         shell.enter(f"{assigned}; $x > untold")
         assert await shell.prompt(20)
         assert not shell.ended
@@ -82,24 +86,16 @@ async def test_a_variable_that_is_larger_than_a_report_does_not_end_the_shell(
         shell.enter("echo on > told")
         assert await shell.prompt(20)
         assert (tmp_path / "told").read_text() == "on\n"
-    finally:
-        await shell.leave()
 
 
 @pytest.mark.parametrize("dialect", [Dialect.BASH, Dialect.ZSH])
 async def test_a_loop_in_the_background_goes_on_while_lines_are_entered(tmp_path, dialect):
     """The answer to its step was taken away when the next line began, and it waited for ever."""
-    if shutil.which(dialect.value) is None:
-        pytest.skip(f"{dialect.value} is not installed")
-    target = Target("x", dialect=dialect)
-    (tmp_path / "tmp").mkdir()
-    shell = LocalShell(lambda asked: decide(POLICY, WHO, target, "app", asked), dialect)
-    await shell.start(tmp_path, {"PATH": os.environ["PATH"]}, tmp_path / "tmp")
+    async with local_shell(tmp_path, dialect) as shell:
 
-    def of_the_loop() -> int:
-        return sum(isinstance(one.request, StepRequest) for one in shell.decided)
+        def of_the_loop() -> int:
+            return sum(isinstance(one.request, StepRequest) for one in shell.decided)
 
-    try:
         shell.enter("x=true; (while :; do $x; done) &")
         assert await shell.prompt(20)
         for _ in range(ROUNDS):
@@ -111,5 +107,3 @@ async def test_a_loop_in_the_background_goes_on_while_lines_are_entered(tmp_path
                 shell.changed.clear()
                 await shell.changed.wait()
         assert not shell.ended
-    finally:
-        await shell.leave()

@@ -120,6 +120,8 @@ for _alias, _of in {
 }.items():
     _PATTERN_FIRST[_alias] = _PATTERN_FIRST[_of]
 
+_BELOW: Final = frozenset({"r", "R", "recursive", "dereference-recursive"})
+"""Options of grep with which it reads the directory where no file is given."""
 _JQ_VARIABLES: Final = ("--arg", "--argjson", "--slurpfile", "--rawfile")
 
 _STARTUP: Final = re.compile(
@@ -249,10 +251,9 @@ def _pattern_first(reader: Reader, call: Call) -> None:
         if name in ("f", "file", "from-file", "exclude-from", "ignore-file") and value is not None:
             reader.opens(value, Access.READ, program)
     inplace = program in ("sed", "gsed") and names & {"i", "in-place"}
-    files = operands if brought else operands[1:]
-    if not files and names & {"r", "R", "recursive", "dereference-recursive"}:
-        files = [Word(".", ".")] if wrapper is _PATTERN_FIRST["grep"] else []
-    for word in files:
+    recursive = wrapper is _PATTERN_FIRST["grep"] and names & _BELOW
+    here = [Word(".", ".")] if recursive else []
+    for word in (operands if brought else operands[1:]) or here:
         _one(reader, call, word, Access.READ)
         if inplace:
             _one(reader, call, word, Access.WRITE)

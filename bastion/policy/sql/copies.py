@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from bastion.model import SqlCopy
-from bastion.policy.sql.tree import Tree, given, name_of, strings, unwrapped
+from bastion.policy.sql.tree import Tree, given, quoted, strings, unwrapped, word_of
 
 _TRUE: Final = frozenset({"", "true", "on", "1"})
 _FALSE: Final = frozenset({"false", "off", "0"})
@@ -26,7 +26,7 @@ def read_copy(node: Tree, text: str) -> SqlCopy:
         name = str(option.defname).lower()
         if name not in _KNOWN:
             fault = f"the option {name} is not known"
-        options[name] = _word(given(option, "arg"))
+        options[name] = word_of(given(option, "arg"))
     form = options.get("format", "text")
     csv = form == "csv"
     quote = options.get("quote", '"')
@@ -62,27 +62,11 @@ def _fault(copy: SqlCopy, header: str) -> str:
     return ""
 
 
-def _word(node: Tree) -> str:
-    match name_of(node) if node is not None else "":
-        case "String":
-            return str(node.sval)
-        case "Integer":
-            return str(node.ival)
-        case "Boolean":
-            return str(node.boolval).lower()
-        case _:
-            return ""
-
-
 def _table(node: Tree) -> str:
     relation = node.relation
     names = [relation.schemaname, relation.relname] if relation.schemaname else [relation.relname]
-    columns = ", ".join(map(_quoted, strings(node.attlist))) or "*"
-    return " ".join(("SELECT", columns, "FROM ONLY", ".".join(map(_quoted, names))))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    columns = ", ".join(map(quoted, strings(node.attlist))) or "*"
+    return " ".join(("SELECT", columns, "FROM ONLY", ".".join(map(quoted, names))))
 
 
 def _query(node: Tree, text: str) -> str:

@@ -44,6 +44,24 @@ def strings(nodes: Sequence[Tree]) -> tuple[str, ...]:
     return tuple(one.sval for one in found if one is not None and name_of(one) == "String")
 
 
+def word_of(node: Tree) -> str:
+    """The value of an option, as it was written; nothing where it is none, or no single word."""
+    match name_of(node) if node is not None else "":
+        case "String":
+            return str(node.sval)
+        case "Integer":
+            return str(node.ival)
+        case "Boolean":
+            return str(node.boolval).lower()
+        case _:
+            return ""
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def dotted(nodes: Sequence[Tree]) -> str:
     """`schema.name` of a qualified name; the catalog's own schema needs no writing."""
     parts = strings(nodes)[-2:]

@@ -19,6 +19,7 @@ from bastion.policy.sql.tree import (
     strings,
     table_name,
     unwrapped,
+    word_of,
 )
 
 _OBJECT_ROLE: Final = 34
@@ -68,20 +69,8 @@ def _analyses(node: Tree) -> bool:
     runs = False
     for option in map(unwrapped, node.options):
         if option.defname == "analyze":
-            runs = _word(unwrapped(option.arg) if option.HasField("arg") else None) not in _OFF
+            runs = word_of(given(option, "arg")).lower() not in _OFF
     return runs
-
-
-def _word(node: Tree) -> str:
-    match name_of(node) if node is not None else "":
-        case "String":
-            return str(node.sval).lower()
-        case "Integer":
-            return str(node.ival)
-        case "Boolean":
-            return str(node.boolval).lower()
-        case _:
-            return ""
 
 
 def _create_as(walk: Walk, node: Tree, scope: Scope) -> None:
@@ -179,7 +168,7 @@ _TRANSACTIONS: Final = {
 
 def _do(walk: Walk, node: Tree, scope: Scope) -> None:
     walk.use(SqlUse("do"))
-    language = _word(bodies.options_of(node).get("language")) or "plpgsql"
+    language = word_of(bodies.options_of(node).get("language")).lower() or "plpgsql"
     if language == "plpgsql":
         walk.open_plpgsql("a DO block")
     else:
@@ -189,7 +178,7 @@ def _do(walk: Walk, node: Tree, scope: Scope) -> None:
 def _create_function(walk: Walk, node: Tree, scope: Scope) -> None:
     walk.use(SqlUse("create-function", function=dotted(node.funcname)))
     options = bodies.options_of(node)
-    language = _word(options.get("language")) or "sql"
+    language = word_of(options.get("language")).lower() or "sql"
     source = bodies.source_of(options.get("as"))
     if node.HasField("sql_body"):
         walk.below(unwrapped(node.sql_body), scope, "select")
