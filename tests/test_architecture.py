@@ -18,12 +18,12 @@ SOURCES = sorted([*ROOT.glob("bastion/**/*.py"), *ROOT.glob("replay/**/*.py")])
 
 LINES = 400
 LONGER = {
-    "bastion/gate/postgres_server.py": 430,
+    "bastion/gate/postgres/server.py": 430,
     # A guide, not a law. One machine stays in one file, and so does one table of programs; these
     # may be as long as they are, and no longer.
     "bastion/events.py": 520,
     "bastion/gate/sftp.py": 450,
-    "bastion/gate/shell.py": 475,
+    "bastion/gate/shell/gate.py": 475,
     "bastion/ssh/drive.py": 420,
     "bastion/model.py": 440,
 }

@@ -30,7 +30,7 @@ from bastion.events import (
     SqlRead,
     Stream,
 )
-from bastion.gate.postgres import Admitted, PostgresGate
+from bastion.gate.postgres.gate import Admitted, PostgresGate
 from bastion.model import (
     ForwardRequest,
     Granted,

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from bastion.errors import BastionError, DialError, SecretUnavailable
-from bastion.gate.postgres import PostgresGate
-from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres.gate import PostgresGate
+from bastion.gate.postgres.mask import Masks
 from bastion.model import DatabaseRequest, Request, Secret
 from bastion.secrets.held import held
 from bastion.ssh.drive import Drive

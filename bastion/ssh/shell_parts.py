@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bastion.editor.history import HistoryFile, history_name
-from bastion.gate.shell import ShellGate
-from bastion.gate.shell_terms import ShellTerms
+from bastion.gate.shell.gate import ShellGate
+from bastion.gate.shell.terms import ShellTerms
 from bastion.policy.access import grant_for
 from bastion.policy.schema import ShellMode
 from bastion.ssh.dialler import Dialler, Terminal

@@ -16,8 +16,8 @@ from typing import Final
 
 from bastion.errors import ProtocolFault
 from bastion.events import Effect, FromClient, FromTarget, ReadSql, SqlRead
-from bastion.gate.postgres import Admitted, PostgresGate
-from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres.gate import Admitted, PostgresGate
+from bastion.gate.postgres.mask import Masks
 from bastion.model import Request, SqlReading, SqlStatement, SqlUse
 from bastion.policy.access import DatabaseTerms
 from bastion.policy.rules import Action, Verdict

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bastion.gate.postgres_messages import OR
+from bastion.gate.postgres.messages import OR
 from bastion.wire import postgres as wire
 from tests.harness.database import Stage, database
 

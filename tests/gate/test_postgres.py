@@ -30,8 +30,8 @@ from bastion.events import (
     ToTarget,
     Withdraw,
 )
-from bastion.gate.postgres import Admitted, PostgresGate
-from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres.gate import Admitted, PostgresGate
+from bastion.gate.postgres.mask import Masks
 from bastion.model import QueryRequest, SqlReading, SqlStatement, SqlUse
 from bastion.policy.access import DatabaseTerms
 from bastion.policy.rules import Action, Verdict

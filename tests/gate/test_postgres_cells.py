@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from bastion.errors import TargetFault
 from bastion.events import Logged, ToClient
-from bastion.gate.postgres_cells import Cells, Shape, plan_of, shape_of
-from bastion.gate.postgres_flight import Flight, Kind, Run, Sent
-from bastion.gate.postgres_long import WINDOW, LongCell, LongRow
-from bastion.gate.postgres_mask import Masks
-from bastion.gate.postgres_results import Results
-from bastion.gate.postgres_rows import Keeper
-from bastion.gate.postgres_server import Server
+from bastion.gate.postgres.cells import Cells, Shape, plan_of, shape_of
+from bastion.gate.postgres.flight import Flight, Kind, Run, Sent
+from bastion.gate.postgres.long import WINDOW, LongCell, LongRow
+from bastion.gate.postgres.mask import Masks
+from bastion.gate.postgres.results import Results
+from bastion.gate.postgres.rows import Keeper
+from bastion.gate.postgres.server import Server
 from bastion.model import SqlReading
 from bastion.policy.jsonpath import Paths
 from bastion.tap.cells import Cells as Masker

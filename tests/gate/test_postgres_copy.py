@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bastion.errors import TargetFault
-from bastion.gate.postgres_copy import BinaryMasker, TextMasker
+from bastion.gate.postgres.copying import BinaryMasker, TextMasker
 from bastion.model import SqlCopy
 
 HIDDEN = {1: b"[masked]", 2: None}

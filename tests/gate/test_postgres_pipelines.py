@@ -6,7 +6,7 @@ import pytest
 
 from bastion.errors import ClientFault
 from bastion.events import Ask, Decided, HoldClient, Logged
-from bastion.gate import postgres_flight
+from bastion.gate.postgres import flight as postgres_flight
 from bastion.policy.rules import Action
 from bastion.wire import postgres as wire
 from tests.gate.test_postgres import COLUMNS, DONE, SYNC, Run, bind, parse

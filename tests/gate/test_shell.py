@@ -35,9 +35,9 @@ from bastion.events import (
     Withdraw,
     Woken,
 )
-from bastion.gate.shell import ShellGate
-from bastion.gate.shell_output import MarkFilter
-from bastion.gate.shell_terms import ShellTerms
+from bastion.gate.shell.gate import ShellGate
+from bastion.gate.shell.output import MarkFilter
+from bastion.gate.shell.terms import ShellTerms
 from bastion.model import Dialect, LineRequest, ShellRequest, StepRequest
 from bastion.policy.rules import Action, Verdict
 

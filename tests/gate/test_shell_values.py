@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bastion.gate.shell_values import question, read_values
+from bastion.gate.shell.values import question, read_values
 
 
 def say(values):

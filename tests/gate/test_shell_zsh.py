@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bastion.gate.shell_zsh import is_compound, keeps
+from bastion.gate.shell.zsh import is_compound, keeps
 
 
 @pytest.mark.parametrize(

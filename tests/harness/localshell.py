@@ -38,8 +38,8 @@ from bastion.events import (
     Woken,
 )
 from bastion.gate.gate import Decide
-from bastion.gate.shell import ShellGate
-from bastion.gate.shell_terms import ShellTerms
+from bastion.gate.shell.gate import ShellGate
+from bastion.gate.shell.terms import ShellTerms
 from bastion.model import Dialect, ShellRequest
 from bastion.target.shell import Relay, relay_command, start_command, start_up_file
 

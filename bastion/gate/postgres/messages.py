@@ -14,10 +14,10 @@ from bastion.events import (
     EndReason,
     HoldClient,
 )
-from bastion.gate import postgres_values
-from bastion.gate.postgres_flight import Kind, Portal, Prepared, Sent
-from bastion.gate.postgres_judging import Judging, Waiting, denied
-from bastion.gate.postgres_server import Refusal
+from bastion.gate.postgres import values as postgres_values
+from bastion.gate.postgres.flight import Kind, Portal, Prepared, Sent
+from bastion.gate.postgres.judging import Judging, Waiting, denied
+from bastion.gate.postgres.server import Refusal
 from bastion.model import (
     QueryRequest,
     SqlReading,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bastion.errors import TargetFault
-from bastion.gate.postgres_cells import Cells, Plan, Shape, plan_of, plan_unknown
-from bastion.gate.postgres_flight import Run
-from bastion.gate.postgres_long import LongRow
-from bastion.gate.postgres_mask import Masks, masked_row
-from bastion.gate.postgres_rows import Keeper
+from bastion.gate.postgres.cells import Cells, Plan, Shape, plan_of, plan_unknown
+from bastion.gate.postgres.flight import Run
+from bastion.gate.postgres.long import LongRow
+from bastion.gate.postgres.mask import Masks, masked_row
+from bastion.gate.postgres.rows import Keeper
 from bastion.wire import postgres as wire
 from bastion.wire.postgres import Message
 from bastion.wire.postgres_frames import PIECE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bastion.gate.shell_output import MarkFilter
+from bastion.gate.shell.output import MarkFilter
 from bastion.wire.shellcontrol import Answer, read_lines
 
 TYPED_LIMIT: Final = 4096

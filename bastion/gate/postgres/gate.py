@@ -39,13 +39,13 @@ from bastion.events import (
     Transcript,
     Withdraw,
 )
-from bastion.gate import postgres_startup
 from bastion.gate.gate import Decide
-from bastion.gate.postgres_mask import Masks
-from bastion.gate.postgres_messages import Messages
-from bastion.gate.postgres_near import Near
-from bastion.gate.postgres_results import Results
-from bastion.gate.postgres_rows import Keeper
+from bastion.gate.postgres import startup as postgres_startup
+from bastion.gate.postgres.mask import Masks
+from bastion.gate.postgres.messages import Messages
+from bastion.gate.postgres.near import Near
+from bastion.gate.postgres.results import Results
+from bastion.gate.postgres.rows import Keeper
 from bastion.gate.words import refusal
 from bastion.model import (
     EXIT_REFUSED,

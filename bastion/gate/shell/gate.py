@@ -60,10 +60,10 @@ from bastion.events import (
     Woken,
 )
 from bastion.gate.gate import Decide, finished
-from bastion.gate.shell_due import INTRUDED, Due
-from bastion.gate.shell_end import LineEnd
-from bastion.gate.shell_steps import Steps
-from bastion.gate.shell_terms import ShellTerms, unfit
+from bastion.gate.shell.due import INTRUDED, Due
+from bastion.gate.shell.end import LineEnd
+from bastion.gate.shell.steps import Steps
+from bastion.gate.shell.terms import ShellTerms, unfit
 from bastion.gate.words import ENDS, refusal, unresolved
 from bastion.model import EXIT_REFUSED, Dialect, LineRequest, Request
 from bastion.policy.lines import drifts

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bastion.gate.postgres_cells import Plan, Shape, stars
-from bastion.gate.postgres_mask import CellMasker, GoesOn
+from bastion.gate.postgres.cells import Plan, Shape, stars
+from bastion.gate.postgres.mask import CellMasker, GoesOn
 
 WINDOW: Final = 64 * 1024
 OVERLAP: Final = 5 * 1024

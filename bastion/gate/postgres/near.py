@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from bastion.gate.postgres_mask import Masks
+from bastion.gate.postgres.mask import Masks
 from bastion.model import SqlReading, SqlStatement, SqlUse
 
 _WHOLE_DATABASE: Final = frozenset({"vacuum", "reindex", "cluster", "refresh"})

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bastion.gate import postgres_values
-from bastion.gate.postgres_flight import Run
-from bastion.gate.postgres_mask import format_of
+from bastion.gate.postgres import values as postgres_values
+from bastion.gate.postgres.flight import Run
+from bastion.gate.postgres.mask import format_of
 
 MOST_ROWS: Final = 1000
 """Of one statement. A table of millions must not fill the disk of the recordings."""

@@ -12,8 +12,8 @@ from typing import Final
 
 from bastion.events import Ask, Decided, Effect, Outcome, Resolved, Tell, ToShell, Withdraw
 from bastion.gate.gate import Decide
-from bastion.gate.shell_values import NAMES_LIMIT, question, read_values
-from bastion.gate.shell_zsh import is_compound, keeps
+from bastion.gate.shell.values import NAMES_LIMIT, question, read_values
+from bastion.gate.shell.zsh import is_compound, keeps
 from bastion.gate.words import refusal, unresolved
 from bastion.model import LineRequest, StepRequest
 from bastion.policy.lines import covers

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from bastion.gate.postgres_mask import TEXT_TYPES
+from bastion.gate.postgres.mask import TEXT_TYPES
 from bastion.model import SqlReading, SqlStatement, SqlUse
 from bastion.wire.postgres import Bind
 

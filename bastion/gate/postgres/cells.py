@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
-from bastion.gate.postgres_mask import CellMasker, format_of
+from bastion.gate.postgres.mask import CellMasker, format_of
 from bastion.wire.postgres import Column
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from bastion.errors import ClientFault
-from bastion.gate.postgres_cells import Shape
-from bastion.gate.postgres_copy import Copy
+from bastion.gate.postgres.cells import Shape
+from bastion.gate.postgres.copying import Copy
 from bastion.model import SqlReading
 from bastion.wire.postgres import Column
 

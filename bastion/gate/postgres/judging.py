@@ -20,14 +20,14 @@ from bastion.events import (
     ToTarget,
     Withdraw,
 )
-from bastion.gate import postgres_copy
 from bastion.gate.gate import Decide
-from bastion.gate.postgres_copy import Copy
-from bastion.gate.postgres_flight import Flight, Kind, Prepared, Run, Sent
-from bastion.gate.postgres_mask import Masks
-from bastion.gate.postgres_near import Near
-from bastion.gate.postgres_results import Results
-from bastion.gate.postgres_server import Refusal, Server
+from bastion.gate.postgres import copying as postgres_copy
+from bastion.gate.postgres.copying import Copy
+from bastion.gate.postgres.flight import Flight, Kind, Prepared, Run, Sent
+from bastion.gate.postgres.mask import Masks
+from bastion.gate.postgres.near import Near
+from bastion.gate.postgres.results import Results
+from bastion.gate.postgres.server import Refusal, Server
 from bastion.gate.words import refusal, unresolved
 from bastion.model import (
     QueryRequest,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bastion.errors import TargetFault
-from bastion.gate.postgres_mask import Masks, instead
+from bastion.gate.postgres.mask import Masks, instead
 from bastion.model import SqlCopy, SqlReading
 from bastion.wire.postgres import Column
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from bastion.errors import TargetFault
 from bastion.events import CancelTarget, Effect, Logged, ToClient
-from bastion.gate.postgres_flight import Flight, Kind, Portal, Run, Sent
-from bastion.gate.postgres_results import Results
-from bastion.gate.postgres_text import Texts
+from bastion.gate.postgres.flight import Flight, Kind, Portal, Run, Sent
+from bastion.gate.postgres.results import Results
+from bastion.gate.postgres.text import Texts
 from bastion.model import visible
 from bastion.policy.decide_sql import pinned
 from bastion.wire import postgres as wire
