@@ -43,8 +43,9 @@ from bastion.policy.show import show_command, show_file, show_forward, show_sess
 
 _RECURSIVE: Final = """
     ack ag diff egrep fgrep ggrep git grep pcregrep rg rga rgrep ugrep zgrep
-    7z 7za 7zr borg bsdtar cp cpio dar gcp genisoimage gln gmv gtar ln mkisofs mksquashfs mount mv
-    pax rar rclone rdiff-backup restic rsync scp star tar xorriso zip
+    7z 7za 7zr aws az azcopy bindfs borg bsdtar cp cpio dar docker fuse-overlayfs gcloud gcp
+    genisoimage gln gmv gsutil gtar kubectl ln mkisofs mc mksquashfs mount mv
+    oc pax podman rar rclone rdiff-backup restic rsync s3cmd scp star tar unionfs xorriso zip
     """
 WRITING: Final = frozenset({FileOperation.WRITE, FileOperation.REMOVE, FileOperation.SETSTAT})
 """File operations that may change what a file holds: setting its size empties it."""

@@ -82,21 +82,47 @@ def _awk_command(tokens: list[tuple[str, str]], index: int) -> str | None:
     return None
 
 
+_AWK_ENDS: Final = frozenset({";", "}", ")", "{", "&&", "||", ""})
+
+
 def _awk_files(reader: Reader, tokens: list[tuple[str, str]]) -> None:
-    printing = False
-    for (_, text), (kind, following) in zip(tokens, [*tokens[1:], ("", "")], strict=True):
+    """List what `getline < file`, `print > file` and `ARGV[1] = file` open."""
+    state = ""
+    texts = [text for _, text in tokens]
+    for index, text in enumerate(texts):
         if text in ("print", "printf", "getline"):
-            printing = True
+            state = text
         elif text in (";", "}", "{"):
-            printing = False
-        if text in (">", ">>", "<") and printing:
-            if kind == "string":
-                access = Access.READ if text == "<" else Access.WRITE
-                reader.opens_text(ansi_c(following[1:-1]), access, "awk")
-            elif text != "<" or kind == "name":
-                reader.cannot_tell(
-                    OpaqueKind.CODE, "awk opens a file that is not literal", following
-                )
+            state = ""
+        elif text == "<" and state == "getline":
+            _awk_file(reader, tokens, index + 1, Access.READ)
+        elif text in (">", ">>") and state.startswith("print"):
+            _awk_file(reader, tokens, index + 1, Access.WRITE)
+        elif text == "ARGV":
+            _awk_operand(reader, tokens, index)
+
+
+def _awk_file(reader: Reader, tokens: list[tuple[str, str]], at: int, access: Access) -> None:
+    kind, text = tokens[at] if at < len(tokens) else ("", "")
+    after = tokens[at + 1] if at + 1 < len(tokens) else ("", "")
+    ends = after[1] in _AWK_ENDS or after[0] == "name" or after[1] in (">", "<", "=")
+    if kind == "string":
+        reader.opens_text(ansi_c(text[1:-1]), access, "awk")
+    if kind != "string" or not ends:
+        reader.cannot_tell(OpaqueKind.CODE, "awk opens a file that is not literal", text)
+
+
+def _awk_operand(reader: Reader, tokens: list[tuple[str, str]], at: int) -> None:
+    """An element of ARGV that the program sets is opened like an operand."""
+    rest = tokens[at + 1 : at + 12]
+    texts = [text for _, text in rest]
+    if "]" not in texts:
+        return
+    closed = texts.index("]")
+    if texts[closed + 1 : closed + 2] == ["="]:
+        value = rest[closed + 2] if closed + 2 < len(rest) else ("", "")
+        if value[1] != '""':
+            _awk_file(reader, tokens, at + closed + 3, Access.READ)
 
 
 def read_sed(reader: Reader, script: str, place: Place) -> None:

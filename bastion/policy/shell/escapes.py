@@ -43,7 +43,7 @@ BUILDERS: Final = names(
     mandb msgfilter cpan cpanm gem-exec debuild dpkg-buildpackage rpmbuild rpmspec pre-commit
     husky watchman nodemon supervisord pm2 forever foreman overmind goreman honcho invoke fab
     dbx gtester ghostscript gs pexec pdsh pssh clush salt knife cdist rundeck capistrano cap
-    installkernel update-initramfs kernel-install
+    installkernel update-initramfs kernel-install cargo-watch
     """
 )
 

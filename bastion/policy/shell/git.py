@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from bastion.policy.facts import OpaqueKind, Word
+from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell import launch, shells
-from bastion.policy.shell.options import option_values
+from bastion.policy.shell.options import attached_values, option_values
 from bastion.policy.shell.peeling import Wrapper, peel
 from bastion.policy.shell.state import Call, Reader, names, text_of
 
@@ -85,11 +85,10 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
     named = replace(call, program=f"git {verb}")
     inner = replace(call, argv=[call.argv[0], *rest])
     for word in rest:
-        if word.text and re.match(r"(ext|fd)::", word.text):
-            reader.cannot_tell(OpaqueKind.CODE, "git runs a program as a transport", word.text)
-            reader.read_text(
-                word.text.partition("::")[2].replace("%S", ""), call.place.within("git ext::")
-            )
+        transport = re.match(r"(?:--[a-z-]+=)?(?:ext|fd)::(.*)", word.text or "", re.DOTALL)
+        if transport:
+            reader.cannot_tell(OpaqueKind.CODE, "git runs a program as a transport", word.raw)
+            reader.read_text(transport.group(1).replace("%S", ""), call.place.within("git ext::"))
     options: dict[str, tuple[str, ...]] = {
         "rebase": ("-x", "--exec"),
         "clone": ("-u", "--upload-pack"),
@@ -98,7 +97,6 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
         "ls-remote": ("--upload-pack", "--exec"),
         "push": ("--receive-pack", "--exec"),
         "archive": ("--exec",),
-        "grep": ("-O", "--open-files-in-pager"),
         "difftool": ("-x", "--extcmd"),
         "send-email": ("--smtp-server", "--to-cmd", "--cc-cmd"),
         "filter-branch": (
@@ -115,6 +113,7 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
     }
     for value in option_values(inner, options.get(verb, ())):
         shells.run_word(reader, named, value)
+    _git_optional(reader, named, inner, verb)
     if verb in ("clone", "init"):
         for value in option_values(inner, ("-c", "--config", "--template")):
             _git_setting(reader, call, value)
@@ -127,9 +126,51 @@ def _git_verb(reader: Reader, call: Call, verb: str, rest: list[Word]) -> None:
             if text_of(word) not in ("--recursive", "-q")
         ]
         launch.start(reader, replace(call, program="git submodule foreach"), command, join=True)
-    if "--ext-diff" in texts or "--textconv" in texts:
+    if {"--ext-diff", "--textconv", "--filters"} & set(texts):
         reader.cannot_tell(OpaqueKind.ENVIRONMENT, "git runs what its settings name", verb)
     _git_asks(reader, verb, texts)
+
+
+_STRATEGIES: Final = names("resolve recursive ort octopus ours subtree")
+
+
+def _git_optional(reader: Reader, named: Call, inner: Call, verb: str) -> None:
+    """`grep -O[pager]`, strategies of a merge, files that are written."""
+    texts = [text_of(word) for word in inner.operands]
+    if verb == "grep" and any(
+        re.match(r"-[a-zA-Z]*O|--open[-a-z]*", text) for text in texts if text[:2] != "-e"
+    ):
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, "git grep -O starts a pager", verb)
+        for value in attached_values(inner, ("-O", "--open-files-in-pager", "--open")):
+            shells.run_word(reader, named, value)
+    if verb in ("merge", "pull", "rebase", "cherry-pick", "revert"):
+        for value in option_values(inner, ("-s", "--strategy")):
+            if value.text not in _STRATEGIES and value.text:
+                reader.cannot_tell(OpaqueKind.CODE, "git runs a strategy by its name", value.raw)
+    written = _WRITES.get(verb, ())
+    for value in option_values(inner, ("--output", *written)):
+        reader.opens(value, Access.WRITE, "git")
+    if verb in ("worktree", "clone", "init", "bundle"):
+        for word in inner.operands:
+            if text_of(word)[:1] in ("/", "~", "."):
+                reader.opens(word, Access.WRITE, "git")
+
+
+_WRITES: Final = {
+    "archive": ("-o",),
+    "format-patch": ("-o", "--output-directory"),
+    "bugreport": ("-o", "--output-directory"),
+    "diagnose": ("-o", "--output-directory"),
+}
+
+
+def _sets(texts: list[str], joined: str) -> bool:
+    """Tell whether `git config` sets what may run something, or starts an editor."""
+    if re.search(r"(^| )(-e|--edit|edit)( |$)", joined):
+        return True
+    if re.search(r"--(get|list|show)|(^| )(-l|list|get)\b", joined):
+        return False
+    return len(texts) > 1 and not _GIT_SETTING.match(texts[-2])
 
 
 def _git_asks(reader: Reader, verb: str, texts: list[str]) -> None:
@@ -154,9 +195,11 @@ def _git_asks(reader: Reader, verb: str, texts: list[str]) -> None:
         and not re.search(r"-[a-z]*m|--message", joined),
         "branch": "--edit-description" in texts,
         "notes": bool({"edit", "add"} & set(texts)) and "-m" not in texts,
-        "config": bool(texts)
-        and not re.search(r"--(get|list|show)|(^| )(-l|list|get)\b", joined)
-        and not (len(texts) == 1 or _GIT_SETTING.match(texts[-2] if len(texts) > 1 else "")),
+        **dict.fromkeys(
+            ("stash", "checkout", "reset", "restore", "switch"),
+            re.search(r"(^| )(-p|--patch)( |$)", joined) is not None,
+        ),
+        "config": bool(texts) and _sets(texts, joined),
     }.get(verb, False)
     if asks:
         reader.cannot_tell(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell import environment, leeway, shells
+from bastion.policy.shell import environment, leeway, services, shells
 from bastion.policy.shell.peeling import Peeled, Wrapper, peel
 from bastion.policy.shell.state import (
     Call,
@@ -24,6 +24,10 @@ MAX_WRAPPERS: Final = 12
 """`sudo sudo sudo …`: a wrapper inside so many wrappers is not peeled."""
 
 
+_FILE_FIRST: Final = frozenset({"flock", "logsave", "setlock", "with-lock-ex"})
+"""Programs that open the file in front of the command."""
+
+
 def wrapper(reader: Reader, call: Call) -> None:
     """Read `sudo`, `env`, `nohup`, …: the command inside, and what the options change."""
     name = call.program
@@ -36,6 +40,8 @@ def wrapper(reader: Reader, call: Call) -> None:
         reader.cannot_tell(OpaqueKind.COMMAND, f"an option of {name} is not known", option)
     for variable, value in peeled.assignments:
         environment.assigned(reader, variable, value, call.place, lasting=False)
+    for word in peeled.positionals if name in _FILE_FIRST else []:
+        reader.opens(word, Access.WRITE, name)
     special = _SPECIAL.get(name)
     if special is not None and special(reader, call, peeled):
         return
@@ -151,8 +157,6 @@ def _listing(reader: Reader, call: Call, peeled: Peeled) -> bool:
 
 def _flock(reader: Reader, call: Call, peeled: Peeled) -> bool:
     text = peeled.option("c", "command")
-    for word in peeled.positionals:
-        reader.opens(word, Access.WRITE, "flock")
     if text is None and peeled.command and text_of(peeled.command[0]) in ("-c", "--command"):
         text = peeled.command[1] if len(peeled.command) > 1 else None
     if text is None:
@@ -240,6 +244,7 @@ _SPECIAL: Final[dict[str, Callable[[Reader, Call, Peeled], bool]]] = {
     "watch": _runs_joined,
     "strace": _strace,
     "ltrace": _strace,
+    "systemd-run": services.systemd_run,
 }
 
 

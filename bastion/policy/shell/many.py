@@ -152,32 +152,3 @@ def _find_exec(
             words.append(word)
     inner = replace(call, program=f"find {how}", place=replace(call.place, feed=call.place.feed))
     start(reader, inner, words)
-
-
-def parallel(reader: Reader, call: Call) -> None:
-    """Read GNU parallel: a template that a shell runs."""
-    words: list[Word] = []
-    for word in call.operands:
-        if re.match(r":::+|::::+", text_of(word)):
-            break
-        words.append(word)
-    while words and text_of(words[0]).startswith("-"):
-        takes = re.fullmatch(
-            r"-[jPNnLSIaDsX]|--(jobs|max-args|colsep|delay|timeout|sshlogin|arg-file"
-            r"|joblog|results|tmpdir|retries|halt|load|memfree|nice)",
-            text_of(words[0]),
-        )
-        words = words[2 if takes else 1 :]
-    sources = call.operands[len(words) :]
-    if not words:
-        reader.cannot_tell(OpaqueKind.CODE, "parallel runs the lines of its input", "parallel")
-        for word in call.operands:
-            if word.text and not word.text.startswith((":", "-")):
-                reader.read_text(word.text, call.place.within("parallel"))
-        return
-    extra = replace(call.place.within("parallel"), extra_operands=True, feed=UNKNOWN)
-    reader.read_text(" ".join(text_of(word) for word in words), extra)
-    values = [word for word in sources if word.text and not word.text.startswith(":")]
-    reader.run([*words, *values], extra)
-    if any(word.text is None for word in words):
-        reader.cannot_tell(OpaqueKind.CODE, "parallel runs text that is not literal", "")

@@ -29,7 +29,7 @@ CLOSED: Final = names(
     realpath pathchk mktemp rm unlink shred eject lsof fuser ss netstat vmstat iostat mpstat sar
     pidof top htop git jq-filter journalctl man info tldr
     go cargo rustc npm yarn pnpm pip pip3 gem bundle composer java javac mvn gradle node-version
-    sqlite-version swapon swapoff blkid losetup hdparm smartctl
+    sqlite-version swapon swapoff blkid hdparm smartctl
     modprobe rmmod insmod sysctl ldconfig updatedb chpasswd xdg-open zipinfo-name sudo
     doas env xargs find nohup time timeout
     """
@@ -140,14 +140,37 @@ _STARTUP: Final = re.compile(
     r"|ld\.so\..+|cron.*|sudoers.*|init\.d/.+"
     r"|rc\.local|systemd/.+|pam\.d/.+|ssh/.+|apt/apt\.conf.*|gitconfig|skel/.+|shells"
     r"|passwd|udev/.+|update-motd\.d/.+)$"
-    r"|^/(?:var/spool/(?:cron|at)|usr/lib/systemd|lib/systemd)/.+$|^/proc/(?:sys/|self/"
-    r"|\d+/).+|^/dev/(?:mem|kmem|port)$"
+    r"|^/(?:var/spool/(?:cron|at)|usr/lib/systemd|lib/systemd)/.+$|^/proc/.+|^/dev/(?:mem|kmem|port)$"
+    r"|^/sys/(?:power|kernel|firmware|fs/cgroup/.*release_agent|module/.*parameters)(?:/.+|$)"
+    r"|^/sys/.*/(?:uevent|driver_override|(?:un)?bind|new_id|remove|reset|delete)$"
 )
 
 
 def pattern_table(program: str) -> Wrapper:
     """Give the options of a program whose first operand is a pattern or a program."""
     return _PATTERN_FIRST[program]
+
+
+_DISK: Final = re.compile(
+    r"/dev/(?:(?:sd|hd|vd|xvd|nvme|mmcblk|md|dm-|nbd|zd|loop|sr|pmem)\w*|mapper/.+|disk/.+)"
+)
+_COPY_CONTENT: Final = names(
+    """
+    cat tac dd cp strings head tail grep egrep fgrep xxd od hexdump base64 base32 less more cut awk
+    sed tee pv buffer mbuffer ddrescue dcfldd nc socat scp rsync curl tar debugfs e2image
+    dump partclone testdisk photorec foremost scalpel ntfscat fls icat sort uniq split
+    """
+)
+
+
+def list_disks(reader: Reader) -> None:
+    """Say where a disk is read or written as a whole: every file is on it."""
+    for use in list(reader.paths):
+        copies_it = use.redirection or use.program in _COPY_CONTENT
+        if _DISK.fullmatch(use.path) and (
+            use.access is Access.WRITE or (use.access is Access.READ and copies_it)
+        ):
+            reader.cannot_tell(OpaqueKind.OPERAND, "every file is on this disk", use.path)
 
 
 def list_startup_writes(reader: Reader) -> None:
@@ -331,12 +354,15 @@ def _git(reader: Reader, call: Call) -> None:
 
 
 def _mount(reader: Reader, call: Call) -> None:
-    """A bind mount gives all that lies below a directory another name."""
-    if any(
-        re.search(r"^-[a-zA-Z]*[BRM]|bind|--move|lowerdir=|loop", text_of(word))
-        for word in call.operands
-    ):
-        _operands(reader, call, Access.READ)
+    """A mount gives all that lies below a directory, or within a file, another name."""
+    operands = [word for word in call.operands if text_of(word)[:1] != "-"]
+    for word in call.operands:
+        for piece in re.split(r"[=:,]", text_of(word))[1:]:
+            if piece.startswith(("/", "~", ".")) and re.search("dir=|source=|src=", text_of(word)):
+                reader.opens_text(piece, Access.READ, call.program)
+    for word in operands[:-1] if call.program == "mount" else operands:
+        if not text_of(word).startswith(("/dev/", "//")) or call.program != "mount":
+            reader.opens(word, Access.READ, call.program)
 
 
 def _nothing(reader: Reader, call: Call) -> None:
@@ -351,7 +377,7 @@ _SPECIAL: Final = {
     "wget": transfers.wget,
     "date": _date,
     "git": _git,
-    "mount": _mount,
+    **dict.fromkeys(("mount", "losetup", "bindfs", "fuse-overlayfs", "unionfs"), _mount),
     "true": _nothing,
     "false": _nothing,
 }

@@ -24,6 +24,22 @@ def option_values(call: Call, names: tuple[str, ...]) -> list[Word]:
     return found
 
 
+def attached_values(call: Call, names: tuple[str, ...]) -> list[Word]:
+    """Give the values of options that take one only where it is attached (`-oFILE`)."""
+    found: list[Word] = []
+    for word in call.operands:
+        text = word.text if word.text is not None else word.prefix
+        for name in names:
+            mark = name + "=" if name.startswith("--") else name
+            value = text.removeprefix(mark)
+            if value != text and value:
+                known = word.text is not None
+                found.append(
+                    Word(value, value) if known else Word(None, word.raw, word.dynamic, value)
+                )
+    return found
+
+
 def _value(words: list[Word], index: int, text: str, name: str) -> Word | None:
     following = words[index + 1] if index + 1 < len(words) else literal("")
     word = words[index]

@@ -25,6 +25,8 @@ from bastion.policy.shell.tree import (
     UnreadableError,
 )
 
+_TIME_PROGRAM: Final = re.compile(r"time[ \t]+-(?!(?:p|-)(?:[\s<>|&;()]|$))(?![-p]?\\\n)")
+"""In POSIX mode, and in shells without the word, options make it a program (bash(1))."""
 _SPLIT_OPTION: Final = re.compile(r"-[-p]?\\\n")
 
 
@@ -124,8 +126,8 @@ class Parser(SimpleParser):
         return ""
 
     def _pipeline(self) -> Node:
-        while self._reserved() in ("!", "time"):
-            if self._reserved() == "time":
+        while self._reserved() == "!" or self._times():
+            if self._times():
                 self.pos += 4
                 self._blank()
                 if _SPLIT_OPTION.match(self.text, self.pos):
@@ -152,6 +154,10 @@ class Parser(SimpleParser):
             stages.append(self._command())
         return stages[0] if len(stages) == 1 else Pipeline(stages)
 
+    def _times(self) -> bool:
+        """Tell whether the word `time` stands here, and not the program, which has options."""
+        return self._reserved() == "time" and not _TIME_PROGRAM.match(self.text, self.pos)
+
     def _ends_command(self) -> bool:
         return self.peek() in ("", "\n", ";", "&", "|", ")")
 
@@ -162,7 +168,7 @@ class Parser(SimpleParser):
         if self.peek() == "(":
             return self._parenthesised()
         reserved = self._reserved()
-        if reserved in ("time", "!"):
+        if reserved == "!" or self._times():
             raise UnreadableError(f"unexpected {reserved}")
         if reserved == "coproc":
             return self._coproc()

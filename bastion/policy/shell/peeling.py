@@ -27,6 +27,8 @@ class Wrapper:
     """`-10` is a value of its own (nice)."""
     plus: bool = False
     """Options may begin with `+`, or the program has single-dash long options."""
+    go: bool = False
+    """One dash begins a long option, as in Go's own flag package: `-name=web`."""
     joined: bool = False
     """The operands are joined by blanks and given to a shell."""
 
@@ -165,6 +167,8 @@ def _option(wrapper: Wrapper, peeled: Peeled, operands: list[Word], index: int) 
     text = operands[index].text or ""
     if text.startswith("--"):
         return _long(wrapper, peeled, operands, index, text[2:])
+    if wrapper.go:
+        return _long(wrapper, peeled, operands, index, text[1:])
     if wrapper.numbers and re.fullmatch(r"--?\d+|-\+?-?\d+", text):
         peeled.options.append(("n", operands[index]))
         return index + 1

@@ -9,18 +9,19 @@ from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
 from bastion.policy.shell import (
-    awk_sed,
     builtins,
     escapes,
     integrity,
     launchers,
     leeway,
+    named_files,
     opening,
     remote,
     shells,
+    text_tools,
 )
 from bastion.policy.shell.peeling import Peeled, Wrapper, peel
-from bastion.policy.shell.state import Call, Reader, literal, normalise, text_of
+from bastion.policy.shell.state import Call, Reader, normalise, text_of
 
 _SYSTEM_FOLDERS: Final = re.compile(
     r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+"
@@ -166,6 +167,7 @@ def _read(reader: Reader, call: Call) -> None:
     if re.fullmatch(r"ld(-linux.*)?\.so.*|ld-musl.*|ld-[0-9.]+\.so", call.program):
         call = replace(call, program="ld.so")
     leeway.options(reader, call)
+    named_files.list_named(reader, call)
     _one(reader, call)
 
 
@@ -319,67 +321,7 @@ def _code_operands(reader: Reader, call: Call, language: str, operands: list[Wor
             reader.cannot_tell(OpaqueKind.CODE, "perl opens a pipe", word.text)
 
 
-def _awk(reader: Reader, call: Call) -> None:
-    table = opening.pattern_table("awk")
-    peeled = peel(table, call.operands)
-    texts = [
-        value for name, value in peeled.options if name in ("e", "source") and value is not None
-    ]
-    scripts = [
-        value
-        for name, value in peeled.options
-        if name in ("f", "file", "i", "include", "l", "load", "E", "exec")
-    ]
-    for script in scripts:
-        if script is not None:
-            shells.run_script(reader, call, script, "awk")
-    if not texts and not scripts:
-        texts = peeled.command[:1]
-        if not texts and call.extra_operands:
-            reader.cannot_tell(OpaqueKind.CODE, "awk runs text from its input", "")
-    for text in texts:
-        if text.text is None:
-            shells.run_word(reader, call, text, "awk")
-        else:
-            awk_sed.read_awk(reader, text.text, call.place.within(call.program))
-
-
-def _sed(reader: Reader, call: Call) -> None:
-    rest, texts, files, operands = call.operands, [], [], []
-    while rest:
-        peeled = peel(opening.pattern_table("sed"), [_sed_inplace(word) for word in rest])
-        texts += [
-            value
-            for name, value in peeled.options
-            if name in ("e", "expression") and value is not None
-        ]
-        files += [
-            value for name, value in peeled.options if name in ("f", "file") and value is not None
-        ]
-        operands += peeled.command[:1]
-        rest = peeled.command[1:]
-    for file in files:
-        shells.run_script(reader, call, file, "sed")
-    if not texts and not files:
-        texts = operands[:1]
-    for text in texts:
-        if text.text is not None:
-            awk_sed.read_sed(reader, text.text, call.place.within("sed"))
-        elif not _plain_substitution(text):
-            shells.run_word(reader, call, text, "sed")
-
-
-def _sed_inplace(word: Word) -> Word:
-    """`-i.bak` has a value that must be attached."""
-    return literal("-i") if word.text and re.match(r"-i.", word.text) else word
-
-
-def _plain_substitution(word: Word) -> bool:
-    """A variable in a sed script can end a command and begin another: never plain."""
-    return False
-
-
 _OWN: Final[dict[str, Callable[[Reader, Call], None]]] = {
-    **dict.fromkeys(("awk", "gawk", "mawk", "nawk", "original-awk", "goawk"), _awk),
-    **dict.fromkeys(("sed", "gsed", "ssed"), _sed),
+    **dict.fromkeys(("awk", "gawk", "mawk", "nawk", "original-awk", "goawk"), text_tools.awk),
+    **dict.fromkeys(("sed", "gsed", "ssed"), text_tools.sed),
 }

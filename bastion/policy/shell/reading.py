@@ -51,6 +51,7 @@ def read(
     for each in _places(command, dialect, prompt, line, place):
         _read_at(walker, command, each, dialect)
     opening.list_startup_writes(walker)
+    opening.list_disks(walker)
     if prompt is not None:
         integrity.mention(walker, command)
         integrity.paths(walker)

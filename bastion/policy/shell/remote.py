@@ -112,6 +112,13 @@ _CONTAINER: Final = Wrapper(
     "attach expose command leave-stdin-open save-config wait force now dry-run cascade all "
     "keep-labels keep-annotations remove-orphans systemd replace rootfs it ti",
 )
+_NOMAD: Final = Wrapper(
+    "",
+    "",
+    "task namespace region token address e ca-cert ca-path client-cert client-key tls-server-name",
+    "i t job tty stdin tls-skip-verify no-color",
+    go=True,
+)
 _ENGINES: Final = names(
     "docker podman kubectl oc nerdctl crictl docker-compose lxc incus nomad ctr"
 )
@@ -120,6 +127,10 @@ _ENGINES: Final = names(
 def container(reader: Reader, call: Call) -> None:
     """Read `docker exec`, `kubectl exec` and their like."""
     words = call.operands
+    if call.program == "podman" and [text_of(word) for word in words[:1]] == ["unshare"]:
+        peeled = peel(Wrapper(long_flags="rootless-netns help"), words[1:])
+        start(reader, replace(call, program="podman unshare"), peeled.command, bare="shell")
+        return
     verb = next(
         (i for i, w in enumerate(words) if w.text in ("exec", "run", "create", "debug")), None
     )
@@ -142,15 +153,13 @@ def container(reader: Reader, call: Call) -> None:
 
 def _container_command(reader: Reader, call: Call, words: list[Word], verb: int) -> list[Word]:
     """Read what runs inside a container; give its words."""
-    peeled = peel(_CONTAINER, words[verb + 1 :])
+    peeled = peel(_NOMAD if call.program == "nomad" else _CONTAINER, words[verb + 1 :])
     rest = peeled.command[1:]
     again = (
         peel(Wrapper("c", "itq", "container namespace", "stdin tty"), rest) if rest else Peeled()
     )
     command = again.command
     verb_text = text_of(words[verb])
-    if text_of(words[0]) == "nomad":
-        command = rest
     inside = command
     for option in peeled.unknown if peeled.command and verb_text != "create" else []:
         # Whether the next word is its value, the image or the command, nobody here knows.

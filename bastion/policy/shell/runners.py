@@ -9,7 +9,7 @@ from bastion.policy.facts import OpaqueKind
 from bastion.policy.shell import launch, remote, shells
 from bastion.policy.shell.options import option_values
 from bastion.policy.shell.peeling import Wrapper, peel
-from bastion.policy.shell.state import Call, Reader, names, text_of
+from bastion.policy.shell.state import Call, Reader, literal, names, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,14 @@ class Runner:
     values: str = ""
     long_values: str = ""
     texts: tuple[str, ...] = ()
+    go: bool = False
+    """Its options are those of Go's own flag package."""
+    flags: str = ""
+    """Long options without a value, where `go`: without them the next word counts as the value."""
+    joined: bool = False
+    """A shell runs the words, joined."""
+    bare: frozenset[str] = frozenset()
+    """Verbs behind which no positionals stand."""
 
 
 _VERSIONS: Final = Runner(names("exec"))
@@ -47,7 +55,18 @@ RUNNERS: Final[dict[str, Runner]] = {
     "chamber": Runner(names("exec"), 1),
     "envconsul": Runner(frozenset(), 0, "", "config prefix secret"),
     "consul-template": Runner(frozenset(), 0, "", "config", ("-exec",)),
-    "consul": Runner(names("exec lock watch"), 0),
+    "consul": Runner(
+        names("exec lock watch"),
+        1,
+        "",
+        "name n service node tag prefix wait wait-repl type key token http-addr datacenter "
+        "namespace partition ca-file ca-path client-cert client-key tls-server-name "
+        "monitor-retry timeout child-exit-code args state event query passingonly stale",
+        go=True,
+        flags="verbose try shell pass-stdin pass-stdin=true stale",
+        joined=True,
+        bare=names("exec watch"),
+    ),
     "etcdctl": Runner(names("lock watch elect"), 1),
     "boundary": Runner(names("connect"), 1),
     "heroku": Runner(names("run run:detached"), 0, "as", "app size env remote"),
@@ -69,7 +88,9 @@ RUNNERS: Final[dict[str, Runner]] = {
     "flatpak": Runner(names("run"), 9, "", "", ("--command",)),
     "arch-chroot": Runner(frozenset(), 1, "u"),
     "schroot": Runner(frozenset(), 0, "cdu", "chroot directory user shell"),
-    "buildah": Runner(names("run unshare"), 1, "v", "user volume workingdir"),
+    "buildah": Runner(
+        names("run unshare"), 1, "v", "user volume workingdir mount", bare=names("unshare")
+    ),
     **dict.fromkeys(("runc", "crun", "runsc"), Runner(names("exec"), 1, "ecpu", "env cwd user")),
     "enroot": Runner(names("exec start"), 1, "emc", "env mount conf"),
     "singularity": Runner(names("exec run"), 1, "B", "bind env home"),
@@ -109,12 +130,14 @@ def run(reader: Reader, call: Call) -> None:
     if dashes is not None:
         launch.start(reader, call, words[dashes + 1 :])
         return
-    if runner.positionals > len(words):
+    verb = "" if at is None else texts[at]
+    positionals = 0 if verb in runner.bare else runner.positionals
+    if positionals > len(words):
         return
-    peeled = peel(
-        Wrapper(runner.values, "", runner.long_values, positionals=runner.positionals), words
+    table = Wrapper(
+        runner.values, "", runner.long_values, runner.flags, positionals=positionals, go=runner.go
     )
-    launch.start(reader, call, peeled.command)
+    launch.start(reader, call, peel(table, words).command, join=runner.joined)
 
 
 def kubectl(reader: Reader, call: Call) -> None:
@@ -127,6 +150,11 @@ def kubectl(reader: Reader, call: Call) -> None:
         run(reader, call)
     else:
         remote.container(reader, call)
+
+
+def another_kubectl(reader: Reader, call: Call) -> None:
+    """Read `microk8s.kubectl …`."""
+    launch.start(reader, call, [literal("kubectl"), *call.operands])
 
 
 _SSH_LIKE: Final = {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind
-from bastion.policy.shell import databases, git, launch, remote
+from bastion.policy.shell import clouds, databases, git, launch, remote, services, shells
 from bastion.policy.shell.options import option_values
 from bastion.policy.shell.peeling import Wrapper, peel
-from bastion.policy.shell.state import Call, Reader, literal, text_of
+from bastion.policy.shell.state import Call, Reader, literal, normalise, text_of
 
 
 def _local_package(reader: Reader, call: Call) -> None:
@@ -18,23 +19,78 @@ def _local_package(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
     installs = any(
         re.match(
-            r"(-[a-zA-Z]*[iUFR]|--(install|upgrade|freshen|unpack|dangerous|devmode"
-            r"|reinstall|eval|define|pipe))",
-            t,
+            r"(-[a-zA-Z]*[iUFR]|--(install|upgrade|freshen|unpack|dangerous|devmode|reinstall))", t
         )
         for t in texts
     )
-    if (call.program in ("dpkg", "rpm", "snap") and installs) or (
-        "install" in texts and any(re.search(r"\.(deb|rpm|snap|apk)$|^\.?\.?/", t) for t in texts)
+    asks = call.program == "rpm" and any(
+        re.match(r"-[a-zA-Z]*[qVK]|--(query|verify|checksig|showrc)", text) for text in texts
+    )
+    if (call.program in ("dpkg", "rpm", "snap") and installs and not asks) or (
+        {"install", "localinstall"} & set(texts)
+        and any(re.search(r"\.(deb|rpm|snap|apk)$|^\.?\.?/", t) for t in texts)
     ):
         reader.cannot_tell(
             OpaqueKind.SCRIPT, f"{call.program} runs scripts of a package", " ".join(texts)
         )
+    if call.program == "rpm":
+        _rpm(reader, call)
+
+
+_PLAIN_MACRO: Final = re.compile(r"(?:[\w\s?!./-]|%\{[?!]*\w+\}|%[?!]*\w+|%%)*")
+
+
+def _rpm(reader: Reader, call: Call) -> None:
+    """rpm expands macros, which run commands (`%(…)`) and Lua, in every phase of its work."""
+    for value in option_values(call, ("-E", "--eval", "-D", "--define")):
+        if value.text is None or not _PLAIN_MACRO.fullmatch(value.text):
+            reader.cannot_tell(OpaqueKind.CODE, "rpm expands a macro that may run", value.raw)
+            for command in re.findall(r"%\((.*)\)", text_of(value), re.DOTALL):
+                reader.read_text(command, call.place.within("rpm"))
+    for value in option_values(call, ("--load", "--macros", "--rcfile", "--root", "--dbpath")):
+        reader.cannot_tell(OpaqueKind.ENVIRONMENT, "rpm loads what may run anything", value.raw)
+    for value in option_values(call, ("--pipe",)):
+        shells.run_word(reader, call, value)
+
+
+def _logrotate(reader: Reader, call: Call) -> None:
+    """What a configuration holds is run; the system's own is run each day anyhow."""
+    for value in option_values(call, ("-m", "--mail")):
+        shells.run_word(reader, call, value)
+    for value in option_values(call, ("-l", "--log")):
+        if text_of(value).startswith("|"):
+            shells.run_word(reader, call, literal(text_of(value)[1:]))
+    texts = [text_of(word) for word in call.operands]
+    tries = any(re.fullmatch(r"-[a-zA-Z]*d[a-zA-Z]*|--debug", text) for text in texts)
+    for word in call.operands:
+        if text_of(word)[:1] != "-" and not tries:
+            path = normalise(text_of(word))
+            if word.text is None or not re.match(r"/etc/logrotate\.(conf$|d/)", path):
+                reader.cannot_tell(OpaqueKind.SCRIPT, "logrotate runs what a file tells it", path)
+
+
+def _alternatives(reader: Reader, call: Call) -> None:
+    """They decide which program a name means from now on."""
+    texts = [text_of(word) for word in call.operands]
+    for verb in ("--install", "--config", "--all", "--add-slave"):
+        if verb in texts:
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, f"{call.program} {verb} changes what a name means", verb
+            )
+    if "--set" in texts and texts.index("--set") + 2 < len(texts):
+        path = texts[texts.index("--set") + 2]
+        if not re.match(r"/usr/|/bin/|/sbin/|/lib", normalise(path)):
+            reader.cannot_tell(
+                OpaqueKind.ENVIRONMENT, f"{call.program} changes what a name means", path
+            )
+    for index, text in enumerate(texts):
+        if text in ("--install", "--slave", "--add-slave") and index + 1 < len(texts):
+            reader.opens_text(texts[index + 1], Access.WRITE, call.program)
 
 
 def _sysctl(reader: Reader, call: Call) -> None:
     if any(
-        re.search(r"core_pattern|modprobe|hotplug|poweroff_cmd|[|]", text_of(word))
+        re.search(r"=|core_pattern|modprobe|hotplug|poweroff_cmd|[|]", text_of(word))
         for word in call.operands
     ):
         reader.cannot_tell(OpaqueKind.ENVIRONMENT, "the kernel is told to run a program", "sysctl")
@@ -68,7 +124,11 @@ def _tar(reader: Reader, call: Call) -> None:
 
 
 def _zip(reader: Reader, call: Call) -> None:
-    """`-TT` has been read; `-T` alone runs unzip."""
+    """`-TT command` has been read, `-TTcommand` is here; `-T` alone runs unzip."""
+    for word in call.operands:
+        known = word.text if word.text is not None else word.prefix
+        if known.startswith("-TT") and len(known) > len("-TT"):
+            shells.run_word(reader, call, replace(word, text=word.text and word.text[3:]))
 
 
 def _crontab(reader: Reader, call: Call) -> None:
@@ -124,6 +184,15 @@ def _package(reader: Reader, call: Call) -> None:
         "push",
         "fix",
         "vet",
+        "watch",
+        "nextest",
+        "flamegraph",
+        "make",
+        "script",
+        "xtask",
+        "tarpaulin",
+        "llvm-cov",
+        "miri",
     }
     found = verbs & set([text for text in texts if text[:1] != "-"][:1])
     if found or any(word.text is None for word in call.operands[:1]):
@@ -133,6 +202,11 @@ def _package(reader: Reader, call: Call) -> None:
             " ".join(texts[:2]),
         )
         read_eval_options(reader, call)
+    if "watch" in texts:
+        for value in option_values(call, ("-s", "--shell")):
+            shells.run_word(reader, call, value)
+        if "--" in texts:
+            launch.start(reader, call, call.operands[texts.index("--") + 1 :])
     for index, text in enumerate(texts):
         if text in ("exec", "x", "run", "-c", "--call"):
             rest = [word for word in call.operands[index + 1 :] if text_of(word) != "--"]
@@ -185,27 +259,6 @@ def _scp(reader: Reader, call: Call) -> None:
         reader.cannot_tell(
             OpaqueKind.ENVIRONMENT, f"{call.program} is given a configuration", text_of(value)
         )
-
-
-def _service(reader: Reader, call: Call) -> None:
-    texts = [text_of(word) for word in call.operands]
-    if {
-        "edit",
-        "link",
-        "set-environment",
-        "import-environment",
-        "enable-edit",
-        "switch-root",
-    } & set(texts):
-        reader.cannot_tell(
-            OpaqueKind.ENVIRONMENT, "systemctl changes what services run", " ".join(texts[:2])
-        )
-    for word in call.operands[:1]:
-        if "/" in text_of(word):
-            reader.cannot_tell(OpaqueKind.SCRIPT, f"{call.program} runs a file", text_of(word))
-            reader.run(
-                [literal(text_of(word)), *call.operands[1:]], call.place.within(call.program)
-            )
 
 
 def _loads_operand(reader: Reader, call: Call) -> None:
@@ -315,8 +368,11 @@ SINGLE: Final[dict[str, Callable[[Reader, Call], None]]] = {
     "scp": _scp,
     "sftp": _scp,
     "rsync": _scp,
-    "systemctl": _service,
-    "service": _service,
+    "systemctl": services.service,
+    "service": services.service,
+    "logrotate": _logrotate,
+    **dict.fromkeys(("update-alternatives", "alternatives"), _alternatives),
+    **dict.fromkeys(("gcloud", "aws", "az", "oci", "doctl", "ibmcloud"), clouds.cloud),
     "insmod": _loads_operand,
     "kexec": _loads_operand,
     "rundll": _loads_operand,
