@@ -14,6 +14,7 @@ from typing import Final, Self
 from bastion.errors import CastFault
 from bastion.wire import asciicast
 from bastion.wire.asciicast import CastEvent, Header
+from replay.spool import check_regular
 
 MAX_EVENTS: Final = 5_000_000
 """Lines that are indexed (16 bytes each): a file of empty events must not fill the memory."""
@@ -48,11 +49,12 @@ class CastFile:
         self._live = live
         self._name = name or path.name
         try:
-            if path.exists() and not path.is_file():
-                raise CastFault(f"{path} is no file that can be read in any order.")
+            check_regular(path)
             self._file = path.open("rb")
         except OSError as error:
             raise CastFault(f"{path} cannot be opened: {error.strerror}.") from None
+        except CastFault as fault:
+            raise CastFault(f"{self._name}: {fault}.") from None
         try:
             self.header = self._read_header()
             if whole:

@@ -13,7 +13,7 @@ from bastion.wire.encrypted import OpenKey
 from bastion.wire.packed import FORMS, form_of, no_key, unpacked
 from replay.castfile import CastFile
 from replay.happenings import HappeningsFile
-from replay.spool import plain_file
+from replay.spool import check_regular, plain_file
 from replay.tape import MAX_TRACKS, Tape, Track
 
 EVENTS_SUFFIX: Final = ".events.jsonl"
@@ -131,6 +131,7 @@ def _events_beside(cast: Path, name: str, open_key: OpenKey) -> Path:
 
 def _header(path: Path, open_key: OpenKey) -> asciicast.Header | None:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             line = unpacked(file, form_of(path.name), open_key).readline(asciicast.MAX_LINE)
             return asciicast.decode_header(line)

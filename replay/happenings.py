@@ -112,7 +112,7 @@ def _read(line: bytes) -> Happening | None:
     try:
         raw = json.loads(line)
         time, kind, fields = float(raw["time"]), raw["kind"], raw.get("fields", {})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     if not (isinstance(kind, str) and isinstance(fields, dict) and math.isfinite(time)):
         return None

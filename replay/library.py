@@ -101,7 +101,7 @@ class Library(Screen[None]):
         table = self.query_one(DataTable)
         table.clear()
         for entry in entries:
-            began = datetime.fromtimestamp(entry.began, UTC).strftime("%Y-%m-%d %H:%M")
+            began = _when(entry.began)
             title = Text(visible(entry.title), no_wrap=True, overflow="ellipsis")
             if entry.live:
                 title = Text.assemble(("● live ", "bold red"), title)
@@ -131,3 +131,11 @@ class Library(Screen[None]):
 
     def _say(self, text: str) -> None:
         self.query_one(Static).update(visible(text))
+
+
+def _when(seconds: float) -> str:
+    """As UTC; a header may hold what no calendar can show."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return "-"

@@ -14,6 +14,7 @@ import re
 from html import escape
 from typing import Any, Final
 
+from bastion.model import visible
 from replay.colours import BACKGROUND, FOREGROUND, paint
 from replay.screen import Look, Screen
 from replay.stage import Stage
@@ -29,10 +30,12 @@ MAX_ROWS: Final = 500_000
 
 def to_html(track: Track) -> str:
     """The whole channel, with its list of what happened."""
+    title = visible(track.title)
     data = {
-        "title": track.title,
+        "title": title,
         "happenings": [
-            [round(one.time, 3), one.sort.value, one.verdict, one.title] for one in track.happenings
+            [round(one.time, 3), one.sort.value, visible(one.verdict), visible(one.title)]
+            for one in track.happenings
         ],
         **_frames(track),
     }
@@ -42,7 +45,7 @@ def to_html(track: Track) -> str:
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     values = {
         "HASH": digest,
-        "TITLE": escape(track.title),
+        "TITLE": escape(title),
         "BACKGROUND": BACKGROUND,
         "FOREGROUND": FOREGROUND,
         "DATA": text,

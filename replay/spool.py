@@ -35,10 +35,19 @@ def plain_file(path: Path, open_key: OpenKey = no_key) -> Path:
     if not form:
         return path
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return spool(unpacked(file, form, open_key))
     except OSError as error:
         raise CastFault(f"{path} cannot be read: {error.strerror}.") from None
+    except CastFault as fault:
+        raise CastFault(f"{path.name}: {fault}".rstrip(".") + ".") from None
+
+
+def check_regular(path: Path) -> None:
+    """CastFault for a pipe or a device: opening one waits for ever, reading one may not end."""
+    if path.exists() and not path.is_file():
+        raise CastFault("this is no file that can be read in any order")
 
 
 def spool(source: BinaryIO) -> Path:

@@ -251,7 +251,7 @@ def _claims(file: Path | None, texts: tuple[str, ...]) -> Claims:
     if file is not None:
         try:
             loaded = json.loads(file.read_text("utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             loaded = None
         if not isinstance(loaded, dict):
             raise click.UsageError(f"{file} holds no JSON object")

@@ -45,10 +45,13 @@ def print_fields(pairs: Iterable[tuple[str, object]], *, indent: str = "") -> No
 
 
 def when(seconds: float | None) -> str:
-    """A time as UTC, or a dash."""
+    """A time as UTC, or a dash; what no calendar can show (a file says so) as its number."""
     if seconds is None:
         return "-"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s"
 
 
 def how_long(seconds: float) -> str:

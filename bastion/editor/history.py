@@ -93,7 +93,7 @@ def _load(path: Path) -> list[str]:
     for line in data.splitlines():
         try:
             command = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # cut off by a full disk, or by the bound above
         if isinstance(command, str) and command:
             entries.append(command[:MAX_COMMAND])

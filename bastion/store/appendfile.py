@@ -6,7 +6,9 @@ What was appended survives `kill -9` at any byte; it does not survive a power cu
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +31,13 @@ class AppendFile:
 
     @classmethod
     def reopen(cls, path: Path) -> AppendFile:
-        """Open a file for more lines, or make it (0600); a link is an error."""
+        """Open a file for more lines, or make it (0600); a link is an error, and so is a pipe."""
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        return cls(os.open(path, flags, 0o600))
+        descriptor = os.open(path, flags, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no file")
+        return cls(descriptor)
 
     @property
     def size(self) -> int:

@@ -25,12 +25,9 @@ from typing import Final
 from bastion.errors import StoreError
 from bastion.store import auditfile, chain
 from bastion.store.appendfile import AppendFile
-from bastion.store.auditfile import Head
+from bastion.store.auditfile import HEAD_EVERY, Head
 from bastion.store.signing import load_signing_key
 from bastion.tap.masks import UNMASKED, Masks
-
-HEAD_EVERY: Final = 16
-"""Entries between two signed heads: what a thief of the tail can hide, against 40 µs and a sync."""
 
 MAX_TEXT: Final = 256 * 1024
 """Characters of one text: an SSH packet holds no longer command; beyond it a digest is kept."""
@@ -74,7 +71,7 @@ class AuditLog:
                 opened.callback(self._heads.close)
                 torn = self._log.cut_torn_line()
                 self._heads.cut_torn_line()
-                self._next, self._last_hash = auditfile.read_end(folder)
+                self._next, self._last_hash, self._signed = auditfile.read_end(folder)
             except OSError as error:
                 raise StoreError(f"The audit log cannot be opened ({error.strerror}).") from error
             opened.pop_all()
@@ -116,7 +113,7 @@ class AuditLog:
             except Exception:
                 # It is written: what a listener makes of it must not end a session.
                 log.exception("a listener failed on %s", kind)
-        if self._next % self._head_every == 0:
+        if self._next - self._signed >= self._head_every:
             self.sign_head(at)
 
     def listen(self, listener: Listener) -> None:
@@ -136,6 +133,7 @@ class AuditLog:
             self._heads.append(head.line())
         except OSError as error:
             raise _unwritable(error) from error
+        self._signed = self._next
         return head
 
     def close(self, at: float) -> None:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -18,10 +18,20 @@ from bastion.store import chain
 
 LOG: Final = "audit.jsonl"
 HEADS: Final = "heads.jsonl"
+HEAD_EVERY: Final = 16
+"""Entries between two signed heads: what a thief of the tail can hide, against 40 µs and a sync."""
+
+MAX_UNSIGNED: Final = 2 * HEAD_EVERY
+"""Entries after the last head that a crash can leave; with more, heads have been taken away."""
+
 KEY: Final = "ed25519"
 PUBLIC_KEY: Final = "ed25519.pub"
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one line; a longer one is no entry of ours, and is not read into memory."""
+
+MAX_SEQUENCE: Final = 2**63
+MAX_TIME: Final = 1e11
+"""Seconds since the epoch: what no calendar can show is damage, or made to stop who reads it."""
 
 MAX_FINDINGS: Final = 50
 """A log that is wholly garbage must not become a report as long as itself."""
@@ -55,13 +65,13 @@ class Head:
     @classmethod
     def parse(cls, line: str | bytes) -> Head:
         """Read one; ValueError if it is none."""
-        raw = json.loads(line)
         try:
+            raw = json.loads(line)
             head = cls(raw["seq"], raw["hash"], float(raw["at"]), raw["signature"])
             bytes.fromhex(head.hash + head.signature)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError("this is no signed head") from error
-        if type(head.seq) is not int or head.seq < 0:
+        if not _is_sequence(head.seq):
             raise ValueError("this is no signed head")
         return head
 
@@ -123,9 +133,18 @@ def parse_line(line: bytes) -> Entry:
         entry = Entry(raw["seq"], raw["at"], raw["kind"], raw["fields"], raw["prev"], digest)
     except KeyError as error:
         raise ValueError("this is no audit entry") from error
-    if type(entry.seq) is not int or not isinstance(entry.fields, dict):
+    shape = [type(entry.kind), type(entry.fields), type(entry.prev)]
+    if not _is_sequence(entry.seq) or not _is_time(entry.at) or shape != [str, dict, str]:
         raise ValueError("this is no audit entry")
     return entry
+
+
+def _is_sequence(number: object) -> bool:
+    return type(number) is int and 0 <= number < MAX_SEQUENCE
+
+
+def _is_time(at: object) -> bool:
+    return type(at) in (int, float) and abs(cast("float", at)) < MAX_TIME
 
 
 def read_entries(path: Path) -> Iterator[tuple[int, Entry | ValueError]]:
@@ -168,8 +187,8 @@ def read_tail(descriptor: int, size: int) -> bytes:
     return b"".join(chunks)
 
 
-def read_end(folder: Path) -> tuple[int, str]:
-    """Where the chain goes on: the next sequence number and the last hash.
+def read_end(folder: Path) -> tuple[int, str, int]:
+    """Where the chain goes on: the next sequence number, the last hash, and how many are signed.
 
     StoreError if the last entry is damaged, or a signed head knows more entries than there are.
     """
@@ -186,7 +205,7 @@ def read_end(folder: Path) -> tuple[int, str]:
     seq = last.seq if last else -1
     if known > seq:
         raise StoreError(f"The audit log has lost entries {seq + 1} to {known}. {mend}")
-    return seq + 1, last.hash if last else chain.GENESIS
+    return seq + 1, last.hash if last else chain.GENESIS, known + 1
 
 
 def verify(folder: Path, key: Ed25519PublicKey, *, kept: Sequence[Head] = ()) -> Report:
@@ -200,6 +219,10 @@ def verify(folder: Path, key: Ed25519PublicKey, *, kept: Sequence[Head] = ()) ->
     for seq in sorted(set(heads) - seen):
         report.add(LOG, report.entries, f"entry {seq} is missing, and a signed head knows it")
     report.unsigned = max(0, report.entries - 1 - max(heads, default=-1))
+    if report.unsigned > MAX_UNSIGNED:
+        message = "entries have no head after them, and one is signed every"
+        text = f"{report.unsigned} {message} {HEAD_EVERY}: heads are missing"
+        report.add(HEADS, report.heads, text)
     return report
 
 

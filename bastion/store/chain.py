@@ -38,9 +38,14 @@ def open_line(line: bytes) -> tuple[dict[str, Any], str]:
     if hashlib.sha256(body).hexdigest().encode() != line[-66:-2]:
         raise ValueError("this line was changed: its hash does not fit")
     try:
-        members = json.loads(body)
+        members = json.loads(body, parse_constant=_no_constant)
     except RecursionError as error:
         raise ValueError("this is no chained line") from error
     if not isinstance(members, dict):
         raise ValueError("this is no chained line")
     return members, line[-66:-2].decode()
+
+
+def _no_constant(name: str) -> None:
+    """NaN and the infinities are no JSON: what reads a time must not meet one."""
+    raise ValueError(f"{name} is no number")

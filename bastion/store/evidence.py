@@ -36,6 +36,9 @@ def verify_state(
     a whole, or was cut together with its seal, is found here.
     """
     key = read_public_key(key_file or state.audit / auditfile.PUBLIC_KEY)
+    # Looked for before the log is read and after, so that one which begins meanwhile is neither
+    # unknown nor missing.
+    before = _stems_below(state.recordings)
     known = _known(state.audit / auditfile.LOG)
     stems = {(stem.parent.name, stem.name): stem for stem in _stems_below(state.recordings)}
     wanted = {name for name in {*stems, *known} if not sessions or name[0] in sessions}
@@ -47,7 +50,7 @@ def verify_state(
     for name in sorted(wanted):
         if name in stems:
             report = verify_recording(stems[name], key)
-            _check_audited(report, known.get(name, ""))
+            _check_audited(report, known.get(name, "" if stems[name] not in before else UNKNOWN))
             yield report
         elif known[name] != DELETED:
             report = SealReport(*name)
@@ -56,6 +59,7 @@ def verify_state(
 
 
 DELETED: Final = "deleted"
+UNKNOWN: Final = "unknown"
 
 
 def _known(log: Path) -> dict[tuple[str, str], str]:
@@ -75,7 +79,11 @@ def _known(log: Path) -> dict[tuple[str, str], str]:
 
 
 def _check_audited(report: SealReport, known: str) -> None:
-    if known == DELETED:
+    if known == UNKNOWN:
+        # What a crash left is told to the log by the next start.
+        if report.state not in {State.LIVE, State.UNFINISHED}:
+            report.add("the audit log does not know it: the log was cut, or an older one put back")
+    elif known == DELETED:
         report.add("the audit log says that it was deleted")
     elif known and known != report.hash:
         report.add("the seal does not end as the audit log says: it was cut, or replaced")

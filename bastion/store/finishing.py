@@ -148,6 +148,8 @@ def _check_there(stem: Path, lines: list[SealLine], paths: dict[str, Path]) -> N
     for name, path in paths.items():
         if lines and lines[-1].files[name].size and not path.exists():
             raise _Damage(f"{path.name} is missing")
+        if path.exists() and not path.is_file():
+            raise _Damage(f"{path.name} is no file")
 
 
 def _size(path: Path) -> int:

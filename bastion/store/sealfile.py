@@ -83,6 +83,9 @@ def verify_recording(
     if not path.exists():
         report.add(f"{path.name}: this file is missing, so nothing vouches for the others")
         return report
+    if not path.is_file():
+        report.add(f"{path.name}: this is no file")
+        return report
     lines = _check_seal(path, key, report)
     if not lines:
         _check_begun(stem, path, report)
@@ -108,6 +111,8 @@ def _state(kind: str, path: Path) -> State:
 
 def is_held(path: Path) -> bool:
     """Whether a running bastion has its lock on the seal."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -118,6 +123,8 @@ def is_held(path: Path) -> bool:
 
 def last_kind(path: Path) -> str:
     """The kind of a seal's last line, or "" where that is no line of a seal."""
+    if not path.is_file():
+        return ""
     size = path.stat().st_size
     with path.open("rb") as file:
         # Few last lines are long; those that are speak of very many lines at once.
@@ -237,6 +244,9 @@ def _check_file(
     if not path.exists():
         if points[-1].size:
             report.add(f"{path.name}: this file is missing")
+        return
+    if not path.is_file():
+        report.add(f"{path.name}: this is no file")
         return
     sealed_points = {point.size: point.sha256 for point in points}
     try:

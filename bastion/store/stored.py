@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from bastion.errors import CastFault
 from bastion.store.recording import SEAL_SUFFIX, SUFFIXES
 from bastion.wire.packed import FORMS, PLAIN, unpacked
 
@@ -27,7 +28,9 @@ def find_stored(stem: Path, name: str) -> tuple[Path, str]:
 
 @contextlib.contextmanager
 def open_stored(path: Path, form: str) -> Iterator[BinaryIO]:
-    """Read a file as it was written; CastFault while reading where it is damaged."""
+    """Read a file as it was written; CastFault while reading where it is damaged, or is no file."""
+    if path.exists() and not path.is_file():
+        raise CastFault("this is no file")  # a pipe would be waited for
     with path.open("rb") as file:
         yield unpacked(file, form)
 

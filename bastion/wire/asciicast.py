@@ -90,7 +90,7 @@ def decode_header(line: bytes) -> Header:
     _check_length(line)
     try:
         raw = _header_decoder.decode(line)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CastFault(f"this is no asciicast header: {error}") from None
     if raw.version != 2:
         raise CastFault(f"only asciicast v2 can be read, and this is version {raw.version}")
@@ -110,7 +110,7 @@ def decode_event(line: bytes) -> CastEvent:
     _check_length(line)
     try:
         event = _event_decoder.decode(line)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CastFault(f"this is no asciicast event: {error}") from None
     if not math.isfinite(event.time) or event.time < 0:
         raise CastFault("this event has no usable time")

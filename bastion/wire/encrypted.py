@@ -79,30 +79,47 @@ def decrypted(file: BinaryIO, open_key: OpenKey) -> BinaryIO:
 
 
 class _Plain(io.RawIOBase):
+    """What the frames hold, unpacked by pieces: anyone can encrypt a frame that unpacks to
+    gigabytes, for a recipient's key is public."""
+
     def __init__(self, cipher: AESGCM, frames: Iterator[tuple[bytes, bool]]) -> None:
-        self._cipher = cipher
-        self._frames = enumerate(frames)
-        self._stream = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
-        self._rest = memoryview(b"")
+        packed = _Packed(cipher, frames)
+        self._stream = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(packed)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            return self._stream.readinto(buffer)
+        except (zstandard.ZstdError, MemoryError) as error:
+            raise CastFault(f"this encrypted recording cannot be unpacked: {error}") from None
+
+
+class _Packed(io.RawIOBase):
+    def __init__(self, cipher: AESGCM, frames: Iterator[tuple[bytes, bool]]) -> None:
+        self._cipher = cipher
+        self._frames = enumerate(frames)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """What is left of a frame, or of the next one; nothing at the end."""
         while not self._rest:
             number, (frame, torn) = next(self._frames, (0, (b"", True)))
             if torn:
-                return 0
-            self._rest = memoryview(self._open(number, frame[4:]))
-        taken = min(len(buffer), len(self._rest))
-        buffer[:taken] = self._rest[:taken]
-        self._rest = self._rest[taken:]
-        return taken
+                return b""
+            self._rest = self._open(number, frame[4:])
+        piece = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(piece) :]
+        return piece
 
     def _open(self, number: int, sealed: bytes) -> bytes:
         try:
-            return self._stream.decompress(self._cipher.decrypt(_nonce(number), sealed, None))
-        except (InvalidTag, zstandard.ZstdError):
+            return self._cipher.decrypt(_nonce(number), sealed, None)
+        except InvalidTag:
             raise CastFault(f"frame {number} of this encrypted recording was changed") from None
 
 

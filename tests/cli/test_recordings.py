@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -113,3 +114,37 @@ def test_names_on_disk_cannot_act_on_the_terminal(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "\x1b" not in result.output
     assert "signed by another key" in result.output
+
+
+def test_an_older_audit_log_put_back_does_not_know_the_newest_recordings(
+    state: StateDirectory,
+) -> None:
+    log, heads = state.audit / "audit.jsonl", state.audit / "heads.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:1]))
+    heads.unlink()
+    result = run(state.path, "verify")
+    assert result.exit_code == 1
+    assert result.output.count("the audit log does not know it") == 1  # s1/c2, but not s2's crash
+
+
+def test_a_pipe_in_the_place_of_a_file_is_told_and_nobody_waits_for_it(
+    state: StateDirectory,
+) -> None:
+    folder = state.recordings / "2023-11-14"
+    for place in ("s1/c1.cast", "s1/c2.seal.jsonl", "s2/c1.cast"):
+        (folder / place).unlink()
+        os.mkfifo(folder / place)
+    result = run(state.path, "verify")
+    assert (result.exit_code, result.output.count("this is no file")) == (1, 3)
+    assert "(this is no file)" in run(state.path, "list").output
+
+
+async def test_a_pipe_in_the_place_of_a_file_does_not_stop_the_start(state: StateDirectory) -> None:
+    path = state.recordings / "2023-11-14/s2/c1.cast"
+    path.unlink()
+    os.mkfifo(path)
+    audit = AuditLog(state.audit)
+    async with kept_recordings(state, audit, lambda: AT + 60, floor_bytes=0):
+        pass
+    audit.close(AT)
+    assert '"problem":"c1.cast is no file"' in (state.audit / "audit.jsonl").read_text()

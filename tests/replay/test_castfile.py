@@ -27,6 +27,7 @@ def test_events_are_found_again_in_any_order(tmp_path: Path) -> None:
         (b'[2.0,"o","' + b"x" * 9_000_000 + b'"]\n', "longer than"),
         (b"\n", "no asciicast event"),
         (b"\x00" * 5000, "no asciicast event"),
+        (b'[2.0,"o","x",' + b"[" * 100_000 + b"]" * 100_000 + b"]\n", "recursion"),
     ],
 )
 def test_damage_ends_it_and_names_the_line(tmp_path: Path, tail: bytes, what: str) -> None:
@@ -46,7 +47,8 @@ def test_time_that_runs_backwards_is_straightened(tmp_path: Path) -> None:
 
 
 def test_what_is_no_cast_is_a_fault(tmp_path: Path) -> None:
-    for data in (b"", b"\n", b"{}\n", b"\x7fELF" * 1000):
+    deep = b'{"version":2,"width":80,"height":24,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+    for data in (b"", b"\n", b"{}\n", b"\x7fELF" * 1000, deep):
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(CastFault, match="x:1"):
             CastFile(tmp_path / "x")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,9 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from bastion.cli.replay import replay
+from bastion.errors import CastFault
 from bastion.store.recordings import Recordings
+from replay.catalogue import Folder
 from tests.replay import casts
 
 
@@ -45,3 +48,19 @@ def test_without_a_terminal_it_says_what_to_use(tmp_path: Path) -> None:
     casts.write(tmp_path / "x.cast").close()
     result = CliRunner().invoke(replay, [str(tmp_path / "x.cast")])
     assert (result.exit_code, "--plain" in result.output) == (2, True)
+
+
+def test_a_pipe_among_recordings_is_no_recording_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    casts.write(tmp_path / "x.cast", (0.0, "o", "hello")).close()
+    for name in ("pipe.cast", "pipe.cast.zst"):
+        os.mkfifo(tmp_path / name)
+        fault = plain(tmp_path / name).exception
+        assert isinstance(fault, CastFault)
+        assert str(fault).startswith(f"{name}: this is no file")
+    assert [entry.channels for entry in Folder(tmp_path).find("")] == [3]
+
+
+def test_faults_of_packed_files_name_the_file(tmp_path: Path) -> None:
+    for name in ("x.cast.zst", "x.cast.enc"):
+        (tmp_path / name).write_bytes(b"\x28\xb5\x2f\xfdnonsense")
+        assert str(plain(tmp_path / name).exception).startswith(f"{name}: this ")

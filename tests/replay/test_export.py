@@ -29,7 +29,7 @@ def cast(tmp_path: Path) -> Path:
         (3.0, "r", "60x12"),
         (4.0, "o", "\x1b[2J\x1b[Hlast"),
     ]
-    casts.write(path, *events, title="<b>@DATA@</b>", width=80).close()
+    casts.write(path, *events, title="<b>@DATA@</b>\x1b]0;x\x07\u202e", width=80).close()
     return path
 
 
@@ -90,12 +90,12 @@ async def test_the_page_plays_in_a_browser_and_runs_nothing_else(
     assert write(str(cast), "--export", str(out)).exit_code == 0
     async with chromium(tmp_path) as browser:
         await browser.open(out.as_uri())
-        assert await browser.text("h1") == "<b>@DATA@</b>"
+        assert await browser.text("h1") == "<b>@DATA@</b>␛]0;x␇\\u{202e}"
         await browser.script("place = 1; draw()")
         lines = (await browser.text("#screen")).splitlines()
         assert lines[0] == "red back 日本"
         assert lines[1].startswith("<script>document.title='pwned'</script>&lt;")
-        assert await browser.script("return document.title") == "<b>@DATA@</b>"
+        assert await browser.script("return document.title") == "<b>@DATA@</b>␛]0;x␇\\u{202e}"
         assert await browser.script("return document.scripts.length") == 2
         red = "return getComputedStyle(document.querySelector('#screen i')).color"
         assert await browser.script(red) == "rgb(224, 108, 117)"

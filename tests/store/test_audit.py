@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bastion.cli.main import bastion
 from bastion.errors import StoreError
 from bastion.store import auditfile, chain
 from bastion.store.audit import AuditLog
 from bastion.store.auditfile import Head, Report
 from bastion.store.signing import read_public_key
+from bastion.store.state import StateDirectory
 
 
 def write(folder: Path, count: int, *, head_every: int = 4, close: bool = True) -> AuditLog:
@@ -240,6 +244,7 @@ import resource
 import sys
 from pathlib import Path
 from bastion.store.audit import AuditLog
+from bastion.cli.main import bastion
 from bastion.errors import StoreError
 log = AuditLog(Path(sys.argv[1]))
 count = 0
@@ -288,3 +293,77 @@ def test_a_listener_that_fails_undoes_no_entry(
     log.append("verdict", 1.0, rule="r")
     assert "a listener failed on verdict" in caplog.text
     assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 1
+
+
+HEAD = '"hash":"' + "0" * 64 + '","signature":"' + "0" * 128 + '"}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 4000,
+        '{"seq":18446744073709551616,"at":1,' + HEAD,
+        '{"seq":1,"at":1' + "0" * 400 + "," + HEAD,
+    ],
+)
+def test_no_head_that_somebody_made_stops_who_reads_it(tmp_path: Path, line: str) -> None:
+    write(tmp_path, 6)
+    heads = tmp_path / auditfile.HEADS
+    heads.write_bytes(line.encode() + b"\n" + heads.read_bytes())
+    assert messages(check(tmp_path)) == "heads.jsonl:1: this is no signed head"
+    AuditLog(tmp_path).close(1.0)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"at": "now"},
+        {"at": [1]},
+        {"at": None},
+        {"at": 1e300},
+        {"at": 10**400},
+        {"kind": 5},
+        {"kind": ["x"]},
+        {"prev": None},
+        {"seq": True},
+        {"seq": -1},
+        {"seq": 10**30},
+        {"fields": []},
+    ],
+)
+def test_no_entry_that_somebody_made_stops_who_reads_it(
+    tmp_path: Path, odd: dict[str, object]
+) -> None:
+    state = StateDirectory(tmp_path / "state")
+    write(state.audit, 6)
+    entry = {"at": 1.0, "fields": {}, "kind": "x", "prev": "0" * 64, "seq": 6, **odd}
+    with (state.audit / auditfile.LOG).open("ab") as file:
+        file.write(chain.seal_line(chain.canonical(entry))[0])
+    assert "audit.jsonl:7: this is no audit entry" in messages(check(state.audit))
+    for words in (["audit", "show"], ["recordings", "verify"]):
+        result = CliRunner().invoke(bastion, [*words, "--state", str(state.path)])
+        assert result.exit_code == 0, result.exception
+    with pytest.raises(StoreError, match="damaged at its end"):
+        AuditLog(state.audit)
+
+
+def test_heads_that_were_taken_away_are_missed(tmp_path: Path) -> None:
+    write(tmp_path, 40, head_every=16)
+    heads = tmp_path / auditfile.HEADS
+    kept = heads.read_bytes().splitlines(keepends=True)
+    assert len(kept) == 3
+    heads.write_bytes(kept[0])
+    assert check(tmp_path).ok, "a crash can leave so many"
+    heads.unlink()
+    assert "heads.jsonl:0: 40 entries have no head after them" in messages(check(tmp_path))
+
+
+def test_a_head_that_a_crash_prevented_is_signed_by_the_next_entry(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    log = write(tmp_path / "log", 16, head_every=100, close=False)
+    shutil.copytree(tmp_path / "log", tmp_path / "found")
+    log.close(1.0)
+    found = AuditLog(tmp_path / "found")
+    found.append("bastion-started", 2000.0)
+    assert (check(tmp_path / "found").heads, check(tmp_path / "found").unsigned) == (1, 0)
+    found.close(1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pyrage
@@ -155,3 +156,26 @@ def test_a_recipient_that_is_none_is_told_with_its_place(tmp_path: Path) -> None
         f"state: s\npolicy: policy.yaml\nrecordings: {{encrypt_to: {ANN.to_public()}}}\n"
     )
     assert load_config(path).recordings.encrypt_to == (str(ANN.to_public()),)
+
+
+def test_a_frame_that_unpacks_to_gigabytes_is_read_by_pieces(tmp_path: Path) -> None:
+    """Anybody may encrypt to a recipient, so a recording sent to one may be such a thing."""
+    writer = Recipients([str(ANN.to_public())]).writer()
+    path = tmp_path / "x.cast.enc"
+    path.write_bytes(writer.header + writer.frame(bytes(1 << 28)))
+    (tmp_path / "identity").write_text(str(ANN))
+    words = [sys.executable, "-c", READ, str(path), str(tmp_path / "identity")]
+    # What the imports need is some 150 MB.
+    ran = subprocess.run(["prlimit", "--as=400000000", *words], capture_output=True, text=True)
+    assert (ran.stdout, ran.returncode) == (f"{1 << 28}\n", 0), ran.stderr
+
+
+READ = """
+import sys
+from pathlib import Path
+from bastion.wire.packed import unpacked
+from replay.identity import load_identity
+with open(sys.argv[1], "rb") as file:
+    plain = unpacked(file, "enc", load_identity(Path(sys.argv[2])))
+    print(sum(iter(lambda: len(plain.read(1 << 20)), 0)))
+"""
