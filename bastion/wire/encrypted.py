@@ -15,7 +15,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -84,7 +84,8 @@ class _Plain(io.RawIOBase):
 
     def __init__(self, cipher: AESGCM, frames: Iterator[tuple[bytes, bool]]) -> None:
         packed = _Packed(cipher, frames)
-        self._stream = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(packed)
+        unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        self._stream = unpacker.stream_reader(cast("BinaryIO", packed))
 
     def readable(self) -> bool:
         return True
