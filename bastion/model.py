@@ -357,6 +357,10 @@ class SqlStatement:
     """What cannot be told, a reason each."""
     copy: SqlCopy | None = None
     """Of COPY … TO STDOUT."""
+    calls: tuple[SqlColumn, ...] = ()
+    """`row.name`, which calls a function `name` where the row has no such column."""
+    behind: tuple[str, ...] = ()
+    """Names of its operators and types, which may call functions; `foreign NAME`: a server's."""
 
 
 @dataclass(frozen=True, slots=True)

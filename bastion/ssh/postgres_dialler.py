@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from bastion.errors import BastionError, DialError, SecretUnavailable
@@ -78,17 +79,7 @@ class PostgresDialler:
                 await ask(ready.link, "RESET client_encoding")
         except TimeoutError:
             raise DialError("what is masked could not be looked up in time.") from None
-        self._gate.mask(
-            Masks(
-                found.numbers,
-                True,
-                found.names,
-                found.functions,
-                near=found.near,
-                everywhere=found.everywhere,
-                cells=cells,
-            )
-        )
+        self._gate.mask(replace(found, cells=cells))
 
     async def _proof(self, stack: AsyncExitStack, database: str) -> Proof:
         target, login = self.place.target, self.place.login

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from bastion.gate.postgres.mask import Masks
 from bastion.target.postgres import ask, literal
 from bastion.target.postgres_link import Link
 
@@ -16,7 +16,10 @@ WITH RECURSIVE named AS (
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-      AND ({conditions})
+      AND ({conditions}
+        -- Where texts of other sessions stand, with the values in them.
+        OR (a.attname = 'query' AND (c.relname = 'pg_stat_statements'
+            OR (c.relname = 'pg_stat_activity' AND n.nspname = 'pg_catalog'))))
 ), found AS (
     SELECT relation, number FROM named
     UNION
@@ -29,19 +32,51 @@ WITH RECURSIVE named AS (
         JOIN pg_catalog.pg_attribute a ON a.attrelid = r.ev_class AND a.attnum > 0
         WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
           AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-          AND d.refobjid = f.relation AND d.refobjsubid = f.number AND r.ev_class <> f.relation
+          AND d.refobjid = f.relation AND r.ev_class <> f.relation AND r.ev_type = '1'
+          AND (d.refobjsubid = f.number
+            -- Of a whole row the catalog does not say which columns are in it.
+            OR pg_catalog.strpos(r.ev_action::pg_catalog.text, ':varattno 0 ') > 0)
         UNION ALL
-        -- Children and partitions have the column under its name.
-        SELECT i.inhrelid, own.attnum
-        FROM pg_catalog.pg_inherits i
-        JOIN pg_catalog.pg_attribute parent
-          ON parent.attrelid = f.relation AND parent.attnum = f.number
+        -- Children, partitions and parents have the column under its name.
+        SELECT i.other, own.attnum
+        FROM (
+            SELECT inhparent AS one, inhrelid AS other FROM pg_catalog.pg_inherits
+            UNION ALL SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits
+        ) i
+        JOIN pg_catalog.pg_attribute this
+          ON this.attrelid = f.relation AND this.attnum = f.number
         JOIN pg_catalog.pg_attribute own
-          ON own.attrelid = i.inhrelid AND own.attname = parent.attname
-        WHERE i.inhparent = f.relation
+          ON own.attrelid = i.other AND own.attname = this.attname
+        WHERE i.one = f.relation
+        UNION ALL
+        -- Generated from it: until 14 the column depends on it, since then its expression.
+        SELECT f.relation, coalesce(e.adnum, d.objsubid::pg_catalog.int2)
+        FROM pg_catalog.pg_depend d
+        LEFT JOIN pg_catalog.pg_attrdef e
+          ON e.oid = d.objid AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+        WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+          AND d.refobjid = f.relation AND d.refobjsubid = f.number
+          AND (e.adrelid = f.relation AND e.adnum <> f.number
+            OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND d.objid = f.relation AND d.objsubid > 0)
+        UNION ALL
+        -- The same value, by a foreign key.
+        SELECT k.conrelid, k.conkey[place]
+        FROM pg_catalog.pg_constraint k
+        CROSS JOIN LATERAL pg_catalog.generate_subscripts(k.conkey, 1) AS place
+        WHERE k.contype = 'f' AND k.confrelid = f.relation AND k.confkey[place] = f.number
+        UNION ALL
+        -- Whole rows that are stored in a column, or lists of them.
+        SELECT a.attrelid, a.attnum
+        FROM pg_catalog.pg_type t
+        JOIN pg_catalog.pg_attribute a ON a.atttypid = t.oid
+        JOIN pg_catalog.pg_class c ON c.reltype IN (t.oid, t.typelem, t.typbasetype)
+        WHERE c.oid = f.relation AND c.reltype <> 0
     ) further
 )
-SELECT f.relation::pg_catalog.text, f.number::pg_catalog.text, n.nspname, c.relname, a.attname
+SELECT f.relation::pg_catalog.text, f.number::pg_catalog.text, n.nspname, c.relname, a.attname,
+    (SELECT count(*) FROM pg_catalog.pg_attribute b WHERE b.attrelid = f.relation
+      AND b.attnum BETWEEN 1 AND f.number AND NOT b.attisdropped)::pg_catalog.text
 FROM found f
 JOIN pg_catalog.pg_class c ON c.oid = f.relation
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -80,7 +115,7 @@ _NEAR: Final = """
     UNION SELECT conrelid, confrelid FROM pg_catalog.pg_constraint WHERE contype = 'f'
     UNION SELECT confrelid, conrelid FROM pg_catalog.pg_constraint WHERE contype = 'f'
 ), near AS (
-    SELECT pg_catalog.unnest({masked}::pg_catalog.oid[]) AS relation
+    SELECT pg_catalog.unnest({masked}) AS relation
     -- Triggers, defaults, checks, indexes and policies with functions of their own.
     UNION SELECT t.tgrelid FROM pg_catalog.pg_trigger t JOIN bodied b ON b.oid = t.tgfoid
     UNION SELECT coalesce(f.adrelid, c.conrelid, i.indrelid, p.polrelid)
@@ -95,6 +130,14 @@ _NEAR: Final = """
     LEFT JOIN pg_catalog.pg_policy p
       ON p.oid = d.objid AND d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
     WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    -- Columns of domains that check with such a function.
+    UNION SELECT a.attrelid
+    FROM pg_catalog.pg_depend d
+    JOIN bodied b ON b.oid = d.refobjid
+    JOIN pg_catalog.pg_constraint c ON c.oid = d.objid
+    JOIN pg_catalog.pg_attribute a ON a.atttypid = c.contypid
+    WHERE c.contypid <> 0 AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
     UNION SELECT way.other FROM near JOIN way ON way.one = near.relation
 )
 SELECT DISTINCT c.relname FROM near JOIN pg_catalog.pg_class c ON c.oid = near.relation
@@ -104,55 +147,85 @@ _EVERYWHERE: Final = """
 SELECT count(*) FROM (
     SELECT FROM pg_catalog.pg_event_trigger e JOIN bodied b ON b.oid = e.evtfoid
     UNION ALL SELECT FROM pg_catalog.pg_cast c JOIN bodied b ON b.oid = c.castfunc
-    UNION ALL SELECT FROM pg_catalog.pg_operator o JOIN bodied b ON b.oid = o.oprcode
-    UNION ALL SELECT FROM pg_catalog.pg_depend d
-    JOIN bodied b ON b.oid = d.refobjid
-    JOIN pg_catalog.pg_constraint c ON c.oid = d.objid AND c.contypid <> 0
-    WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-      AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+    WHERE c.castcontext <> 'e'
 ) hidden
 """
 
 
-@dataclass(frozen=True, slots=True)
-class MaskedColumns:
-    """What the catalog says of masked columns."""
+_ROW_FUNCTIONS: Final = """
+SELECT DISTINCT p.proname, a.attname, n.nspname, c.relname
+FROM pg_catalog.pg_proc p
+LEFT JOIN pg_catalog.pg_attribute a
+  ON a.attname = p.proname AND a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = ANY ({masked})
+LEFT JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
+  -- record, and what is declared to take anything; or rows of a masked table
+  AND (p.proargtypes[0] IN (2249, 2276, 2283, 2776, 5077, 5079)
+    OR p.proargtypes[0] IN (SELECT reltype FROM pg_catalog.pg_class WHERE oid = ANY ({masked})))
+  AND p.proname NOT IN ('count', 'num_nulls', 'num_nonnulls', 'pg_typeof', 'pg_column_size',
+    'pg_column_compression', 'pg_column_toast_chunk_id')
+"""
+_RULED: Final = """
+SELECT DISTINCT c.relname
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_type <> '1' AND r.ev_class <> d.refobjid
+JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = ANY ({masked})
+  -- It has a query in it, or gives rows.
+  AND pg_catalog.substring(r.ev_action::pg_catalog.text,
+    '[{]QUERY :commandType 1 |:returningList [(]') IS NOT NULL
+"""
+_BEHIND: Final = """
+{bodied}
+SELECT o.oprname FROM pg_catalog.pg_operator o JOIN bodied b ON b.oid = o.oprcode
+UNION SELECT t.typname FROM pg_catalog.pg_cast c JOIN bodied b ON b.oid = c.castfunc
+  JOIN pg_catalog.pg_type t ON t.oid = c.casttarget
+UNION SELECT t.typname FROM pg_catalog.pg_depend d
+JOIN bodied b ON b.oid = d.refobjid
+JOIN pg_catalog.pg_constraint c ON c.oid = d.objid AND c.contypid <> 0
+JOIN pg_catalog.pg_type t ON t.oid = c.contypid
+WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+  AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+"""
 
-    numbers: dict[int, frozenset[int]]
-    """Table OID → numbers of its masked columns."""
-    names: tuple[str, ...]
-    """The same as `schema.table.column`, for the reading of statements."""
-    functions: frozenset[str]
-    """Functions with a body of their own, which could read anything; aggregates of such."""
-    near: frozenset[str]
-    """Names of tables and views from which a statement may come to a table with such columns."""
-    everywhere: bool
-    """Any statement may: a domain, cast, operator or event trigger has such a function behind."""
 
-
-async def masked_columns(link: Link, globs: Sequence[str]) -> MaskedColumns:
+async def masked_columns(link: Link, globs: Sequence[str]) -> Masks:
     """Look the globs (`table.column`, `schema.table.column`) up; DialError where that fails."""
     conditions = " OR ".join(map(_condition, globs))
-    rows = await ask(link, _COLUMNS.replace("{conditions}", conditions))
     numbers: dict[int, set[int]] = {}
     names: list[str] = []
-    for relation, number, schema, table, column in rows:
-        numbers.setdefault(int(relation or 0), set()).add(int(number or 0))
-        names.append(f"{schema}.{table}.{column}")
-    functions = frozenset(
-        str(row[0]) for row in await ask(link, _FUNCTIONS.replace("{bodied}", _BODIED))
+    for row in await ask(link, _COLUMNS.replace("{conditions}", conditions)):
+        relation, number, schema, table, column, place = map(str, row)
+        numbers.setdefault(int(relation), set()).add(int(number))
+        names += (f"{schema}.{table}.{column}", f"{schema}.{table}.#{place}")
+    masked = literal("{" + ",".join(map(str, numbers)) + "}") + "::pg_catalog.oid[]"
+
+    async def found(query: str) -> list[list[str]]:
+        text = query.replace("{bodied}", _BODIED).replace("{masked}", masked)
+        return [[one or "" for one in row] for row in await ask(link, text)]
+
+    by_row = await found(_ROW_FUNCTIONS)
+    return Masks(
+        columns={oid: frozenset(each) for oid, each in numbers.items()},
+        active=True,
+        names=tuple(names),
+        tables=frozenset(one.split(".")[-2] for one in names),
+        functions=_first(await found(_FUNCTIONS)),
+        near=_first(await found(_NEAR)),
+        everywhere=(await found(_EVERYWHERE))[0][0] != "0",
+        row_functions=_first(by_row),
+        named_alike=frozenset(
+            f"{schema}.{table}.{name}" for _, name, schema, table in by_row if name
+        ),
+        behind=_first(await found(_BEHIND)),
+        ruled=_first(await found(_RULED)),
     )
-    masked = literal("{" + ",".join(map(str, numbers)) + "}")
-    near_query = _NEAR.replace("{bodied}", _BODIED).replace("{masked}", masked)
-    near = frozenset(str(row[0]) for row in await ask(link, near_query))
-    hidden = await ask(link, _EVERYWHERE.replace("{bodied}", _BODIED))
-    return MaskedColumns(
-        {oid: frozenset(found) for oid, found in numbers.items()},
-        tuple(names),
-        functions,
-        near,
-        hidden[0][0] != "0",
-    )
+
+
+def _first(rows: list[list[str]]) -> frozenset[str]:
+    return frozenset(row[0] for row in rows)
 
 
 def _condition(glob: str) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 
 from bastion.errors import TargetFault
 from bastion.gate.postgres.mask import Masks, instead
-from bastion.model import SqlCopy, SqlReading
+from bastion.model import SqlCopy
 from bastion.wire.postgres import Column
 
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
@@ -245,12 +245,3 @@ class BinaryMasker(Masker):
     def finish(self) -> None:
         if self._begun or self._passing is not None or self._step == self._length:
             raise TargetFault("the database ended a copy within a tuple.")
-
-
-def uncopied(reading: SqlReading) -> str:
-    """Why the masked fields of a COPY among these statements cannot be found, or ""."""
-    if len(reading.statements) > 1:
-        return "another statement comes with it"
-    copy = reading.statements[0].copy
-    fault = copy.fault if copy is not None else ""
-    return "" if copy is not None and copy.select else fault or "its columns cannot be told"

@@ -64,6 +64,8 @@ class Portal:
     parameters: tuple[str | None, ...] = ()
     formats: tuple[int, ...] = ()
     columns: tuple[Column, ...] | None = None
+    described: bool = False
+    """The client has asked what its columns are."""
     allowed: bool = False
     """It was decided and has begun: the rest of its rows needs no new verdict."""
     number: int = 0

@@ -21,7 +21,7 @@ from bastion.events import (
     Withdraw,
 )
 from bastion.gate.gate import Decide
-from bastion.gate.postgres import copying as postgres_copy
+from bastion.gate.postgres import misuse
 from bastion.gate.postgres.copying import Copy
 from bastion.gate.postgres.flight import Flight, Kind, Prepared, Run, Sent
 from bastion.gate.postgres.mask import Masks
@@ -40,9 +40,7 @@ from bastion.model import (
 from bastion.policy.access import DatabaseTerms
 from bastion.policy.decide_sql import shows_columns
 from bastion.policy.masking import wants_clear
-from bastion.policy.match_sql import names_column
 from bastion.policy.rules import Action, Verdict
-from bastion.policy.show_sql import show_column
 from bastion.policy.sql import encodings
 from bastion.wire import postgres as wire
 
@@ -170,6 +168,8 @@ class Judging(ABC):
     def _resolve_statement(self, statement: SqlStatement) -> SqlStatement:
         uses: list[SqlUse] = []
         columns, opaque = list(statement.columns), list(statement.opaque)
+        calls, behind = list(statement.calls), list(statement.behind)
+        stored = any(use.kind == "create" for use in statement.uses)
         for use in statement.uses:
             known = self.flight.statements.get(use.name, []) if use.kind == "execute" else []
             if not known:
@@ -177,9 +177,15 @@ class Judging(ABC):
             for prepared in known:
                 for inner in prepared.reading.statements:
                     uses += inner.uses
-                    columns += inner.columns
+                    columns += (replace(one, plain=one.plain and not stored)
+                                for one in inner.columns)  # fmt: skip
                     opaque += inner.opaque
-        return replace(statement, uses=tuple(uses), columns=tuple(columns), opaque=tuple(opaque))
+                    calls += inner.calls
+                    behind += inner.behind
+        return replace(
+            statement, uses=tuple(uses), columns=tuple(columns), opaque=tuple(opaque),
+            calls=tuple(calls), behind=tuple(behind),
+        )  # fmt: skip
 
     def _request(
         self, sql: str, reading: SqlReading, parameters: tuple[str | None, ...]
@@ -198,29 +204,14 @@ class Judging(ABC):
         if not self.masks.active:
             return None
         reading = request.reading
-        copies = [one for one in reading.statements if one.copy and self.near.to_statement(one)]
-        if copies and (why := postgres_copy.uncopied(reading)):
-            return _hides(f"What is copied out has masked columns, and {why}", _ALONE)
+        if any(one.copy and self.near.to_statement(one) for one in reading.statements):
+            fault = misuse.uncopied(reading)
+            if fault is not None:
+                return fault
         if self._terms.masked_elsewhere is Action.ALLOW:
             return None
-        if any(map(self.near.changes, reading.statements)):
-            return _hides("a masked table would get another name, or another table its columns")
         shown = request.clear and shows_columns(self._terms, reading)
-        used = (self._used(one, shown=shown) for one in reading.statements)
-        return next(filter(None, used), None)
-
-    def _used(self, statement: SqlStatement, *, shown: bool) -> Verdict | None:
-        """Why a statement uses what is masked other than to show it; None where it does not."""
-        for column in () if shown else statement.columns:
-            if not column.plain and names_column(self.masks.names, column, statement):
-                what = f"{show_column(column)} shows what is masked"
-                return _hides(f"{what}, and this uses it other than to show it")
-        for use in statement.uses:
-            if use.function.rpartition(".")[2] in self.masks.functions:
-                return _hides(f"{use.function} may read what is masked")
-            if statement.opaque and use.kind in {"dynamic", "do", "create-function"}:
-                return _hides("text that is made at run time may read what is masked")
-        return None
+        return misuse.misused(reading, self.masks, self.near.functions, shown=shown)
 
     def _judge(
         self,
@@ -372,14 +363,6 @@ def _not_text(encoding: str) -> Refusal:
     return Refusal(
         "22021", f"bastion: {said or f'this SQL is not {encoding}'}, so nothing was run."
     )
-
-
-_PLAIN: Final = "Select plain columns of the table itself."
-_ALONE: Final = "Send one COPY by itself, in the format text, csv or binary with plain options."
-
-
-def _hides(what: str, hint: str = _PLAIN) -> Verdict:
-    return Verdict(Action.DENY, "masked-column", f"{visible(what)}.", hint)
 
 
 def denied(verdict: Verdict, position: int = 0) -> Refusal:

@@ -70,9 +70,19 @@ class Masks:
     """Names of tables and views from which a statement may come to a table with masked columns:
     those themselves, and by views, foreign keys, triggers, partitions."""
     everywhere: bool = False
-    """Any statement may: a domain, cast, operator or event trigger has such a function behind."""
+    """Any statement may: an event trigger, or a cast that is not written, has such a function."""
     cells: CellMasker | None = None
     """Finds secrets in cells of any column; None where nothing is looked for."""
+    tables: frozenset[str] = frozenset()
+    """Names of the tables and views that have masked columns."""
+    row_functions: frozenset[str] = frozenset()
+    """Functions that take a whole row, which `row.name` calls as well."""
+    named_alike: frozenset[str] = frozenset()
+    """Columns of masked tables that have the name of such a function."""
+    behind: frozenset[str] = frozenset()
+    """Operators and types behind which is one of `functions`."""
+    ruled: frozenset[str] = frozenset()
+    """Tables with rules by which a change shows, or stores, what is masked."""
 
     def hidden(self, columns: Sequence[Column]) -> tuple[int, ...]:
         """The positions in a row that are hidden."""

@@ -237,6 +237,8 @@ class Messages(Judging):
         else:
             portals = self.flight.known_portals(name)
             sent.portal = portals[-1] if portals else None
+            if sent.portal is not None:
+                sent.portal.described = True
         self._forward(sent, message.raw)
 
     def _execute(self, at: float, message: Message) -> None:
@@ -251,9 +253,10 @@ class Messages(Judging):
         def decided(request: QueryRequest, verdict: Verdict) -> None:
             run = self._run(at, request, verdict)
             run.formats = portal.formats
-            run.columns = _columns(portal)
+            run.columns = portal.columns if run.touches else _columns(portal)
             portal.allowed = True
-            if run.columns is None and self.server.results.described:
+            asked = run.touches and portal.described  # else a prepared one may read another table
+            if run.columns is None and self.server.results.described and not asked:
                 own = Sent(Kind.DESCRIBE, portal=portal, own=True)
                 self._forward(own, wire.describe_portal(sent_name))
             prepared = self._sql_prepared(request)

@@ -8,7 +8,7 @@ session can be met again under another name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bastion.gate.postgres.mask import Masks
@@ -28,6 +28,8 @@ class Near:
     """Something was made or changed of what is near: a function, a trigger, a view."""
     _cursor: bool = False
     """A cursor was declared on it; a later FETCH names no table."""
+    functions: set[str] = field(default_factory=set)
+    """Functions that this session has made."""
 
     def to(self, reading: SqlReading) -> bool:
         """Whether any of the statements comes near."""
@@ -39,14 +41,10 @@ class Near:
         """The same of one statement."""
         if self._made or self.masks.everywhere or statement.opaque:
             return self.masks.active
-        return self.masks.active and any(map(self._use, statement.uses))
-
-    def changes(self, statement: SqlStatement) -> bool:
-        """Whether it alters such a table, or makes another like it: masks are known by the names
-        and numbers that tables had when the session began."""
-        altered = [use for use in statement.uses if use.kind == "alter" and use.table]
-        made = [use for use in statement.uses if use.kind == "create" and use.table]
-        return any(map(self._use, altered if len(made) < 2 else made))
+        if not self.masks.active:
+            return False
+        behind = not self.masks.behind.isdisjoint(statement.behind)
+        return behind or any(map(self._use, statement.uses))
 
     def _use(self, use: SqlUse) -> bool:
         if use.table:
@@ -60,6 +58,10 @@ class Near:
     def runs(self, reading: SqlReading) -> bool:
         """The same of what is about to run, which is remembered."""
         near = self.to(reading)
+        if self.masks.active:
+            made = [use for statement in reading.statements for use in statement.uses
+                    if use.kind == "create-function"]  # fmt: skip
+            self.functions.update(use.function.rpartition(".")[2] for use in made)
         if near:
             kinds = {use.kind for statement in reading.statements for use in statement.uses}
             self._made = self._made or any(one.startswith(_MAKING) for one in kinds)

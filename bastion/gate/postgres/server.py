@@ -20,8 +20,10 @@ LONGEST_ZONE: Final = 200
 STREAMED: Final = b"Dd"
 ROW, COPY_DATA = ord("D"), ord("d")
 _ASYNCHRONOUS: Final = frozenset(b"NAS")
-_VALUE_CLASSES: Final = ("22", "23", "P0", "XX")
+_VALUE_CLASSES: Final = ("22", "23", "P0", "XX", "38", "39", "HV")
 """SQLSTATE classes whose messages may hold values of rows."""
+_RAISING: Final = frozenset({"pl_exec.c", "plperl.c", "plpy_elog.c", "pltcl.c"})
+"""Where functions raise errors of any SQLSTATE."""
 _CONSTRAINTS: Final = frozenset(
     {"nbtinsert.c", "execIndexing.c", "execMain.c", "execPartition.c", "execExprInterp.c"}
     | {"ri_triggers.c"}
@@ -420,6 +422,8 @@ def _scrubbed(fields: dict[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in fields.items() if key in "SVCMPpFLRstcdn"}
     if code[:2] == "23" and fields.get("F") in _CONSTRAINTS:
         return kept
-    if code[:2] in _VALUE_CLASSES or fields.get("V") not in {"ERROR", "FATAL", "PANIC"}:
+    said_by_code = fields.get("F") in _RAISING or "W" in fields  # W: inside of a function
+    listed = code[:2] in _VALUE_CLASSES or said_by_code
+    if listed or fields.get("V") not in {"ERROR", "FATAL", "PANIC"}:
         kept["M"] = f"({_WITHHELD})"
     return kept

@@ -26,6 +26,7 @@ QUERY_FUNCTIONS: Final = frozenset(
         "crosstabN",
         "xpath_table",
         "connectby",
+        "ts_rewrite",
     ]
 )
 """Functions that run the SQL they are given."""
@@ -40,6 +41,20 @@ WIDE_FUNCTIONS: Final = frozenset(
     for form in ("", "schema", "_and_xmlschema")
 )  # fmt: skip
 """Functions that read more than their arguments say."""
+
+
+_NAMED: Final = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
+
+
+def folded(name: str) -> str:
+    """`schema.name` as a regclass reads it: letters fold outside of quotes; "" for a number."""
+    if name.strip().isdigit():
+        return ""
+    parts = [
+        quoted.replace('""', '"') if not plain else plain.strip().lower()
+        for quoted, plain in _NAMED.findall(name.strip())
+    ]
+    return ".".join(parts[-2:])
 
 
 @dataclass(frozen=True, slots=True)

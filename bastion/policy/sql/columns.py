@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bastion.model import SqlColumn
@@ -14,21 +14,30 @@ class Scope:
     """What the names of one query mean. `outer` is the query around it."""
 
     outer: Scope | None = None
-    ctes: frozenset[str] = frozenset()
+    ctes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Common table expressions, and the names of their columns, as far as they are written."""
     tables: dict[str, str] = field(default_factory=dict)
     """Alias (or name) → table; "" for a subquery, a function, a common table expression."""
     condition: Tree = None
     """The WHERE of the query."""
     functions: frozenset[str] = frozenset()
     """Aliases of functions in FROM: `f.name` may call `name` on what they give."""
+    named: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Alias of a subquery → names of its columns, as far as they are written."""
 
     def is_cte(self, name: str) -> bool:
         """Whether an unqualified table name is a common table expression."""
         return name in self.ctes or (self.outer is not None and self.outer.is_cte(name))
 
-    def within(self, ctes: Iterable[str] = ()) -> Scope:
+    def within(self, ctes: Mapping[str, frozenset[str]] | None = None) -> Scope:
         """The scope of a query inside this one."""
-        return Scope(self, frozenset(ctes))
+        return Scope(self, {**(ctes or {})})
+
+    def of_cte(self, name: str) -> frozenset[str]:
+        """The names of a common table expression's columns, as far as they are written."""
+        if name in self.ctes:
+            return self.ctes[name]
+        return frozenset() if self.outer is None else self.outer.of_cte(name)
 
     def add(self, nodes: Iterable[Tree]) -> None:
         """Take in what a FROM, USING or the changed table itself names."""
@@ -42,6 +51,8 @@ class Scope:
                 alias = node.alias.aliasname if node.HasField("alias") else node.relname
                 hidden = not node.schemaname and self.is_cte(node.relname)
                 self.tables[alias] = "" if hidden else name
+                if hidden:
+                    self.named[alias] = self.of_cte(node.relname)
             case "JoinExpr":
                 self.add([given(node, "larg"), given(node, "rarg")])
                 if node.HasField("alias"):
@@ -54,6 +65,15 @@ class Scope:
                 self.tables[node.alias.aliasname] = ""
                 if name_of(node) == "RangeFunction":
                     self.functions |= {node.alias.aliasname}
+                elif name_of(node) == "RangeSubselect":
+                    names = output_names(unwrapped(node.subquery), strings(node.alias.colnames))
+                    self.named[node.alias.aliasname] = names
+
+    def returns(self, table: str, clause: Tree) -> None:
+        """RETURNING knows the changed row as `old` and `new`, or as it names them."""
+        names = {"old", "new"} | {unwrapped(one).value for one in clause.options}
+        for name in names:
+            self.tables.setdefault(name, table)
 
     def constant(self, node: Tree) -> str | None:
         """The text that a column surely has: `SELECT f(name) … WHERE name = 'x'` (pg_dump)."""
@@ -72,6 +92,12 @@ class Scope:
         if alias in self.tables:
             return alias in self.functions
         return self.outer is None or self.outer.is_function(alias)
+
+    def has(self, alias: str, name: str) -> bool:
+        """Whether the subquery or common table expression surely has a column of that name."""
+        if alias in self.tables:
+            return name in self.named.get(alias, ())
+        return self.outer is not None and self.outer.has(alias, name)
 
     def owners(self, alias: str) -> tuple[str, ...]:
         """The tables that `alias.column` may be of; every table in sight where it is unknown."""
@@ -111,9 +137,42 @@ def columns_of(node: Tree, scope: Scope, *, plain: bool) -> list[SqlColumn]:
     if not names:
         return []
     if len(names) == 1:
-        rows = [SqlColumn(owner, "*", plain) for owner in scope.whole(names[0])]
+        # Of the whole row of a subquery the server does not say where it comes from.
+        shown = [(one, plain and bool(one or names[0] in scope.functions))
+                 for one in scope.whole(names[0])]  # fmt: skip
+        rows = [SqlColumn(owner, "*", seen) for owner, seen in shown]
         return rows + [SqlColumn(owner, names[0], plain) for owner in scope.owners("")]
     return [SqlColumn(owner, names[-1], plain) for owner in scope.owners(names[-2])]
+
+
+def calls_of(node: Tree, scope: Scope) -> list[SqlColumn]:
+    """What `row.name` calls where the row has no such column, or nothing for other references."""
+    names = strings(node.fields)
+    if len(names) < 2 or name_of(unwrapped(node.fields[-1])) == "A_Star":
+        return []
+    if scope.has(names[-2], names[-1]):
+        return []
+    return [SqlColumn(owner, names[-1]) for owner in scope.owners(names[-2])]
+
+
+def output_names(query: Tree, renamed: Sequence[str] = ()) -> frozenset[str]:
+    """The names of a query's columns, as far as they are written; not those of a star."""
+    if renamed:
+        return frozenset(renamed)
+    if query is None or name_of(query) != "SelectStmt":
+        return frozenset()
+    if query.op > 1:
+        return output_names(given(query, "larg"))
+    found = set()
+    for target in map(unwrapped, query.target_list):
+        value = unwrapped(target.val)
+        if target.name:
+            found.add(target.name)
+        elif name_of(value) == "ColumnRef":
+            found |= set(strings(value.fields)[-1:])
+        elif name_of(value) == "FuncCall":
+            found |= set(strings(value.funcname)[-1:])
+    return frozenset(found)
 
 
 def plain_outputs(targets: Sequence[Tree]) -> set[int]:
@@ -124,3 +183,38 @@ def plain_outputs(targets: Sequence[Tree]) -> set[int]:
         if value is not None and name_of(value) == "ColumnRef":
             found.add(index)
     return found
+
+
+def outputs_named(key: Tree, targets: Sequence[Tree]) -> list[Tree]:
+    """The plain outputs that `ORDER BY key` means by their place or their alias."""
+    values = [unwrapped(one.val) for one in targets]
+    stars = [value for value in values if _is_star(value)]
+    if name_of(key) == "ColumnRef":
+        name = strings(key.fields)
+        found = [unwrapped(one.val) for one in targets if one.name and (one.name,) == name]
+    elif name_of(key) == "A_Const" and key.HasField("ival"):
+        place = key.ival.ival
+        if any(_is_star(value) for value in values[:place]) or place > len(values):
+            found = stars
+        else:
+            found = values[place - 1 : place]
+    else:
+        keys = key.content if name_of(key) == "GroupingSet" else ()
+        return [found for one in map(unwrapped, keys) for found in outputs_named(one, targets)]
+    return [value for value in found if value is not None and name_of(value) == "ColumnRef"]
+
+
+def numbered(column: SqlColumn, key: Tree, targets: Sequence[Tree], scope: Scope) -> SqlColumn:
+    """`SELECT * FROM t ORDER BY 3`: the third column of t, as `t.#3`; else the column itself."""
+    alone = len(targets) == len(scope.tables) == 1 and column.column == "*" and column.table
+    if not alone or name_of(key) != "A_Const":
+        return column
+    return SqlColumn(column.table, f"#{key.ival.ival}")
+
+
+def _is_star(value: Tree) -> bool:
+    return (
+        value is not None
+        and name_of(value) == "ColumnRef"
+        and name_of(unwrapped(value.fields[-1])) == "A_Star"
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Self
 
 from bastion.model import SqlColumn, SqlCopy, SqlStatement, SqlUse
 from bastion.policy.sql import bodies
-from bastion.policy.sql.columns import Scope, columns_of
+from bastion.policy.sql.columns import Scope, calls_of, columns_of
 from bastion.policy.sql.kinds import UNTOLD
 from bastion.policy.sql.tree import (
     Tree,
@@ -24,6 +24,8 @@ from bastion.policy.sql.tree import (
 )
 
 QUERIES: Final = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+
+_NAMED_BY: Final = {"A_Expr": "name", "TypeName": "names", "SortBy": "use_op"}
 
 Handlers = Mapping[str, Callable[[Any, Tree, Scope], None]]
 """Statements with a meaning of their own, by the name of their node."""
@@ -40,11 +42,23 @@ class Expressions(ABC):
         self._columns: dict[SqlColumn, None] = {}
         self._opaque: dict[str, None] = {}
         self._copy: SqlCopy | None = None
+        self._calls: dict[SqlColumn, None] = {}
+        self._behind: dict[str, None] = {}
 
     def found(self) -> SqlStatement:
         """All of it."""
         columns = tuple(self._columns)
-        return SqlStatement(tuple(self._uses), columns, tuple(self._opaque), self._copy)
+        return SqlStatement(
+            tuple(self._uses), columns, tuple(self._opaque), self._copy,
+            tuple(self._calls), tuple(self._behind),
+        )  # fmt: skip
+
+    def takes(self, inner: SqlStatement) -> None:
+        """Note what something inside does, but for its columns."""
+        self._uses.update(dict.fromkeys(inner.uses))
+        self._opaque.update(dict.fromkeys(inner.opaque))
+        self._calls.update(dict.fromkeys(inner.calls))
+        self._behind.update(dict.fromkeys(inner.behind))
 
     def copies(self, copy: SqlCopy) -> None:
         """Note the file that it sends."""
@@ -61,6 +75,14 @@ class Expressions(ABC):
     def another(self) -> Self:
         """A walk for a part that counts differently."""
         return type(self)(self._text, self._handlers, self._depth)
+
+    def behind(self, names: Sequence[Tree]) -> None:
+        """Note an operator or a type."""
+        self._behind.update(dict.fromkeys(strings(names)[-1:]))
+
+    def reaches(self, server: str) -> None:
+        """Note a server elsewhere."""
+        self._behind[f"foreign {server}"] = None
 
     def unclear(self, reason: str) -> None:
         """Note something that cannot be told."""
@@ -89,24 +111,30 @@ class Expressions(ABC):
                 return
             case "FuncCall":
                 self._function(node, scope)
+            case "A_Expr" | "TypeName" | "SortBy":
+                self.behind(getattr(node, _NAMED_BY[name_of(node)]))
             case "A_Indirection":
                 for name in strings(node.indirection):
                     self.use(SqlUse("function", function=name))  # (x).f calls f on x
-            case name if name in QUERIES:
-                self.statement(node, scope, output=False)
-                return
-            case "RangeVar":
-                self.table(node, scope, "select")
-                return
-            case "SubLink":
-                self._sublink(node, scope)
+            case name if name in QUERIES or name in {"RangeVar", "SubLink"}:
+                self._query_in(node, scope)
                 return
             case _:
                 pass
         for one in children(node):
             self.expression(one, scope)
 
+    def _query_in(self, node: Tree, scope: Scope) -> None:
+        match name_of(node):
+            case "RangeVar":
+                self.table(node, scope, "select")
+            case "SubLink":
+                self._sublink(node, scope)
+            case _:
+                self.statement(node, scope, output=False)
+
     def _sublink(self, node: Tree, scope: Scope) -> None:
+        self.behind(node.oper_name)
         test = given(node, "testexpr")
         if test is not None:
             self.expression(test, scope)
@@ -120,6 +148,7 @@ class Expressions(ABC):
         names = strings(node.fields)
         if len(names) == 2 and scope.is_function(names[0]):
             self.use(SqlUse("function", function=names[1]))
+        self._calls.update(dict.fromkeys(calls_of(node, scope)))
         for column in columns_of(node, scope, plain=plain):
             self._columns[column] = None
 
@@ -133,15 +162,19 @@ class Expressions(ABC):
             first = scope.constant(arguments[0])
         if bare == "set_config":
             self._configures(first, literal(arguments[1]) if len(arguments) > 1 else None)
-        elif bare in bodies.QUERY_FUNCTIONS:
+        elif bare in bodies.QUERY_FUNCTIONS and not (bare == "ts_rewrite" and len(arguments) > 2):
             self.use(SqlUse("dynamic", function=name))
-            self._inner_text(first, name)
+            texts = arguments[:2] if bare in {"crosstab", "ts_rewrite"} else arguments[:1]
+            for text in map(literal, texts if bare != "ts_rewrite" else texts[1:]):
+                self._inner_text(text, name)
         elif bare in bodies.TABLE_FUNCTIONS:
             self.use(SqlUse("dynamic", function=name))
             if first is None:
                 self.unclear(f"{name} reads a table that is not named in the text")
             else:
-                table = first.replace('"', "")
+                table = bodies.folded(first)
+                if not table:
+                    self.unclear(f"{name} reads a table by its number")
                 self.use(SqlUse("select", table=table))
                 self.column(SqlColumn(table, "*"))
         elif bare in bodies.WIDE_FUNCTIONS:
@@ -181,12 +214,9 @@ class Expressions(ABC):
             walk = type(self)(text, self._handlers, self._depth + 1)
             walk.statement(unwrapped(one.stmt), output=False)
             inner = walk.found()
-            for use in inner.uses:
-                self.use(use)
+            self.takes(inner)
             for column in inner.columns:
                 self._columns[replace(column, plain=False)] = None
-            for reason in inner.opaque:
-                self.unclear(reason)
 
     def open_plpgsql(self, by: str) -> None:
         body = bodies.open_plpgsql(self._text)

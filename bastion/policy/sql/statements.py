@@ -7,7 +7,14 @@ from typing import Final
 
 from bastion.model import SqlColumn, SqlUse
 from bastion.policy.sql import restrict
-from bastion.policy.sql.columns import Scope, plain_outputs
+from bastion.policy.sql.columns import (
+    Scope,
+    columns_of,
+    numbered,
+    output_names,
+    outputs_named,
+    plain_outputs,
+)
 from bastion.policy.sql.expressions import QUERIES, Expressions
 from bastion.policy.sql.kinds import kind_of
 from bastion.policy.sql.tree import (
@@ -81,14 +88,25 @@ class Walk(Expressions):
         for one in children(node):
             if name_of(one) == "RangeVar":
                 self.use(SqlUse(verb, table=table_name(one)))
+            elif name_of(one) == "Constraint" and one.HasField("pktable"):
+                self._refers(one)
+            elif name_of(one) == "TableLikeClause":
+                self.use(SqlUse("select", table=table_name(one.relation)))
             elif name_of(one) in QUERIES:
                 self.statement(one, scope, output=False)
             elif name_of(one).endswith("Stmt"):
                 self.statement(one, scope)
-            elif name_of(one) in {"FuncCall", "ColumnRef", "SubLink"}:
+            elif name_of(one) in {"FuncCall", "ColumnRef", "SubLink", "A_Expr", "TypeName"}:
                 self.expression(one, scope)
             else:
                 self.below(one, scope, verb)
+
+    def _refers(self, node: Tree) -> None:
+        """A foreign key: the rows of another table are looked at, whenever one is written here."""
+        table = table_name(node.pktable)
+        self.use(SqlUse("select", table=table))
+        for name in strings(node.pk_attrs):
+            self._columns[SqlColumn(table, name)] = None
 
     def listed(self, verb: str, node: Tree) -> None:
         objects = node.objects if hasattr(node, "objects") else [node.object]
@@ -119,18 +137,17 @@ class Walk(Expressions):
         clause = given(node, "with_clause")
         if clause is None:
             return scope.within()
-        names: list[str] = []
+        names: dict[str, frozenset[str]] = {}
         every = [unwrapped(one) for one in clause.ctes]
         if clause.recursive:
-            names = [one.ctename for one in every]
+            names = {one.ctename: frozenset() for one in every}
         for one in every:
             inner = scope.within(names)
             query = unwrapped(one.ctequery)
             self.statement(query, inner, output=False)
             if one.aliascolnames:
                 self._rename(query, inner)
-            if one.ctename not in names:
-                names.append(one.ctename)
+            names[one.ctename] = output_names(query, strings(one.aliascolnames))
         return scope.within(names)
 
     def _select(self, node: Tree, scope: Scope, *, output: bool, united: bool = False) -> None:
@@ -160,6 +177,7 @@ class Walk(Expressions):
             "sort_clause",
         ):
             self.expressions(getattr(node, clause), inner)
+        self._arranged(node, inner)
         self.others(node, inner, ("where_clause", "having_clause", "limit_offset", "limit_count"))
 
     def others(self, node: Tree, scope: Scope, fields: Sequence[str]) -> None:
@@ -184,6 +202,16 @@ class Walk(Expressions):
             elif value is not None:
                 self.expression(value, scope)
 
+    def _arranged(self, node: Tree, scope: Scope) -> None:
+        """Outputs by which rows are sorted or grouped: `ORDER BY 2`, `ORDER BY alias`."""
+        targets = [unwrapped(one) for one in node.target_list]
+        for clause in (node.distinct_clause, node.group_clause, node.sort_clause):
+            for one in map(unwrapped, clause):
+                key = unwrapped(one.node) if one is not None and name_of(one) == "SortBy" else one
+                for target in [] if key is None else outputs_named(key, targets):
+                    for column in columns_of(target, scope, plain=False):
+                        self._columns[numbered(column, key, targets, scope)] = None
+
     def _from(self, nodes: Iterable[Tree], scope: Scope, verb: str) -> None:
         for node in map(unwrapped, nodes):
             if node is None:
@@ -197,6 +225,8 @@ class Walk(Expressions):
                     if node.HasField("alias") and node.alias.colnames:
                         self._rename(query, scope)
                 case "JoinExpr":
+                    if node.HasField("alias") and node.alias.colnames:
+                        self._columns[SqlColumn("", "*")] = None  # renamed, as in `table`
                     self._from([node.larg, node.rarg], scope, verb)
                     self._join(node, scope)
                 case "RangeTableSample":
@@ -251,6 +281,7 @@ class Walk(Expressions):
                     self._set(node.target_list, relation, inner)
         returning = given(node, "returning_clause")
         if returning is not None:
+            inner.returns(table_name(relation), returning)
             # `SET name = ssn … RETURNING name` is seen where ssn is used, in SET.
             self._outputs(returning.exprs, inner, plain=output, nested=not output)
 

@@ -24,6 +24,8 @@ MOST: Final = 4096
 _ALPHABET: Final = re.compile(r"[A-Za-z0-9_ \t\r\n.,;()=+*-]*")
 _NUMBER: Final = re.compile(r"(?<![A-Za-z0-9_.])[0-9]{1,9}(?![A-Za-z0-9_.])")
 _WORDS: Final = re.compile(r"[a-z_][a-z0-9_]*")
+_BY: Final = re.compile(r"\bby\b", re.IGNORECASE)
+_PLACE: Final = re.compile(rf"((?:\bby|,)\s*[0-9]+)|{_NUMBER.pattern}", re.IGNORECASE)
 _PARTS: Final = re.compile(r"[a-z0-9_.]+|[()]")
 _QUERIES: Final = frozenset({"select", "insert", "update", "delete"})
 _WEIGHING: Final = frozenset({"or", "not", "is"})
@@ -31,10 +33,17 @@ _LISTS: Final = frozenset({"values", "in"})
 
 
 def template(text: str) -> str:
-    """The text with a 0 for each number; "" where it is none that numbers are taken out of."""
+    """The text with a 0 for each number; "" where it is none that numbers are taken out of.
+
+    After ORDER BY and GROUP BY a number may be the place of an output, and stays.
+    """
     if len(text) > MOST or "--" in text or not _ALPHABET.fullmatch(text):
         return ""
-    return _NUMBER.sub("0", text)
+    arranged = _BY.search(text)
+    if arranged is None:
+        return _NUMBER.sub("0", text)
+    at = arranged.start()
+    return _NUMBER.sub("0", text[:at]) + _PLACE.sub(lambda one: one[1] or "0", text[at:])
 
 
 def is_general(shape: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from bastion.model import SqlColumn, SqlUse
 from bastion.policy.sql import bodies, copies
 from bastion.policy.sql.columns import Scope
 from bastion.policy.sql.expressions import Handlers
-from bastion.policy.sql.kinds import WRITING
+from bastion.policy.sql.kinds import WRITING, kind_of
 from bastion.policy.sql.statements import Walk
 from bastion.policy.sql.tree import (
     Tree,
@@ -51,17 +52,16 @@ def _copy(walk: Walk, node: Tree, scope: Scope) -> None:
 def _explain(walk: Walk, node: Tree, scope: Scope) -> None:
     walk.use(SqlUse("explain"))
     inner = walk.another()
-    inner.statement(unwrapped(node.query), scope, output=False)
+    inner.statement(unwrapped(node.query), scope)
     found = inner.found()
+    walk.takes(replace(found, uses=()))
     runs = _analyses(node)
     for use in found.uses:
         # Planning reads no rows and changes nothing; constant calls it may well make.
         if runs or use.kind not in WRITING:
             walk.use(use)
-    for column in found.columns:  # conditions and statistics show in the plan
-        walk.column(SqlColumn(column.table, column.column))
-    for reason in found.opaque:
-        walk.unclear(reason)
+    for column in found.columns:
+        walk.column(column)
 
 
 def _analyses(node: Tree) -> bool:
@@ -188,6 +188,8 @@ def _create_function(walk: Walk, node: Tree, scope: Scope) -> None:
         walk.open_plpgsql("a function's body")
     else:
         walk.unclear(f"a function in {language} is not read")
+    for parameter in map(unwrapped, node.parameters):  # a whole row of a table comes in
+        walk.behind(unwrapped(parameter.arg_type).names)
     for name, option in options.items():
         if name == "set" and option is not None:
             _set(walk, option, scope)
@@ -199,6 +201,37 @@ def _trigger(walk: Walk, node: Tree, scope: Scope) -> None:
     walk.use(SqlUse("function", function=dotted(node.funcname)))
     if on_table:
         walk.others(node, scope, ("when_clause",))
+
+
+def _index(walk: Walk, node: Tree, scope: Scope) -> None:
+    inner = scope.within()
+    inner.add([node.relation])
+    walk.use(SqlUse("create", table=table_name(node.relation)))
+    walk.others(node, inner, ("where_clause",))
+    walk.expressions([one.expr for one in map(unwrapped, node.index_params)], inner)
+
+
+def _policy(walk: Walk, node: Tree, scope: Scope) -> None:
+    """Its conditions see every row of the table, as do those who get what is published."""
+    verb = kind_of(name_of(node))
+    walk.below(node, scope, verb)
+    tables = [node.table] if hasattr(node, "table") else _published(node)
+    for table in tables:
+        walk.column(SqlColumn(table_name(table), "*"))
+    walk.use(SqlUse(verb, name=node.pubname if hasattr(node, "pubname") else node.policy_name))
+
+
+def _published(node: Tree) -> list[Tree]:
+    objects = [unwrapped(one) for one in node.pubobjects]
+    return [one.pubtable.relation for one in objects if one.HasField("pubtable")]
+
+
+def _foreign(walk: Walk, node: Tree, scope: Scope) -> None:
+    """What the other end gives, which may be this database again, is of no table here."""
+    walk.below(node, scope, "create")
+    server = str(getattr(node, "servername", "") or getattr(node, "server_name", ""))
+    walk.use(SqlUse("create", name=server))
+    walk.reaches(server)
 
 
 def _rename(walk: Walk, node: Tree, scope: Scope) -> None:
@@ -275,6 +308,15 @@ HANDLERS: Final[Handlers] = {
     "AlterRoleSetStmt": _role,
     "AlterDefaultPrivilegesStmt": _default_privileges,
     "DropStmt": _drop,
+    "CreateForeignTableStmt": _foreign,
+    "CreateForeignServerStmt": _foreign,
+    "CreateUserMappingStmt": _foreign,
+    "ImportForeignSchemaStmt": _foreign,
+    "IndexStmt": _index,
+    "CreatePolicyStmt": _policy,
+    "AlterPolicyStmt": _policy,
+    "CreatePublicationStmt": _policy,
+    "AlterPublicationStmt": _policy,
     "AlterSystemStmt": _system,
     "AlterDatabaseSetStmt": _database_set,
     "LoadStmt": _load,
