@@ -133,6 +133,15 @@ class SqlRead:
 
 
 @dataclass(frozen=True, slots=True)
+class MasksRead:
+    """What is masked was looked up again for an earlier ReadMasks; `fault`: why it was not."""
+
+    at: float
+    number: int
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """The same identity asks, on a channel of its own, that what runs now be given up."""
 
@@ -212,6 +221,7 @@ Event = (
     | TargetExit
     | Resolved
     | SqlRead
+    | MasksRead
     | Cancelled
     | CancelTold
     | Beat
@@ -380,6 +390,13 @@ class ReadSql:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadMasks:
+    """Have it looked up which columns of the database are masked by now; MasksRead answers."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTarget:
     """Ask the database, on a connection of its own, to give up what runs (its own key)."""
 
@@ -423,6 +440,7 @@ Effect = (
     | Wake
     | Exit
     | ReadSql
+    | ReadMasks
     | CancelTarget
     | CancelOther
     | Logged

@@ -209,6 +209,12 @@ def _unread(terms: Terms, reading: SqlReading) -> Verdict:
     fault = visible(reading.fault, limit=300)
     if terms.opaque is Action.ALLOW and not terms.deny:
         return replace(by_opaque(Action.ALLOW, [fault]), opaque=(fault,))
+    return unread(reading)
+
+
+def unread(reading: SqlReading) -> Verdict:
+    """The denial of a text that could not be read."""
+    fault = visible(reading.fault, limit=300)
     if reading.syntax:
         return replace(deny("syntax", f"This does not parse: {fault}."), opaque=(fault,))
     verdict = deny("opaque", f"It cannot be told what this does: {fault}.")

@@ -26,6 +26,8 @@ from bastion.events import (
     EndReason,
     Exit,
     Logged,
+    MasksRead,
+    ReadMasks,
     ReadSql,
     SqlRead,
     Stream,
@@ -155,6 +157,10 @@ class PostgresDrive(Drive):
                     text,
                     lambda reading: self.feed(SqlRead(clock(), number, reading)),
                     self.session.identity.id,
+                )
+            case ReadMasks(number=number):
+                self.dialler.look_up_again(
+                    lambda fault: self.feed(MasksRead(self._clock(), number, fault))
                 )
             case Logged(kind=kind, fields=fields):
                 self._log(kind, fields)

@@ -20,10 +20,15 @@ from bastion.tap.cells import Cells
 from bastion.target.postgres import Proof, Ready, ask, cancel, dial_postgres
 from bastion.target.postgres_catalog import masked_columns
 from bastion.target.postgres_role import SessionRole, make_role
+from bastion.wire import postgres as wire
 
 log = logging.getLogger(__name__)
 
 CATALOG_SECONDS: Final = 30.0
+_JIT: Final = (
+    "SELECT pg_catalog.set_config(name, {}, false) FROM pg_catalog.pg_settings WHERE name = 'jit'"
+)
+"""Compiling these queries takes ten times as long as they do; servers before 11 have no such."""
 ROLE_SECONDS: Final = 8 * 3600.0
 """The longest life of a role that is made for a session without an end of its own."""
 
@@ -37,13 +42,14 @@ class PostgresDialler:
         self._role: SessionRole | None = None
         self._cancelling: asyncio.Task[None] | None = None
         self.place = place
+        self._database = ""
         self.refused = ""
         """The SQLSTATE of a database that did not let the bastion in."""
 
     async def dial(self, request: Request, drive: Drive) -> None:
         """Log in, look up what is masked, and attach; what the server said goes to the drive."""
         assert isinstance(request, DatabaseRequest)
-        target = self.place.target
+        target, self._database = self.place.target, request.database
         try:
             async with AsyncExitStack() as stack:
                 proof = await self._proof(stack, request.database)
@@ -54,7 +60,7 @@ class PostgresDialler:
         except SecretUnavailable as error:
             raise DialError(f"target {target.name} cannot be dialled: {error}") from error
         try:
-            await self._look_up_masks(ready)
+            self._gate.mask(await self._look_up_masks(ready))
         except BaseException:
             ready.link.close()
             raise
@@ -64,22 +70,41 @@ class PostgresDialler:
         drive.from_target(ready.greeting + left)
         ready.link.attached()
 
-    async def _look_up_masks(self, ready: Ready) -> None:
+    def look_up_again(self, done: Callable[[str], None]) -> None:
+        """Have the gate know what is masked by now; `done` gets why that did not come about."""
+        self._later(self._look_up_again(done))
+
+    async def _look_up_again(self, done: Callable[[str], None]) -> None:
+        target = self.place.target
+        try:
+            async with AsyncExitStack() as stack:
+                proof = await self._proof(stack, self._database)
+                ready = await dial_postgres(target, proof, self._database, ())
+                stack.callback(ready.link.close)
+                self._gate.remask(await self._look_up_masks(ready))
+                ready.link.write(wire.encode(b"X"))
+        except BastionError as error:
+            done(str(error))
+        else:
+            done("")
+
+    async def _look_up_masks(self, ready: Ready) -> Masks:
         masking = masking_of(self._session, self.place)
         cells = Cells(masking) if masking.detectors or masking.json else None
         globs = self._gate.terms.mask
         if not globs:
-            self._gate.mask(Masks(cells=cells))
-            return
+            return Masks(cells=cells)
         try:
             async with asyncio.timeout(CATALOG_SECONDS):
                 # Names in the client's own encoding would not be those of the policy.
                 await ask(ready.link, "SET client_encoding TO 'UTF8'")
-                found = await masked_columns(ready.link, globs)
+                await ask(ready.link, _JIT.format("'off'"))
+                found = await masked_columns(ready.link, globs, self._gate.masks)
+                await ask(ready.link, _JIT.format("reset_val"))
                 await ask(ready.link, "RESET client_encoding")
         except TimeoutError:
             raise DialError("what is masked could not be looked up in time.") from None
-        self._gate.mask(replace(found, cells=cells))
+        return replace(found, cells=cells)
 
     async def _proof(self, stack: AsyncExitStack, database: str) -> Proof:
         target, login = self.place.target, self.place.login
@@ -93,6 +118,8 @@ class PostgresDialler:
             named = credential.certificate.replace("{login}", login)
             certificate = await stack.enter_async_context(held(named))
             return Proof(role, certificate=certificate, key=secret)
+        if self._role is not None:
+            return Proof(self._role.name, password=self._role.password)
         if credential.kind != "temporary-role":
             raise DialError(f"target {target.name} has no credential for a database.")
         return await self._made(credential.user, secret, role, database)

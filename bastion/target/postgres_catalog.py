@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
+from bastion.gate.postgres.known import FIRST_NORMAL_OID, Known
 from bastion.gate.postgres.mask import Masks
 from bastion.target.postgres import ask, literal
 from bastion.target.postgres_link import Link
@@ -166,6 +170,24 @@ WHERE p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
   AND p.proname NOT IN ('count', 'num_nulls', 'num_nonnulls', 'pg_typeof', 'pg_column_size',
     'pg_column_compression', 'pg_column_toast_chunk_id')
 """
+_RELATIONS: Final = """
+SELECT c.oid::pg_catalog.text, c.relnatts::pg_catalog.text, c.relname, n.nspname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+"""
+_ALL_FUNCTIONS: Final = "SELECT DISTINCT proname FROM pg_catalog.pg_proc"
+_ALL_COLUMNS: Final = "SELECT DISTINCT attname FROM pg_catalog.pg_attribute"
+_OF_MASKED: Final = """
+SELECT c.relname || '.' || a.attname
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+WHERE a.attrelid = ANY ({masked})
+"""
+_GENERATED: Final = """
+SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text
+FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = ANY ({masked}) AND pg_catalog.to_jsonb(a) ->> 'attgenerated' <> ''
+ORDER BY a.attrelid
+"""  # which servers before 12 do not have
 _RULED: Final = """
 SELECT DISTINCT c.relname
 FROM pg_catalog.pg_depend d
@@ -191,9 +213,14 @@ WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
 """
 
 
-async def masked_columns(link: Link, globs: Sequence[str]) -> Masks:
-    """Look the globs (`table.column`, `schema.table.column`) up; DialError where that fails."""
-    conditions = " OR ".join(map(_condition, globs))
+async def masked_columns(link: Link, globs: Sequence[str], earlier: Masks) -> Masks:
+    """Look the globs (`table.column`, `schema.table.column`) up; DialError where that fails.
+
+    What was masked `earlier` in the same session stays so, whatever it is called now.
+    """
+    pairs = (f"({oid}, {one})" for oid, each in earlier.columns.items() for one in each)
+    still = f"(a.attrelid, a.attnum) IN ({', '.join(pairs)})" if earlier.columns else ""
+    conditions = " OR ".join(filter(None, [*map(_condition, globs), still]))
     numbers: dict[int, set[int]] = {}
     names: list[str] = []
     for row in await ask(link, _COLUMNS.replace("{conditions}", conditions)):
@@ -207,9 +234,22 @@ async def masked_columns(link: Link, globs: Sequence[str]) -> Masks:
         return [[one or "" for one in row] for row in await ask(link, text)]
 
     by_row = await found(_ROW_FUNCTIONS)
+    relations = await found(_RELATIONS)
+    known = Known(
+        relations={
+            int(row[0]): int(row[1]) for row in relations if int(row[0]) >= FIRST_NORMAL_OID
+        },
+        tables=_shared(
+            frozenset(name for row in relations for name in (row[2], f"{row[3]}.{row[2]}"))
+        ),
+        functions=_shared(_first(await found(_ALL_FUNCTIONS))),
+        columns=_shared(_first(await found(_ALL_COLUMNS))),
+        masked=_first(await found(_OF_MASKED)),
+    )
     return Masks(
         columns={oid: frozenset(each) for oid, each in numbers.items()},
         active=True,
+        known=known,
         names=tuple(names),
         tables=frozenset(one.split(".")[-2] for one in names),
         functions=_first(await found(_FUNCTIONS)),
@@ -220,8 +260,18 @@ async def masked_columns(link: Link, globs: Sequence[str]) -> Masks:
             f"{schema}.{table}.{name}" for _, name, schema, table in by_row if name
         ),
         behind=_first(await found(_BEHIND)),
+        generated={
+            int(one): frozenset(int(row[1]) for row in rows)
+            for one, rows in groupby(await found(_GENERATED), key=itemgetter(0))
+        },
         ruled=_first(await found(_RULED)),
     )
+
+
+@lru_cache(maxsize=64)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """The same names of the same database are in memory once, however many sessions it has."""
+    return names
 
 
 def _first(rows: list[list[str]]) -> frozenset[str]:

@@ -172,7 +172,7 @@ def test_copies_keep_their_columns():
 def server(*, columns, results="counts", formats=()):
     keeper = Keeper() if results == "rows" else None
     flight = Flight()
-    one = Server(flight, Results(Masks(cells=MASKER), keeper), lambda: None)
+    one = Server(flight, Results(Masks(cells=MASKER), keeper), lambda: None, lambda *_: None)
     one.ready = True
     run = Run(1, "SELECT", SqlReading(()), 0.0, columns=columns, formats=formats)
     flight.send(Sent(Kind.EXECUTE, run))

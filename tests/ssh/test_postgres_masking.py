@@ -55,7 +55,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO cert; ALTER TABLE people OWNER TO ce
 GRANT ALL ON SCHEMA plain, public TO cert; GRANT ALL ON plain.people TO cert;
 """
 )
-MASKS = "people.ssn, people.born, parts.ssn, below.pin, made.ssn, codes.ssn, hr.pay.ssn"
+MASKS = "moving.ssn, people.ssn, people.born, parts.ssn, below.pin, made.ssn, codes.ssn, hr.pay.ssn"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -236,6 +236,8 @@ SELECT public.people.quote_literal FROM people
 SELECT p.hstore FROM people p
 SELECT p.json_agg FROM people p
 SELECT q.to_jsonb FROM (SELECT ssn FROM people) q
+SELECT (u.p).ssn FROM people p, LATERAL (SELECT p) u
+CREATE FUNCTION z() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT ssn FROM people; END
 WITH q AS (SELECT ssn FROM people) SELECT q.to_jsonb FROM q
 SELECT q.to_jsonb FROM (SELECT id AS to_jsonb, ssn FROM people) q (a, b)
 INSERT INTO people AS p VALUES (1, 'ann') ON CONFLICT (id) DO UPDATE SET id = 1 RETURNING p.to_jsonb
@@ -312,6 +314,67 @@ async def test_evasions_of_a_mask_are_refused(masked, psy):
     assert await (await psy.execute("SELECT 1")).fetchone() == (1,)
 
 
+FOLLOWED = """
+ALTER TABLE moving RENAME TO moved
+SELECT ssn FROM moved
+SELECT lower(ssn) FROM moved
+ALTER TABLE moved RENAME COLUMN ssn TO code; CREATE VIEW v_moved AS SELECT code AS c FROM moved
+SELECT code FROM moved
+SELECT lower(code) FROM moved
+SELECT c FROM v_moved
+SELECT lower(c) FROM v_moved
+ALTER TABLE moved SET SCHEMA hr; ALTER SCHEMA hr RENAME TO moved_too
+SELECT code FROM moved_too.moved
+SELECT lower(code) FROM moved_too.moved
+CREATE FUNCTION reads_too() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM people LIMIT 1'
+SELECT reads_too()
+CREATE TABLE part2 PARTITION OF parts FOR VALUES IN (2); INSERT INTO parts VALUES (2, '123-45-6789')
+SELECT ssn FROM part2
+SELECT lower(ssn) FROM part2
+"""
+
+
+async def test_what_other_sessions_make_and_rename_is_followed(masked, psy):
+    admin = masked.server.admin
+    admin("CREATE TABLE moving (id int, ssn text); INSERT INTO moving VALUES (1, '123-45-6789')")
+    grant = "GRANT ALL ON ALL TABLES IN SCHEMA public TO cert"
+    admin(grant)
+    async with await psycopg.AsyncConnection.connect(masked.dsn(), autocommit=True) as one:
+        assert await (await one.execute("SELECT ssn FROM moving")).fetchone() == ("[masked]",)
+        for sql in FOLLOWED.strip().splitlines():
+            if not sql.startswith("SELECT"):
+                admin(f"{sql}; {grant}")
+                continue
+            said = await refusal(one, sql)
+            assert ("masked-column" in said) == ("(" in sql), sql
+            if not said:
+                rows = await (await one.execute(sql)).fetchall()
+                assert rows == [("[masked]",)], sql
+    assert await (await psy.execute("SELECT count(*) FROM people")).fetchone() is not None
+
+
+async def test_a_table_that_another_session_makes_anew_is_not_shown(masked):
+    masked.server.admin("CREATE TABLE anew (id int, v text); GRANT ALL ON anew TO cert")
+    async with await psycopg.AsyncConnection.connect(masked.dsn(), autocommit=True) as one:
+        await one.execute("SELECT v FROM anew")
+        masked.server.admin(
+            "DROP TABLE anew; CREATE TABLE anew (id int, v text); GRANT ALL ON anew TO cert"
+        )
+        with pytest.raises(psycopg.OperationalError, match="tables have changed"):
+            await one.execute("SELECT v FROM anew")
+
+
+async def test_what_a_session_makes_itself_is_shown(masked):
+    async with await psycopg.AsyncConnection.connect(masked.dsn()) as one:
+        await one.execute("CREATE TABLE own AS SELECT id, name FROM people WHERE id = 1")
+        await one.execute("ALTER TABLE own ADD COLUMN more int")
+        await one.execute("ALTER TABLE own RENAME TO owned")
+        await one.execute("DECLARE c CURSOR FOR SELECT * FROM owned")
+        for sql in ("SELECT * FROM owned", "FETCH ALL c"):
+            assert await (await one.execute(sql)).fetchall() == [(1, "ann", None)]
+        await one.rollback()
+
+
 STORIES = """
 PREPARE q AS SELECT ssn FROM people; CREATE TEMP TABLE z1 AS EXECUTE q
 CREATE FUNCTION z2(anyelement) RETURNS text LANGUAGE sql AS 'TABLE t'; SELECT p.z2 FROM people p
@@ -381,7 +444,9 @@ async def test_ordinary_statements_on_a_masked_database_run(psy):
         ("COPY people (ssn, id) TO STDOUT (DELIMITER '[')", b"\\[masked][1\n"),
         ("COPY people (born, ssn) TO STDOUT (NULL 'nil')", b"nil\t[masked]\n"),
         ("COPY people (ssn, id) TO STDOUT (ENCODING 'SJIS')", b"[masked]\t1\n"),
-        ("COPY people (ssn) TO STDOUT (FORMAT binary)", b"\0\1\xff\xff\xff\xff"),
+        ("COPY people (ssn) TO STDOUT (FORMAT binary)", b"\0\1\0\0\0\x08[masked]"),
+        ("COPY people (born) TO STDOUT (FORMAT binary)", b"\0\1\xff\xff\xff\xff"),
+        ("COPY made TO STDOUT", b"1\t[masked]\tx\n"),  # without what is generated
     ],
 )
 async def test_masked_columns_are_copied_out_masked(psy, sql, copied):
@@ -410,6 +475,13 @@ async def test_what_cannot_touch_a_masked_table_keeps_its_errors(psy):
         await psy.execute("INSERT INTO t VALUES (1, 'x')")
     with pytest.raises(psycopg.errors.InvalidTextRepresentation, match='integer: "abc"'):
         await psy.execute("SELECT ('ab' || 'c')::int")
+
+
+async def test_what_does_not_parse_is_a_syntax_error_still(psy):
+    with pytest.raises(psycopg.errors.SyntaxError, match="does not parse"):
+        await psy.execute("SELECT ssn FROM FROM people")
+    with pytest.raises(psycopg.errors.UndefinedFunction, match="no_such"):
+        await psy.execute("SELECT no_such(1)")
 
 
 async def test_errors_keep_values_to_themselves(psy):

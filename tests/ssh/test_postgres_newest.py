@@ -87,6 +87,28 @@ async def test_masks_copies_and_notices(stage):
     assert ran.stdout.endswith(b"1\n2\nDELETE|2\nMERGE 1\n")
 
 
+async def test_old_and_new_rows_and_json_of_masked_columns(stage):
+    refused = (
+        "UPDATE people SET id = id WHERE id = 1 RETURNING to_jsonb(old)",
+        "UPDATE people SET id = id WHERE id = 1 RETURNING WITH (OLD AS o) to_jsonb(o)",
+        "UPDATE people SET id = id WHERE id = 1 RETURNING old.to_jsonb",
+        "UPDATE people SET id = id WHERE id = 1 RETURNING WITH (NEW AS n) n.ssn || ''",
+        "MERGE INTO people p USING t ON p.id = t.id WHEN MATCHED THEN DELETE RETURNING p.concat",
+        "SELECT JSON_ARRAY(SELECT ssn FROM people)",
+        "SELECT JSON_OBJECT('a': ssn) FROM people",
+        "SELECT * FROM JSON_TABLE((SELECT to_json(p) FROM people p LIMIT 1), '$' COLUMNS (a text))",
+        "SELECT any_value(ssn) FROM people",
+        "SELECT max(p) FROM people p",
+    )
+    async with await psycopg.AsyncConnection.connect(stage.dsn(), autocommit=True) as one:
+        sql = "UPDATE people SET id = id WHERE id = 1 RETURNING old.ssn, new.ssn, old, new"
+        shown = await (await one.execute(sql)).fetchall()
+        assert shown == [("[masked]", "[masked]", None, None)]
+        for sql in refused:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await one.execute(sql)
+
+
 async def test_drivers_meet_the_newest_server(stage):
     async with await psycopg.AsyncConnection.connect(stage.dsn(), autocommit=True) as connection:
         async with connection.pipeline():

@@ -10,6 +10,7 @@ The formats are those of the manual's page on COPY, "File Formats".
 from __future__ import annotations
 
 import re
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,12 +64,16 @@ class Copy:
         columns = self.columns
         if columns is None or binary != (self.form.format == "binary"):
             raise TargetFault("the database copies out what it did not describe.")
-        if len(columns) == count:
-            hidden = {at: instead(columns[at]) for at in masks.hidden(columns)}
-        else:  # `COPY t` leaves generated columns out: which field is which is not known
+        if len(columns) != count:  # `COPY t` leaves generated columns out
+            kept = (one for one in columns if one.number not in masks.generated.get(one.table, ()))
+            columns = tuple(kept)
+        at = masks.hidden(columns)
+        if len(columns) == count or not at:
+            hidden = {one: instead(columns[one]) for one in at}
+        else:  # which field is which is not known
             hidden = dict.fromkeys(range(count))
         if hidden and binary:
-            self.masker = BinaryMasker(frozenset(hidden), count)
+            self.masker = BinaryMasker(hidden, count)
         elif hidden:
             self.masker = TextMasker(self.form, hidden, count)
 
@@ -167,9 +172,9 @@ class TextMasker(Masker):
 
 
 class BinaryMasker(Masker):
-    """The binary format: masked fields are NULL."""
+    """The binary format."""
 
-    def __init__(self, hidden: frozenset[int], count: int) -> None:
+    def __init__(self, hidden: Mapping[int, bytes | None], count: int) -> None:
         self._hidden = hidden
         self._count = count
         self._step: Callable[[bytes], bytes] = self._header
@@ -219,13 +224,15 @@ class BinaryMasker(Masker):
         size = int.from_bytes(begun, "big", signed=True)
         if size < -1:
             raise TargetFault("the database sent a field of less than no bytes.")
-        shown = self._index not in self._hidden
+        index = self._index
+        shown = index not in self._hidden
         if size > 0:
             self._passing = shown
             self._next(self._value, size)
         else:
             self._over()
-        return begun if shown else _NULL
+        value = None if shown or size < 0 else self._hidden[index]
+        return begun if shown else _NULL if value is None else struct.pack(">i", len(value)) + value
 
     def _value(self, _: bytes) -> bytes:
         self._passing = None

@@ -32,6 +32,7 @@ from bastion.events import (
     Exit,
     FromClient,
     FromTarget,
+    MasksRead,
     Resolved,
     SqlRead,
     TargetEof,
@@ -120,6 +121,10 @@ class PostgresGate(Messages):
         keeper = Keeper() if self._terms.results == "rows" else None
         self.server.show(Results(masks, keeper))
 
+    def remask(self, masks: Masks) -> None:
+        """The same, looked up again while the session goes on."""
+        self.masks = self.near.masks = self.server.results.masks = masks
+
     def feed(self, event: Event) -> list[Effect]:
         """Give what is to be done about `event`; after an Exit, nothing."""
         if self._phase is _Phase.ENDED:
@@ -131,6 +136,8 @@ class PostgresGate(Messages):
                 self._from_target(at, data)
             case SqlRead(reading=reading, number=number, at=at):
                 self._read(at, number, reading)
+            case MasksRead(number=number, at=at, fault=fault):
+                self._masks_read(at, number, fault)
             case Resolved():
                 self._resolved(event)
             case Cancelled(at=at):

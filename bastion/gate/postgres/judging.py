@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from bastion.errors import TargetFault
 from bastion.events import (
     Ask,
     Decided,
@@ -14,6 +15,7 @@ from bastion.events import (
     Exit,
     Logged,
     Outcome,
+    ReadMasks,
     ReadSql,
     Resolved,
     ToClient,
@@ -21,27 +23,25 @@ from bastion.events import (
     Withdraw,
 )
 from bastion.gate.gate import Decide
-from bastion.gate.postgres import misuse
+from bastion.gate.postgres import misuse, refusals
 from bastion.gate.postgres.copying import Copy
 from bastion.gate.postgres.flight import Flight, Kind, Prepared, Run, Sent
 from bastion.gate.postgres.mask import Masks
 from bastion.gate.postgres.near import Near
 from bastion.gate.postgres.results import Results
 from bastion.gate.postgres.server import Refusal, Server
-from bastion.gate.words import refusal, unresolved
+from bastion.gate.words import unresolved
 from bastion.model import (
     QueryRequest,
     Request,
     SqlReading,
     SqlStatement,
     SqlUse,
-    visible,
 )
 from bastion.policy.access import DatabaseTerms
 from bastion.policy.decide_sql import shows_columns
 from bastion.policy.masking import wants_clear
 from bastion.policy.rules import Action, Verdict
-from bastion.policy.sql import encodings
 from bastion.wire import postgres as wire
 
 MAX_RECORDED: Final = 200_000
@@ -67,6 +67,8 @@ class Waiting:
     refuse: Callable[[Refusal], None] | None = None
     """Refuses it, while nothing of it is decided yet."""
     cancelled: bool = False
+    reading: SqlReading | None = None
+    """It waits until what is masked is looked up again."""
 
 
 class Judging(ABC):
@@ -86,7 +88,7 @@ class Judging(ABC):
         self.flight = Flight()
         self.masks = Masks()
         self.near = Near(self.masks)
-        self.server = Server(self.flight, Results(self.masks), self._batch_failed)
+        self.server = Server(self.flight, Results(self.masks), self._batch_failed, self._strange)
 
     @property
     def holding(self) -> bool:
@@ -122,7 +124,7 @@ class Judging(ABC):
         def ask() -> None:
             sql = self.server.texts.text(raw)
             if sql is None:
-                refuse(_not_text(self.server.texts.encoding))
+                refuse(refusals.not_text(self.server.texts.encoding))
                 return
             self._waiting = Waiting(
                 resume=lambda reading: go_on(sql, reading), refuse=refuse, number=self._number
@@ -152,12 +154,39 @@ class Judging(ABC):
         waiting = self._waiting
         if waiting is None or waiting.resume is None or waiting.number != number:
             return
+        if waiting.reading is None and self.near.lacks(reading, at):
+            waiting.reading = reading
+            self._emit(ReadMasks(number))
+            return
         self._waiting = None
         if waiting.cancelled and waiting.refuse is not None:
-            waiting.refuse(_cancelled("It was cancelled before it was sent."))
+            waiting.refuse(refusals.cancelled("It was cancelled before it was sent."))
         elif not self.flight.skipping:
             waiting.resume(reading)
         self._work(at)
+
+    def _masks_read(self, at: float, number: int, fault: str) -> None:
+        """The masks are up to date for the reading that waits, or cannot be told."""
+        waiting = self._waiting
+        if waiting is None or waiting.reading is None or waiting.number != number:
+            return
+        if fault and waiting.refuse is not None:
+            self._waiting = None
+            waiting.refuse(refusals.unsure_of_masks(fault))
+            self._work(at)
+            return
+        self.near.looked(waiting.reading, at)
+        self._read(at, number, waiting.reading)
+
+    def _strange(self, sent: Sent, columns: Sequence[wire.Column]) -> None:
+        """Show nothing of a table that was not there when the masks were looked up."""
+        if not self.masks.active or not self.masks.known.strange(columns):
+            return
+        of = [] if sent.run is None else [sent.run.reading]
+        prepared = [sent.prepared, *(sent.portal.statements if sent.portal is not None else ())]
+        of += [one.reading for one in prepared if one is not None]
+        if not any(map(self.near.may_be_strange, of)):
+            raise TargetFault("tables have changed since what is masked was looked up.")
 
     def _resolve_names(self, reading: SqlReading) -> SqlReading:
         """EXECUTE of a statement whose text was seen here stands for that text."""
@@ -233,7 +262,7 @@ class Judging(ABC):
             return
         self._emit_decided(request, verdict)
         if verdict.action is Action.DENY:
-            refused(denied(verdict, reading.position))
+            refused(refusals.denied(verdict, reading.position))
             return
         if self.flight.status != "I" or self.flight.sent:
             facts = (*verdict.parse, "an open transaction waits with it, and keeps its locks")
@@ -268,7 +297,7 @@ class Judging(ABC):
             now = self._verdict(waiting.request)
             if now.action is Action.DENY:  # the policy changed meanwhile
                 self._emit(Decided(waiting.request, now))
-                self._refuse_held(denied(now))
+                self._refuse_held(refusals.denied(now))
             else:
                 waiting.run(waiting.request, waiting.verdict)
         self._work(resolved.at)
@@ -283,7 +312,7 @@ class Judging(ABC):
         assert self._waiting is not None
         self._waiting = None
         self._emit(Withdraw(self._asked))
-        self._refuse_held(_cancelled("It was held for approval; nothing was run."))
+        self._refuse_held(refusals.cancelled("It was held for approval; nothing was run."))
         self._work(at)
 
     def _batch_failed(self) -> None:
@@ -351,28 +380,3 @@ _TOO_LONG: Final = "It needs an approval, and is too long for anybody to read."
 
 def _recorded(sql: str) -> str:
     return sql if len(sql) <= MAX_RECORDED else f"{sql[:MAX_RECORDED]}… ({len(sql)} characters)"
-
-
-def _cancelled(detail: str) -> Refusal:
-    return Refusal("57014", "canceling statement due to user request", detail)
-
-
-def _not_text(encoding: str) -> Refusal:
-    only_ascii = encodings.CODECS[encoding] == encodings.ASCII
-    said = f"of {encoding} the gate reads no more than ASCII" if only_ascii else ""
-    return Refusal(
-        "22021", f"bastion: {said or f'this SQL is not {encoding}'}, so nothing was run."
-    )
-
-
-def denied(verdict: Verdict, position: int = 0) -> Refusal:
-    """What a client is told; `position`: of a syntax error, which shows it at its place."""
-    syntax = verdict.rule == "syntax"
-    bare = replace(verdict, hint="")  # which has a field of its own
-    return Refusal(
-        "42601" if syntax else "42501",
-        f"bastion: {visible(verdict.reason)}" if syntax else f"bastion: {refusal(bare)}",
-        f"Rule {verdict.rule}.",
-        visible(verdict.hint),
-        position if syntax else 0,
-    )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from bastion.gate.postgres.known import Known
 from bastion.wire.postgres import Column
 
 MASKED: Final = b"[masked]"
@@ -73,6 +74,8 @@ class Masks:
     """Any statement may: an event trigger, or a cast that is not written, has such a function."""
     cells: CellMasker | None = None
     """Finds secrets in cells of any column; None where nothing is looked for."""
+    known: Known = field(default_factory=Known)
+    """What was there when all this was looked up."""
     tables: frozenset[str] = frozenset()
     """Names of the tables and views that have masked columns."""
     row_functions: frozenset[str] = frozenset()
@@ -81,6 +84,8 @@ class Masks:
     """Columns of masked tables that have the name of such a function."""
     behind: frozenset[str] = frozenset()
     """Operators and types behind which is one of `functions`."""
+    generated: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Columns of masked tables that a COPY without a list of columns leaves out."""
     ruled: frozenset[str] = frozenset()
     """Tables with rules by which a change shows, or stores, what is masked."""
 

@@ -14,9 +14,10 @@ from bastion.events import (
     EndReason,
     HoldClient,
 )
+from bastion.gate.postgres import refusals
 from bastion.gate.postgres import values as postgres_values
 from bastion.gate.postgres.flight import Kind, Portal, Prepared, Sent
-from bastion.gate.postgres.judging import Judging, Waiting, denied
+from bastion.gate.postgres.judging import Judging, Waiting
 from bastion.gate.postgres.server import Refusal
 from bastion.model import (
     QueryRequest,
@@ -187,7 +188,7 @@ class Messages(Judging):
             prepared = Prepared(self._name(parsed.name), sql, reading, touches=touches)
             if verdict.action is Action.DENY:
                 self._emit_decided(request, verdict)
-                refused(denied(verdict, reading.position))
+                refused(refusals.denied(verdict, reading.position))
                 return
             self.flight.prepare(prepared)
             self._forward(Sent(Kind.PARSE, prepared=prepared), raw)
@@ -290,7 +291,7 @@ class Messages(Judging):
         if not self._terms.function_calls or self.masks.active:  # what comes back has no column
             request = self._request(f"FunctionCall {name}", reading, ())
             self._emit(Decided(request, _NO_CALLS))
-            refused(denied(_NO_CALLS))
+            refused(refusals.denied(_NO_CALLS))
             return
         shown = tuple(None if one is None else f"{len(one)} bytes" for one in values)
         self._judge(f"FunctionCall {name}", reading, shown, decided, refused)

@@ -11,6 +11,7 @@ from typing import Final
 
 from bastion.gate.postgres.mask import Masks
 from bastion.model import SqlColumn, SqlReading, SqlStatement, SqlUse, visible
+from bastion.policy.decide_sql import unread
 from bastion.policy.match_sql import may_be, names_column
 from bastion.policy.rules import Action, Verdict
 from bastion.policy.show_sql import show_column
@@ -58,7 +59,7 @@ def misused(
     `made` are the functions that this session has made; with `shown`, people let columns be seen.
     """
     if reading.fault:
-        return hides("What cannot be read may show what is masked")
+        return unread(reading)
     for statement in reading.statements:
         what = _changed(statement, masks) or _stored(statement, masks)
         what = what or _called(statement, masks)
@@ -99,7 +100,7 @@ def _called(statement: SqlStatement, masks: Masks) -> str:
         if name in _ELSEWHERE or name.startswith("dblink"):
             return f"{use.function} may show what is masked"
         if statement.opaque and use.kind in _UNTOLD:
-            return "text that is made at run time may read what is masked"
+            return "code that cannot be read may read what is masked"
         if use.kind == "create-function" and not masks.tables.isdisjoint(statement.behind):
             return f"{use.function} takes whole rows of a masked table"
     for name in statement.behind:

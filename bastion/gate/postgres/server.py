@@ -22,8 +22,7 @@ ROW, COPY_DATA = ord("D"), ord("d")
 _ASYNCHRONOUS: Final = frozenset(b"NAS")
 _VALUE_CLASSES: Final = ("22", "23", "P0", "XX", "38", "39", "HV")
 """SQLSTATE classes whose messages may hold values of rows."""
-_RAISING: Final = frozenset({"pl_exec.c", "plperl.c", "plpy_elog.c", "pltcl.c"})
-"""Where functions raise errors of any SQLSTATE."""
+_RAISING: Final = frozenset({"pl_exec.c", "plperl.c", "plpy_elog.c", "pltcl.c"})  # any SQLSTATE
 _CONSTRAINTS: Final = frozenset(
     {"nbtinsert.c", "execIndexing.c", "execMain.c", "execPartition.c", "execExprInterp.c"}
     | {"ri_triggers.c"}
@@ -53,6 +52,8 @@ class Server:
     results: Results
     batch_failed: Callable[[], None]
     """Called where the server begins to discard what follows."""
+    strange: Callable[[Sent, tuple[wire.Column, ...]], None]
+    """Called with the columns of a result; TargetFault where they are not to be shown."""
     secret: bytes = b""
     """What the client gets in the place of the server's own secret."""
     zone: str = ""
@@ -235,6 +236,7 @@ class Server:
         if kind == "t" or head is None:
             return
         columns = wire.decode_columns(message.body, self.texts.codec) if kind == "T" else ()
+        self.strange(head, columns)
         if head.kind is Kind.DESCRIBE:
             self.flight.sent.popleft()
             self._took_columns(head, columns)
@@ -422,8 +424,7 @@ def _scrubbed(fields: dict[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in fields.items() if key in "SVCMPpFLRstcdn"}
     if code[:2] == "23" and fields.get("F") in _CONSTRAINTS:
         return kept
-    said_by_code = fields.get("F") in _RAISING or "W" in fields  # W: inside of a function
-    listed = code[:2] in _VALUE_CLASSES or said_by_code
-    if listed or fields.get("V") not in {"ERROR", "FATAL", "PANIC"}:
+    listed = code[:2] in _VALUE_CLASSES or fields.get("F") in _RAISING
+    if listed or "W" in fields or fields.get("V") not in {"ERROR", "FATAL", "PANIC"}:
         kept["M"] = f"({_WITHHELD})"
     return kept

@@ -125,8 +125,8 @@ class Scope:
         return ()
 
 
-def columns_of(node: Tree, scope: Scope, *, plain: bool) -> list[SqlColumn]:
-    """What one ColumnRef may be."""
+def columns_of(node: Tree, scope: Scope, *, plain: bool, nested: bool = False) -> list[SqlColumn]:
+    """What one ColumnRef may be. A row as a whole is not followed out of a `nested` query."""
     names = strings(node.fields)
     star = name_of(unwrapped(node.fields[-1])) == "A_Star"
     if star:
@@ -138,9 +138,10 @@ def columns_of(node: Tree, scope: Scope, *, plain: bool) -> list[SqlColumn]:
         return []
     if len(names) == 1:
         # Of the whole row of a subquery the server does not say where it comes from.
-        shown = [(one, plain and bool(one or names[0] in scope.functions))
+        seen = plain and (not nested or names[0] in scope.functions)
+        shown = [(one, seen and bool(one or names[0] in scope.functions))
                  for one in scope.whole(names[0])]  # fmt: skip
-        rows = [SqlColumn(owner, "*", seen) for owner, seen in shown]
+        rows = [SqlColumn(owner, "*", as_it_is) for owner, as_it_is in shown]
         return rows + [SqlColumn(owner, names[0], plain) for owner in scope.owners("")]
     return [SqlColumn(owner, names[-1], plain) for owner in scope.owners(names[-2])]
 
@@ -183,6 +184,15 @@ def plain_outputs(targets: Sequence[Tree]) -> set[int]:
         if value is not None and name_of(value) == "ColumnRef":
             found.add(index)
     return found
+
+
+def sorted_by(select: Tree) -> list[Tree]:
+    """What ORDER BY sorts by, but for names that the query gives to its outputs."""
+    names = {(unwrapped(one).name,) for one in select.target_list}
+    keys = ((one, unwrapped(unwrapped(one).node)) for one in select.sort_clause)
+    return [
+        one for one, key in keys if name_of(key) != "ColumnRef" or strings(key.fields) not in names
+    ]
 
 
 def outputs_named(key: Tree, targets: Sequence[Tree]) -> list[Tree]:

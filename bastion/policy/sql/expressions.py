@@ -130,8 +130,8 @@ class Expressions(ABC):
                 self.table(node, scope, "select")
             case "SubLink":
                 self._sublink(node, scope)
-            case _:
-                self.statement(node, scope, output=False)
+            case _:  # JSON_ARRAY(SELECT …)
+                self.laundered(node, scope)
 
     def _sublink(self, node: Tree, scope: Scope) -> None:
         self.behind(node.oper_name)
@@ -144,12 +144,12 @@ class Expressions(ABC):
         else:
             self.laundered(query, scope)
 
-    def _column(self, node: Tree, scope: Scope, *, plain: bool) -> None:
+    def _column(self, node: Tree, scope: Scope, *, plain: bool, nested: bool = False) -> None:
         names = strings(node.fields)
         if len(names) == 2 and scope.is_function(names[0]):
             self.use(SqlUse("function", function=names[1]))
         self._calls.update(dict.fromkeys(calls_of(node, scope)))
-        for column in columns_of(node, scope, plain=plain):
+        for column in columns_of(node, scope, plain=plain, nested=nested):
             self._columns[column] = None
 
     def _function(self, node: Tree, scope: Scope) -> None:

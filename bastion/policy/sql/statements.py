@@ -14,6 +14,7 @@ from bastion.policy.sql.columns import (
     output_names,
     outputs_named,
     plain_outputs,
+    sorted_by,
 )
 from bastion.policy.sql.expressions import QUERIES, Expressions
 from bastion.policy.sql.kinds import kind_of
@@ -93,7 +94,7 @@ class Walk(Expressions):
             elif name_of(one) == "TableLikeClause":
                 self.use(SqlUse("select", table=table_name(one.relation)))
             elif name_of(one) in QUERIES:
-                self.statement(one, scope, output=False)
+                self.laundered(one, scope)
             elif name_of(one).endswith("Stmt"):
                 self.statement(one, scope)
             elif name_of(one) in {"FuncCall", "ColumnRef", "SubLink", "A_Expr", "TypeName"}:
@@ -174,9 +175,9 @@ class Walk(Expressions):
             "group_clause",
             "window_clause",
             "values_lists",
-            "sort_clause",
         ):
             self.expressions(getattr(node, clause), inner)
+        self.expressions(sorted_by(node), inner)
         self._arranged(node, inner)
         self.others(node, inner, ("where_clause", "having_clause", "limit_offset", "limit_count"))
 
@@ -198,7 +199,7 @@ class Walk(Expressions):
             if index in alone:
                 names = strings(value.fields)
                 kept = nested and (not target.name or names[-1:] == (target.name,))
-                self._column(value, scope, plain=plain or kept)
+                self._column(value, scope, plain=plain or kept, nested=not plain)
             elif value is not None:
                 self.expression(value, scope)
 

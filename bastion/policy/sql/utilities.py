@@ -24,6 +24,8 @@ from bastion.policy.sql.tree import (
 )
 
 _OBJECT_ROLE: Final = 34
+_OBJECT_TABLES: Final = frozenset({19, 24, 38, 42, 52})
+"""Foreign tables, matviews, sequences, tables, views."""
 _OFF: Final = frozenset({"false", "off", "0"})
 READ_ONLY: Final = frozenset({"transaction_read_only", "default_transaction_read_only"})
 
@@ -238,7 +240,11 @@ def _rename(walk: Walk, node: Tree, scope: Scope) -> None:
     if node.rename_type == _OBJECT_ROLE:
         walk.use(SqlUse("alter-role", name=node.subname))
     elif node.HasField("relation"):
-        walk.use(SqlUse("alter", table=table_name(node.relation)))
+        table = table_name(node.relation)
+        walk.use(SqlUse("alter", table=table))
+        if node.rename_type in _OBJECT_TABLES:
+            schema, dot, _ = table.rpartition(".")
+            walk.use(SqlUse("alter", table=f"{schema}{dot}{node.newname}"))
     else:
         walk.use(SqlUse("alter", name=node.subname))
 
