@@ -118,7 +118,7 @@ _LARGE_OBJECT_WRITERS: Final = frozenset(
     {"lo_create", "lo_creat", "lo_from_bytea", "lo_import", "lo_put", "lo_truncate"}
     | {"lo_truncate64", "lo_unlink", "lowrite"}
 )
-_STATISTICS: Final = frozenset(
+STATISTICS: Final = frozenset(
     {"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data"}
 )
 
@@ -156,7 +156,7 @@ def _note_masked(
         return
     for statement in reading.statements:
         for use in statement.uses:
-            if use.table.rpartition(".")[2] in _STATISTICS:
+            if use.table.rpartition(".")[2] in STATISTICS:
                 reason = f"{show_use(use)}: statistics hold values of masked columns."
                 verdict = Verdict(database.masked_elsewhere, "masked-column", reason)
                 judgement.note(verdict, approvals)

@@ -12,7 +12,7 @@ from typing import Final
 from bastion.errors import BastionError, DialError, SecretUnavailable
 from bastion.gate.postgres.gate import PostgresGate
 from bastion.gate.postgres.mask import Masks
-from bastion.model import DatabaseRequest, Request, Secret
+from bastion.model import DatabaseRequest, Request, Secret, SqlReading
 from bastion.secrets.held import held
 from bastion.ssh.drive import Drive
 from bastion.ssh.session import Place, Session, masking_of
@@ -99,12 +99,23 @@ class PostgresDialler:
                 # Names in the client's own encoding would not be those of the policy.
                 await ask(ready.link, "SET client_encoding TO 'UTF8'")
                 await ask(ready.link, _JIT.format("'off'"))
-                found = await masked_columns(ready.link, globs, self._gate.masks)
+                found = await masked_columns(ready.link, globs, self._gate.masks, self._read)
                 await ask(ready.link, _JIT.format("reset_val"))
                 await ask(ready.link, "RESET client_encoding")
         except TimeoutError:
             raise DialError("what is masked could not be looked up in time.") from None
         return replace(found, cells=cells)
+
+    async def _read(self, text: str) -> SqlReading:
+        """What a text of the catalog's does."""
+        done: asyncio.Future[SqlReading] = asyncio.get_running_loop().create_future()
+
+        def take(reading: SqlReading) -> None:
+            if not done.done():
+                done.set_result(reading)
+
+        self._session.services.sql_reader.read(text, take)
+        return await done
 
     async def _proof(self, stack: AsyncExitStack, database: str) -> Proof:
         target, login = self.place.target, self.place.login

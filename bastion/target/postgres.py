@@ -297,6 +297,17 @@ async def _ask(link: Link, sql: str) -> list[list[str | None]]:
     return rows
 
 
+async def describe(link: Link, sql: str) -> tuple[wire.Column, ...] | None:
+    """The columns that a query would give, which is not run; None where the server refuses it."""
+    link.write(wire.parse("", sql) + wire.describe_statement("") + wire.SYNC)
+    columns: tuple[wire.Column, ...] | None = None
+    async with asyncio.timeout(ASK_SECONDS):
+        while (message := await link.message()).kind != ord("Z"):
+            if message.kind == ord("T"):
+                columns = wire.decode_columns(message.body)
+    return columns
+
+
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of rows that are kept of one answer."""
 

@@ -22,7 +22,24 @@ CREATE VIEW v_whole AS SELECT p.id, p AS w, to_jsonb(p) AS j FROM people p;
 CREATE TABLE staff (rank int) INHERITS (people);
 INSERT INTO staff VALUES (9, 'zoe', '123-45-6789', NULL, 1);
 CREATE FUNCTION reads() RETURNS SETOF text LANGUAGE sql AS 'SELECT ssn FROM people';
-CREATE FUNCTION says() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '123-45-6789'; END $$;
+CREATE FUNCTION says() RETURNS void LANGUAGE plpgsql AS
+    $$ BEGIN RAISE NOTICE '%', (SELECT ssn FROM people LIMIT 1); END $$;
+CREATE FUNCTION calls() RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN RETURN (SELECT r FROM reads() r LIMIT 1); END $$;
+CREATE FUNCTION runs(text) RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE $1; RETURN 1; END $$;
+CREATE FUNCTION fetches(c refcursor) RETURNS text LANGUAGE plpgsql AS
+    $$ DECLARE r record; BEGIN FETCH c INTO r; RETURN r::text; END $$;
+CREATE FUNCTION adds_ssn(text, int) RETURNS text LANGUAGE sql AS
+    'SELECT $1 || ssn FROM people WHERE id = $2';
+CREATE AGGREGATE gathers (int) (sfunc = adds_ssn, stype = text);
+CREATE VIEW v_reads AS SELECT * FROM reads();
+CREATE VIEW v_where AS SELECT id FROM people WHERE ssn LIKE '1%';
+CREATE VIEW v_plain AS SELECT id, ssn AS code FROM people;
+CREATE VIEW v_of_view AS SELECT id, code AS c FROM v_plain;
+CREATE TABLE given (id int, v text DEFAULT calls()); INSERT INTO given VALUES (1);
+CREATE FUNCTION slug(text) RETURNS text LANGUAGE sql AS 'SELECT lower($1)';
+CREATE FUNCTION names() RETURNS SETOF text LANGUAGE plpgsql AS
+    $$ BEGIN RETURN QUERY SELECT slug(name) FROM people WHERE id > 0; END $$;
 CREATE MATERIALIZED VIEW m_people AS SELECT id, ssn FROM people;
 CREATE TABLE parts (id int, ssn text) PARTITION BY LIST (id);
 CREATE TABLE part1 PARTITION OF parts FOR VALUES IN (1);
@@ -99,10 +116,14 @@ SHOWN = {
     "SELECT q.ssn FROM (SELECT * FROM people) q WHERE q.id = 1": [("[masked]",)],
     "WITH q AS (SELECT ssn, id FROM people) SELECT ssn FROM q WHERE id = 1": [("[masked]",)],
     "SELECT ssn FROM staff": [("[masked]",)],
-    "SELECT code FROM v_people LIMIT 1": [("[masked]",)],
     "UPDATE people SET name = name WHERE id = 1 RETURNING ssn": [("[masked]",)],
     "SELECT * FROM ONLY people p WHERE id = 1": [(1, "ann", "[masked]", None)],
-    "SELECT ssn FROM m_people LIMIT 1": [("[masked]",)],
+    "SELECT id, ssn FROM m_people WHERE id = 1 LIMIT 1": [(1, "[masked]")],
+    "SELECT id, code FROM v_people LIMIT 1": [(None, "[masked]")],  # which computes with it
+    "SELECT id, c FROM v_of_view WHERE id = 2 LIMIT 1": [(2, "[masked]")],
+    "SELECT id FROM v_where LIMIT 1": [(None,)],
+    "SELECT reads FROM v_reads LIMIT 1": [("[masked]",)],
+    "SELECT id, v FROM given": [(1, "[masked]")],
     "SELECT ssn FROM parts": [("[masked]",)],
     "SELECT ssn AS x FROM part1": [("[masked]",)],
     "SELECT pin FROM above": [("[masked]",)],
@@ -221,6 +242,13 @@ DO $$ BEGIN RAISE NOTICE '%', (SELECT ssn FROM people LIMIT 1); END $$
 SELECT lower(code) FROM v_people
 SELECT * FROM reads()
 SELECT says()
+SELECT calls()
+SELECT runs('select 1')
+SELECT fetches('c')
+SELECT gathers(id) FROM people
+SELECT id FROM people WHERE id IN (SELECT id FROM v_where)
+DO $$ DECLARE c refcursor := 'c'; r record; BEGIN FETCH c INTO r; END $$
+CREATE FUNCTION z() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM calls(); RETURN 1; END $$
 COPY people TO STDOUT (NULL 'x\\')
 COPY (SELECT lower(ssn) FROM people) TO STDOUT
 COPY people TO STDOUT; SELECT 1
@@ -401,6 +429,9 @@ SELECT id FROM people ORDER BY 1
 SELECT * FROM people ORDER BY 1
 SELECT p.name, t.v FROM people p JOIN t ON t.id = p.id WHERE t.v LIKE 'v%' ORDER BY lower(p.name)
 SELECT lower(name) FROM v_names
+SELECT slug(name) FROM people
+SELECT * FROM names()
+SELECT m.id + 1 FROM m_people m JOIN people p ON p.id = m.id
 SELECT q.count, q.name FROM (SELECT name, count(*) FROM people GROUP BY name) q
 SELECT q.max FROM (SELECT max(id) FROM people) q
 SELECT q.n FROM people p, generate_series(1, 2) q (n)

@@ -11,10 +11,11 @@ from typing import Final
 
 from bastion.gate.postgres.mask import Masks
 from bastion.model import SqlColumn, SqlReading, SqlStatement, SqlUse, visible
-from bastion.policy.decide_sql import unread
+from bastion.policy.decide_sql import STATISTICS, unread
 from bastion.policy.match_sql import may_be, names_column
 from bastion.policy.rules import Action, Verdict
 from bastion.policy.show_sql import show_column
+from bastion.policy.sql.bodies import A_CURSOR
 
 _UNTOLD: Final = frozenset({"dynamic", "do", "create-function"})
 _WATCHING: Final = frozenset({"create-trigger", "create-rule"})
@@ -70,6 +71,17 @@ def misused(
     return None
 
 
+def reads(statement: SqlStatement, masks: Masks) -> bool:
+    """Whether a function or view does with masked columns other than to show them; it may run
+    without anybody's seeing what it does."""
+    if any(use.table.rpartition(".")[2] in STATISTICS for use in statement.uses):
+        return True
+    if _stored(statement, masks) or _called(statement, masks):
+        return True
+    named = {use.table.rpartition(".")[2] for use in statement.uses}
+    return not masks.tables.isdisjoint(named) and bool(_columns(statement, masks, ()))
+
+
 def _columns(statement: SqlStatement, masks: Masks, made: Collection[str]) -> str:
     used = [one for one in statement.columns if not one.plain]
     used += [SqlColumn(one.table, "*") for one in statement.calls if _is_call(one, masks, made)]
@@ -106,6 +118,8 @@ def _called(statement: SqlStatement, masks: Masks) -> str:
     for name in statement.behind:
         if name in masks.behind:
             return f"{name} has a function behind it that may read what is masked"
+        if name == A_CURSOR:
+            return "what a cursor gives that is named at run time may be masked"
         if name.startswith("foreign "):
             return "what comes from another server may be a masked table again"
     return ""

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from bastion.policy.sql.tree import Tree, literal, strings, unwrapped
 
+A_CURSOR: Final = "a cursor"
+"""How a statement says that code in it takes rows from cursors (`SqlStatement.behind`)."""
 MAX_DEPTH: Final = 8
 """Bodies within bodies: text that nests for ever would be read for ever."""
 
@@ -64,6 +66,8 @@ class Body:
     texts: tuple[str, ...] = ()
     dynamic: bool = False
     fault: str = ""
+    fetches: bool = False
+    """It takes rows from a cursor, which may have been opened elsewhere."""
 
 
 def options_of(node: Tree) -> dict[str, Tree]:
@@ -91,12 +95,13 @@ def open_plpgsql(text: str) -> Body:
     except Exception as error:  # noqa: BLE001 - whatever it is, the body was not read
         return Body(fault=str(error)[:200])
     texts: list[str] = []
-    dynamic = False
+    dynamic = fetches = False
     for key, value in _pairs(found):
         dynamic = dynamic or key.startswith("PLpgSQL_stmt_dyn") or key == "dynquery"
+        fetches = fetches or key == "PLpgSQL_stmt_fetch"
         if key == "PLpgSQL_expr" and isinstance(value, dict):
             texts.append(_statement(str(value.get("query", "")), int(value.get("parseMode", 0))))
-    return Body(tuple(texts), dynamic)
+    return Body(tuple(texts), dynamic, fetches=fetches)
 
 
 def _functions(text: str) -> Any:

@@ -225,6 +225,8 @@ class Expressions(ABC):
         if body.dynamic:
             self.use(SqlUse("dynamic"))
             self.unclear(f"{by} runs text that is made at run time")
+        if body.fetches:
+            self._behind[bodies.A_CURSOR] = None
         for text in body.texts:
             self.nested(text, by)
 
