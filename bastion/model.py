@@ -386,6 +386,8 @@ class QueryRequest:
     database: str = ""
     clear: bool = False
     """Its rows are to be shown with what is masked in them; the text itself says so."""
+    misused: str = ""
+    """What it does with masked columns other than to show them, as the catalog tells, or ""."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def decide_query(
     approvals = [grant.approval for grant in grants if grant.session.database.mask]
     shown = request.clear and shows_columns(database, reading)
     verdict = _built_in(database, reading) or _verdict(
-        terms, approvals, database, reading, columns_shown=shown
+        terms, approvals, database, request, columns_shown=shown
     )
     return replace(verdict, parse=sql_lines(request.reading, MAX_LINES))
 
@@ -147,11 +147,12 @@ def _note_masked(
     judgement: Judgement,
     approvals: Sequence[ApprovalTerms | None],
     database: DatabaseTerms,
-    reading: SqlReading,
+    request: QueryRequest,
     *,
     columns_shown: bool,
 ) -> None:
     """A masked column may come out, masked; whatever else looks at it could tell what it holds."""
+    reading = request.reading
     if not database.mask or database.masked_elsewhere is Action.ALLOW:
         return
     for statement in reading.statements:
@@ -174,20 +175,25 @@ def _note_masked(
                     approvals,
                 )
                 return
+    if request.misused:
+        hint = "Select plain columns of the table itself."
+        verdict = Verdict(database.masked_elsewhere, "masked-column", request.misused, hint)
+        judgement.note(verdict, approvals)
 
 
 def _verdict(
     terms: Terms,
     approvals: Sequence[ApprovalTerms | None],
     database: DatabaseTerms,
-    reading: SqlReading,
+    request: QueryRequest,
     *,
     columns_shown: bool,
 ) -> Verdict:
+    reading = request.reading
     if reading.fault:
         return _unread(terms, reading)
     judgement = judge(terms, lambda rule: match_sql(rule, reading))
-    _note_masked(judgement, approvals, database, reading, columns_shown=columns_shown)
+    _note_masked(judgement, approvals, database, request, columns_shown=columns_shown)
     judgement.unclear += dict.fromkeys(
         visible(reason, limit=300) for one in reading.statements for reason in one.opaque
     )

@@ -308,7 +308,7 @@ class CachedVerdicts:
             self._stands_on = (policy, granted)
             self._known.clear()
         reading = request.reading
-        if request.clear:
+        if request.clear or request.misused:
             return self.session.verdict(self.place, request)
         key = tuple(map(id, reading.statements))  # kept, so that no other has their numbers
         found = self._known.get(key)

@@ -114,7 +114,7 @@ class PostgresDialler:
             if not done.done():
                 done.set_result(reading)
 
-        self._session.services.sql_reader.read(text, take)
+        self._session.services.sql_reader.read(text, take, keep=False)
         return await done
 
     async def _proof(self, stack: AsyncExitStack, database: str) -> Proof:

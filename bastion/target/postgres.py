@@ -301,10 +301,15 @@ async def describe(link: Link, sql: str) -> tuple[wire.Column, ...] | None:
     """The columns that a query would give, which is not run; None where the server refuses it."""
     link.write(wire.parse("", sql) + wire.describe_statement("") + wire.SYNC)
     columns: tuple[wire.Column, ...] | None = None
-    async with asyncio.timeout(ASK_SECONDS):
-        while (message := await link.message()).kind != ord("Z"):
-            if message.kind == ord("T"):
-                columns = wire.decode_columns(message.body)
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            while (message := await link.message()).kind != ord("Z"):
+                if message.kind == ord("T"):
+                    columns = wire.decode_columns(message.body)
+    except TimeoutError:
+        raise DialError("it does not answer what the bastion asks.") from None
+    except ProtocolFault:
+        raise DialError("it does not speak PostgreSQL's protocol.") from None
     return columns
 
 

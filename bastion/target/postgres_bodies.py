@@ -6,6 +6,7 @@ runs text that is made at run time, or calls one that is; what cannot be read is
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,6 +17,9 @@ from bastion.model import SqlReading, SqlStatement
 
 MOST_READ: Final = 5000
 """Functions that are opened: of a database with more, all are dangerous."""
+LONGEST_KEPT: Final = 16 * 1024
+_read: Final[OrderedDict[str, tuple[SqlStatement, ...]]] = OrderedDict()
+"""What functions do, by their text."""
 _CALLING: Final = frozenset({"function", "call"})
 
 
@@ -36,10 +40,18 @@ class Bodies:
         self._behind = [(kind, name, int(oid)) for kind, name, oid in behind]
 
     async def open(self, read: Callable[[str], Awaitable[SqlReading]]) -> None:
-        """Have all of them read."""
-        if len(self._functions) <= MOST_READ:
-            for one in self._functions:
-                one.statements = (await read(one.text)).statements
+        """Have all of them read; each once, for they stay the same from session to session."""
+        if len(self._functions) > MOST_READ:
+            return
+        for one in self._functions:
+            found = _read.pop(one.text, None)
+            if found is None:
+                found = (await read(one.text)).statements
+            one.statements = found
+            if found and len(one.text) <= LONGEST_KEPT:
+                _read[one.text] = found
+        while len(_read) > MOST_READ:
+            _read.popitem(last=False)
 
     def dangerous(self, masks: Masks) -> frozenset[int]:
         """Those that may read what is masked, and those that call one of them."""

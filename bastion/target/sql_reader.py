@@ -53,6 +53,7 @@ class _Text(NamedTuple):
     who: str
     again: bool = False
     """A worker ended over it: perhaps of something else, so it is tried once more."""
+    keep: bool = True
 
 
 class SqlReader:
@@ -70,8 +71,8 @@ class SqlReader:
         self._waiting_size = 0
         self._decoder = msgspec.msgpack.Decoder(SqlReading)
 
-    def read(self, text: str, done: Done, who: str = "") -> None:
-        """Call `done` with the reading: at once where it is known, else later.
+    def read(self, text: str, done: Done, who: str = "", *, keep: bool = True) -> None:
+        """Call `done` with the reading: at once where it is known, else later. `keep`: remember it.
 
         `who`: whose text it is; of texts that end workers, all of theirs wait for each other alone.
         """
@@ -93,7 +94,7 @@ class SqlReader:
             queues = [self._waiting] * WORKERS + [self._suspected]
             self._tasks = [loop.create_task(self._work(one)) for one in queues]
         self._waiting_size += len(text)
-        queue.put_nowait(_Text(text, done, who))
+        queue.put_nowait(_Text(text, done, who, keep=keep))
 
     def _is_suspect(self, who: str) -> bool:
         until = self._suspects.get(who)
@@ -125,7 +126,8 @@ class SqlReader:
                     worker = None
                     self._failed(one)
                 else:
-                    self._keep(one.text, reading)
+                    if one.keep:
+                        self._keep(one.text, reading)
                     self._answer(one.text, one.done, reading)
         finally:
             if worker is not None:

@@ -17,6 +17,7 @@ from typing import Final
 from bastion.errors import ProtocolFault
 from bastion.events import Effect, FromClient, FromTarget, ReadSql, SqlRead
 from bastion.gate.postgres.gate import Admitted, PostgresGate
+from bastion.gate.postgres.known import Known
 from bastion.gate.postgres.mask import Masks
 from bastion.model import Request, SqlReading, SqlStatement, SqlUse
 from bastion.policy.access import DatabaseTerms
@@ -81,7 +82,7 @@ def opened(*, masked: bool = False) -> PostgresGate:
     gate = PostgresGate(admit, bytes(32), "nonce")
     gate.feed(FromClient(0.0, wire.startup([("user", "app"), ("database", "db")])))
     if masked:
-        gate.mask(Masks({16384: frozenset({1})}, active=True))
+        gate.mask(Masks({16384: frozenset({1})}, active=True, known=Known({16384: 9})))
     gate.feed(FromTarget(0.0, GREETING))
     return gate
 

@@ -31,6 +31,7 @@ from bastion.events import (
     Withdraw,
 )
 from bastion.gate.postgres.gate import Admitted, PostgresGate
+from bastion.gate.postgres.known import Known
 from bastion.gate.postgres.mask import Masks
 from bastion.model import QueryRequest, SqlReading, SqlStatement, SqlUse
 from bastion.policy.access import DatabaseTerms
@@ -60,6 +61,9 @@ def decide(request):
     return Verdict(Action.ALLOW, "default", "")
 
 
+MASKS = Masks({16384: frozenset({2})}, active=True, known=Known({16384: 2}))
+
+
 class Run:
     """A gate with a shell that reads SQL at once, and keeps all it wants done."""
 
@@ -69,6 +73,7 @@ class Run:
         self.real = real
         terms = terms or DatabaseTerms()
         self.seen = []
+        self.readings = []
         self.gate = PostgresGate(
             lambda _user, _database: Admitted("app", self.decide, terms), SECRET, "nonce"
         )
@@ -84,6 +89,7 @@ class Run:
 
     def decide(self, request):
         if isinstance(request, QueryRequest):
+            self.readings += request.reading.statements
             self.seen.append({use.kind for one in request.reading.statements for use in one.uses})
         return decide(request)
 
@@ -401,7 +407,7 @@ def test_function_calls_are_refused_by_default():
 def test_function_calls_are_refused_where_columns_are_masked():
     """What one gives back names no column, and the session ended when it came."""
     terms = DatabaseTerms(function_calls=True)
-    run = Run(terms=terms, masks=Masks({16384: frozenset({2})}, active=True))
+    run = Run(terms=terms, masks=MASKS)
     run.client(wire.encode(b"F", struct.pack(">ihhh", 952, 0, 0, 0)))
     assert run.sent.startswith(b"Q")
     assert run.all(Decided)[-1].verdict.rule == "no-function-calls"
@@ -426,11 +432,24 @@ def test_what_makes_no_sense_ends_the_session(message):
 
 def test_a_backslash_behind_an_unanswered_statement_waits():
     """The statement before could have changed how the server reads strings."""
-    run = Run()
+    run = Run(real=True)
     run.client(wire.query("select f()") + wire.query(r"select 'a\'"))
     assert rb"a\'" not in run.sent
     run.server(COLUMNS + wire.encode_row([b"x"]) + DONE + wire.ready("I"))
     assert rb"a\'" in run.sent
+
+
+def test_a_backslash_behind_what_sets_nothing_is_read_as_any_text():
+    """JDBC sends a batch without a Sync between; it was opaque there."""
+    run = Run(real=True)
+    insert = "insert into t values (1)"
+    batch = [parse("", sql) + bind("", "") + wire.execute("")
+             for sql in (insert, r"insert into t values ('C:\x')")]  # fmt: skip
+    run.client(b"".join(batch) + SYNC)
+    assert rb"C:\x" in run.sent
+    assert not any(one.opaque for one in run.readings)
+    run.client(parse("", "select f()") + bind("", "") + wire.execute("") + batch[1] + SYNC)
+    assert any(one.opaque for one in run.readings)
 
 
 @pytest.mark.parametrize(
@@ -442,7 +461,7 @@ def test_a_setting_that_changes_how_sql_is_read_ends_the_session(setting):
 
 
 def test_rows_without_a_description_are_never_shown_unmasked():
-    run = Run(masks=Masks({16384: frozenset({2})}, active=True))
+    run = Run(masks=MASKS)
     run.client(parse("", "select 1") + bind("", "") + wire.execute("") + SYNC)
     assert b"DP\0" in run.sent.replace(b"\0\0\0\x06", b"")  # our own Describe
     with pytest.raises(TargetFault):
@@ -450,7 +469,7 @@ def test_rows_without_a_description_are_never_shown_unmasked():
 
 
 def test_a_masked_row_is_masked_and_our_describe_is_not_shown():
-    run = Run(masks=Masks({16384: frozenset({2})}, active=True))
+    run = Run(masks=MASKS)
     run.client(parse("", "select 1") + bind("", "") + wire.execute("") + SYNC)
     shown = len(run.shown)
     run.server(
@@ -507,7 +526,7 @@ SERVER = (
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.integers(0, 100_000), max_size=30), st.booleans())
 def test_any_cut_of_the_servers_stream_gives_the_same(places, masked):
-    masks = Masks({16384: frozenset({2})}, active=True) if masked else None
+    masks = MASKS if masked else None
     ask = wire.query("a") + parse("s", "b") + bind("", "s") + wire.execute("") + SYNC
     runs = [Run(masks=masks), Run(masks=masks)]
     stream = SERVER.replace(wire.encode(b"2"), wire.encode(b"2") + COLUMNS) if masked else SERVER

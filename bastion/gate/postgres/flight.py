@@ -100,6 +100,8 @@ class Run:
     """It may come near a table with masked columns: what the server says of it is withheld."""
     copy: Copy | None = None
     """Which fields of the lines that it copies out are masked."""
+    sets: bool = True
+    """It may change a setting."""
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +145,13 @@ class Flight:
     """The server takes CopyData."""
     batch_runs: bool = False
     """Something was run since the last Sync that was sent."""
+    touching: int = 0
+    """The last message that may come near a table with masked columns."""
     _number: int = 0
+    _sets: int = 0
+    """The last message that may change a setting."""
+    _settled: int = 0
+    """The last one after which the server has reported what its settings are."""
     _synced: int = 0
     """The last message that begins anew what fails together."""
     _bytes: int = 0
@@ -160,6 +168,10 @@ class Flight:
         """Note what goes to the server."""
         self._number += 1
         one.number = self._number
+        if one.touches:
+            self.touching = self._number
+        if one.run is not None and one.run.sets:
+            self._sets = self._number
         if one.kind in {Kind.SYNC, Kind.QUERY, Kind.FUNCTION}:
             self._synced = self._number
         if one.kind is Kind.SYNC:
@@ -175,6 +187,11 @@ class Flight:
         """Nothing is under way that could still change a setting: servers since 14 report it at
         the ReadyForQuery that answers a Sync."""
         return not any(one.run is not None or one.kind is Kind.SYNC for one in self.sent)
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something was sent that may have changed a setting unseen."""
+        return self._sets > self._settled
 
     @property
     def settles(self) -> bool:
@@ -335,6 +352,8 @@ class Flight:
         self.status = status
         self.copying = False
         sent = self.take(Kind.SYNC, Kind.QUERY, Kind.FUNCTION)
+        if sent is not None:
+            self._settled = sent.number
         if status == "I" and sent is not None:  # portals die with their transaction
             for name in tuple(self.portals):
                 self.end_portals(name, sent.number)

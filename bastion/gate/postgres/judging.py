@@ -39,7 +39,7 @@ from bastion.model import (
     SqlUse,
 )
 from bastion.policy.access import DatabaseTerms
-from bastion.policy.decide_sql import shows_columns
+from bastion.policy.decide_sql import shows_columns, unread
 from bastion.policy.masking import wants_clear
 from bastion.policy.rules import Action, Verdict
 from bastion.wire import postgres as wire
@@ -131,7 +131,8 @@ class Judging(ABC):
             )
             self._emit(ReadSql(self._number, sql))
 
-        if self._delicate(raw) and not self.flight.quiet and self.flight.settles:
+        waits = self.flight.unsettled and not self.flight.quiet and self.flight.settles
+        if waits and self._delicate(raw):
             self._waiting = Waiting(quiet=ask, refuse=refuse)
         else:
             ask()
@@ -142,7 +143,7 @@ class Judging(ABC):
 
     def _unsure(self, raw: bytes, reading: SqlReading) -> SqlReading:
         """After something ran in the same batch: a setting may have changed unseen."""
-        settled = self.flight.quiet and not self.flight.batch_runs
+        settled = not self.flight.unsettled or (self.flight.quiet and not self.flight.batch_runs)
         if settled or not self._delicate(raw) or not reading.statements:
             return reading
         what = "a backslash" if b"\\" in raw else "characters beyond ASCII"
@@ -223,24 +224,24 @@ class Judging(ABC):
 
     def _verdict(self, request: Request) -> Verdict:
         assert self._decide is not None
-        verdict = self._decide(request)
-        if verdict.action is Action.DENY or not isinstance(request, QueryRequest):
+        if not isinstance(request, QueryRequest) or not self.masks.active:
+            return self._decide(request)
+        verdict = self._decide(replace(request, misused=self._misused(request)))
+        if verdict.action is Action.DENY:
             return verdict
-        return self._masked(request) or verdict
+        return self._unmaskable(request.reading) or verdict
 
-    def _masked(self, request: QueryRequest) -> Verdict | None:
+    def _unmaskable(self, reading: SqlReading) -> Verdict | None:
+        """Why it cannot be masked, whatever a policy allows."""
+        if reading.fault and self._terms.masked_elsewhere is not Action.ALLOW:
+            return unread(reading)
+        copies = any(one.copy and self.near.to_statement(one) for one in reading.statements)
+        return misuse.uncopied(reading) if copies else None
+
+    def _misused(self, request: QueryRequest) -> str:
         """What a policy cannot know of: views, partitions, functions that read by themselves."""
-        if not self.masks.active:
-            return None
-        reading = request.reading
-        if any(one.copy and self.near.to_statement(one) for one in reading.statements):
-            fault = misuse.uncopied(reading)
-            if fault is not None:
-                return fault
-        if self._terms.masked_elsewhere is Action.ALLOW:
-            return None
-        shown = request.clear and shows_columns(self._terms, reading)
-        return misuse.misused(reading, self.masks, self.near.functions, shown=shown)
+        shown = request.clear and shows_columns(self._terms, request.reading)
+        return misuse.misused(request.reading, self.masks, self.near.functions, shown=shown)
 
     def _judge(
         self,
@@ -352,6 +353,7 @@ class Judging(ABC):
         run = Run(self._number, sql, request.reading, at, clear=request.clear)
         run.shows_columns = run.clear and shows_columns(self._terms, request.reading)
         run.touches = self.near.runs(request.reading)
+        run.sets = not _sets_nothing(request.reading)
         self.server.touched(run)
         copy = request.reading.statements[0].copy if request.reading.statements else None
         if copy is not None and run.touches and copy.select:
@@ -373,6 +375,17 @@ class Judging(ABC):
     @abstractmethod
     def _forward(self, sent: Sent, raw: bytes) -> None:
         """Send a decided message."""
+
+
+_QUIET_KINDS: Final = frozenset({"select", "insert", "update", "delete", "merge"})
+
+
+def _sets_nothing(reading: SqlReading) -> bool:
+    """Whether a text surely changes no setting: it calls no function. (A trigger that does is
+    refused where it is made, as a SET is, and one that was there is the database's own.)"""
+    uses = [use for statement in reading.statements for use in statement.uses]
+    opaque = any(statement.opaque for statement in reading.statements)
+    return bool(uses) and not opaque and all(use.kind in _QUIET_KINDS for use in uses)
 
 
 _TOO_LONG: Final = "It needs an approval, and is too long for anybody to read."

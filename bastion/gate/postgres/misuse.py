@@ -11,7 +11,7 @@ from typing import Final
 
 from bastion.gate.postgres.mask import Masks
 from bastion.model import SqlColumn, SqlReading, SqlStatement, SqlUse, visible
-from bastion.policy.decide_sql import STATISTICS, unread
+from bastion.policy.decide_sql import STATISTICS
 from bastion.policy.match_sql import may_be, names_column
 from bastion.policy.rules import Action, Verdict
 from bastion.policy.show_sql import show_column
@@ -31,13 +31,7 @@ _ELSEWHERE: Final = frozenset(
     }
 )  # fmt: skip
 """Functions that show rows, or the texts of statements, by another way than a table's name."""
-_PLAIN: Final = "Select plain columns of the table itself."
 _ALONE: Final = "Send one COPY by itself, in the format text, csv or binary with plain options."
-
-
-def hides(what: str, hint: str = _PLAIN) -> Verdict:
-    """The refusal."""
-    return Verdict(Action.DENY, "masked-column", f"{visible(what)}.", hint)
 
 
 def uncopied(reading: SqlReading) -> Verdict | None:
@@ -49,26 +43,23 @@ def uncopied(reading: SqlReading) -> Verdict | None:
         return None
     else:
         why = (copy.fault if copy is not None else "") or "its columns cannot be told"
-    return hides(f"What is copied out has masked columns, and {why}", _ALONE)
+    reason = f"What is copied out has masked columns, and {why}."
+    return Verdict(Action.DENY, "masked-column", reason, _ALONE)
 
 
-def misused(
-    reading: SqlReading, masks: Masks, made: Collection[str], *, shown: bool
-) -> Verdict | None:
-    """Why one of the statements is refused; None if none is.
+def misused(reading: SqlReading, masks: Masks, made: Collection[str], *, shown: bool) -> str:
+    """What one of the statements does that tells of masked columns; "" if none does.
 
     `made` are the functions that this session has made; with `shown`, people let columns be seen.
     """
-    if reading.fault:
-        return unread(reading)
     for statement in reading.statements:
         what = _changed(statement, masks) or _stored(statement, masks)
         what = what or _called(statement, masks)
         if not what and not shown:
             what = _columns(statement, masks, made)
         if what:
-            return hides(what)
-    return None
+            return f"{visible(what)}."
+    return ""
 
 
 def reads(statement: SqlStatement, masks: Masks) -> bool:

@@ -363,7 +363,7 @@ class Server:
             sent = self.flight.ready(status)
             if sent is not None and sent.prepared is not None:  # PREPARE in a simple query
                 self.flight.prepared(sent.prepared)
-            if status == "I" and not any(one.touches for one in self.flight.sent):
+            if status == "I" and (sent is None or sent.number >= self.flight.touching):
                 self._near = False
             if sent is not None and sent.own:
                 return
