@@ -10,7 +10,43 @@ from typing import Final
 
 BODIED: Final = "bodied AS (SELECT oid FROM pg_catalog.pg_proc WHERE oid = ANY ({dangerous}))"
 COLUMNS: Final = """
-WITH RECURSIVE named AS (
+WITH RECURSIVE edge AS (
+    -- Children, partitions and parents have the column under its name.
+    SELECT i.one, this.attnum AS number, i.other, own.attnum AS other_number
+    FROM (
+        SELECT inhparent AS one, inhrelid AS other FROM pg_catalog.pg_inherits
+        UNION ALL SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits
+    ) i
+    JOIN pg_catalog.pg_attribute this ON this.attrelid = i.one AND this.attnum > 0
+    JOIN pg_catalog.pg_attribute own
+      ON own.attrelid = i.other AND own.attname = this.attname AND own.attnum > 0
+    UNION ALL
+    -- Generated from it: until 14 the column depends on it, since then its expression.
+    SELECT d.refobjid, d.refobjsubid, d.refobjid,
+      coalesce(e.adnum, d.objsubid::pg_catalog.int2)
+    FROM pg_catalog.pg_depend d
+    LEFT JOIN pg_catalog.pg_attrdef e
+      ON e.oid = d.objid AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+    WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjsubid > 0
+      AND (e.adrelid = d.refobjid AND e.adnum <> d.refobjsubid
+        OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+          AND d.objid = d.refobjid AND d.objsubid > 0)
+    UNION ALL
+    -- The same value, by a foreign key.
+    SELECT k.confrelid, k.confkey[place], k.conrelid, k.conkey[place]
+    FROM pg_catalog.pg_constraint k
+    CROSS JOIN LATERAL pg_catalog.generate_subscripts(k.conkey, 1) AS place
+    WHERE k.contype = 'f'
+    UNION ALL
+    -- Whole rows that are stored in a column, or lists of them, whichever column of them it is.
+    SELECT coalesce(nullif(t.typrelid, 0), nullif(e.typrelid, 0), b.typrelid), 0,
+      a.attrelid, a.attnum
+    FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_attribute a ON a.atttypid = t.oid AND a.attnum > 0
+    LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
+    LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
+    WHERE t.typrelid <> 0 OR e.typrelid <> 0 OR b.typrelid <> 0
+), named AS (
     SELECT c.oid AS relation, a.attnum AS number
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
@@ -26,46 +62,11 @@ WITH RECURSIVE named AS (
 ), found AS (
     SELECT relation, number FROM named
     UNION
-    SELECT further.relation, further.number
-    FROM found f CROSS JOIN LATERAL (
-        -- Children, partitions and parents have the column under its name.
-        SELECT i.other AS relation, own.attnum AS number
-        FROM (
-            SELECT inhparent AS one, inhrelid AS other FROM pg_catalog.pg_inherits
-            UNION ALL SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits
-        ) i
-        JOIN pg_catalog.pg_attribute this
-          ON this.attrelid = f.relation AND this.attnum = f.number
-        JOIN pg_catalog.pg_attribute own
-          ON own.attrelid = i.other AND own.attname = this.attname
-        WHERE i.one = f.relation
-        UNION ALL
-        -- Generated from it: until 14 the column depends on it, since then its expression.
-        SELECT f.relation, coalesce(e.adnum, d.objsubid::pg_catalog.int2)
-        FROM pg_catalog.pg_depend d
-        LEFT JOIN pg_catalog.pg_attrdef e
-          ON e.oid = d.objid AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
-        WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-          AND d.refobjid = f.relation AND d.refobjsubid = f.number
-          AND (e.adrelid = f.relation AND e.adnum <> f.number
-            OR d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-              AND d.objid = f.relation AND d.objsubid > 0)
-        UNION ALL
-        -- The same value, by a foreign key.
-        SELECT k.conrelid, k.conkey[place]
-        FROM pg_catalog.pg_constraint k
-        CROSS JOIN LATERAL pg_catalog.generate_subscripts(k.conkey, 1) AS place
-        WHERE k.contype = 'f' AND k.confrelid = f.relation AND k.confkey[place] = f.number
-        UNION ALL
-        -- Whole rows that are stored in a column, or lists of them.
-        SELECT a.attrelid, a.attnum
-        FROM pg_catalog.pg_type t
-        JOIN pg_catalog.pg_attribute a ON a.atttypid = t.oid
-        JOIN pg_catalog.pg_class c ON c.reltype IN (t.oid, t.typelem, t.typbasetype)
-        WHERE c.oid = f.relation AND c.reltype <> 0
-    ) further
+    SELECT e.other, e.other_number
+    FROM found f JOIN edge e ON e.one = f.relation AND e.number IN (f.number, 0)
 )
 SELECT relation::pg_catalog.text, number::pg_catalog.text FROM found
+WHERE (SELECT count(*) FROM edge) >= 0  -- named twice, it is not computed for each round
 """
 OF_MASKED: Final = """
 SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text, n.nspname, c.relname, a.attname,
