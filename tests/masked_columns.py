@@ -203,6 +203,12 @@ SELECT q.to_jsonb FROM (SELECT id AS to_jsonb, ssn FROM people) q (a, b)
 INSERT INTO people AS p VALUES (1, 'ann') ON CONFLICT (id) DO UPDATE SET id = 1 RETURNING p.to_jsonb
 CREATE TEMP VIEW z AS SELECT p.to_jsonb FROM people p
 
+-- what is shown beside, and hides what is stored or compared
+SELECT ssn, (SELECT ssn FROM people LIMIT 1) FROM people
+INSERT INTO people (id, ssn, name) SELECT 902, name, ssn FROM people WHERE id = 1 RETURNING name
+COPY (SELECT ssn, (SELECT ssn FROM people LIMIT 1) FROM people) TO STDOUT
+WITH q AS (INSERT INTO people (id, ssn, name) SELECT 903, name, ssn FROM people RETURNING 1) TABLE q
+
 -- other names for columns, and order by what is shown
 SELECT j.c || '' FROM (people p JOIN t ON true) AS j (a, b, c, d, e, f)
 SELECT id, ssn FROM people ORDER BY 2

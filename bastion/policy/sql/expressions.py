@@ -241,9 +241,8 @@ class Expressions(ABC):
 
     def laundered(self, query: Tree, scope: Scope) -> None:
         """A query whose rows are stored: what it reads is seen by others afterwards."""
-        before = dict(self._columns)
+        before, self._columns = self._columns, {}
         self.statement(query, scope, output=False)
-        for column in list(self._columns):
-            if column not in before and column.plain:
-                del self._columns[column]
-                self._columns[replace(column, plain=False)] = None
+        inside, self._columns = self._columns, before
+        for column in inside:
+            self._columns[replace(column, plain=False)] = None
