@@ -17,7 +17,8 @@ class Word:
 
     `text` is the exact value the program would get, or None where it is not literal; then
     `dynamic` says why (`variable`, `substitution`, `glob`, `tilde`, `arithmetic`, …) and `prefix`
-    is the literal text that surely stands at its beginning. A `glob` keeps its pattern in `raw`.
+    is the literal text that surely stands at its beginning. A `glob` keeps its pattern in `raw`;
+    so does a `name`, one word of which the pattern covers all that it may become.
     """
 
     text: str | None
@@ -63,9 +64,9 @@ class PathUse:
     as written, after normalisation (`~/x` stays so). A relative path that climbs (`../../etc/x`)
     is listed a second time as `/etc/x`, for nobody knows how deep the session stands.
 
-    `dynamic` is empty where exactly this path is meant. `glob`: `path` is a pattern. `directory`:
-    `path` is exact, but relative to an unknown directory. Anything else: `path` is only what the
-    path surely begins with, and may be empty.
+    `dynamic` is empty where exactly this path is meant. `glob`, `name`: `path` is a pattern.
+    `directory`: `path` is exact, but relative to an unknown directory. Anything else: `path` is
+    only what the path surely begins with, and may be empty.
     """
 
     path: str

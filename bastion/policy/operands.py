@@ -7,8 +7,9 @@ absolute paths of a rule, unless they climb (`../../etc`), which may reach the r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bastion.policy.facts import PathUse, Word
@@ -87,7 +88,7 @@ def _match_keyed(word: Word, key: str, pattern: str, directories: tuple[str | No
             return Match.NO
         value = word.text[len(key) :]
         return match_places(text_places(value, directories), pattern)
-    if word.dynamic == "glob" and word.raw.startswith(key):
+    if word.dynamic in ("glob", "name") and word.raw.startswith(key):
         return match_places(glob_places(word.raw[len(key) :], directories), pattern)
     return Match.COULD if could_begin(word, key) else Match.NO
 
@@ -96,7 +97,7 @@ def could_begin(word: Word, beginning: str) -> bool:
     """Whether a word that is not literal could become one that begins so."""
     if word.dynamic == "tilde":
         return beginning.startswith("/")
-    if word.dynamic == "glob":
+    if word.dynamic in ("glob", "name"):
         return overlaps(shell_tokens(word.raw), (*beginning, DEEP))
     if not is_single(word):
         return True  # unquoted: it may split into several words
@@ -106,14 +107,18 @@ def could_begin(word: Word, beginning: str) -> bool:
 def is_single(word: Word) -> bool:
     """Whether the word surely stays one word: literal, or all of it inside one pair of quotes."""
     raw = word.raw
-    if word.text is not None:
+    if word.text is not None or word.dynamic == "name":
         return True
-    return (
-        len(raw) > 2
-        and raw[0] == raw[-1] == '"'
-        and '"' not in raw[1:-1]
-        and "@" not in raw  # "$@" and "${a[@]}" become many words
-    )
+    if "@" in raw:  # "$@" and "${a[@]}" become many words
+        return False
+    return _ONE_PAIR.fullmatch(raw) is not None or _PIECES.fullmatch(raw) is not None
+
+
+_ONE_PAIR: Final = re.compile(r'"[^"]+"')
+_PIECES: Final = re.compile(
+    r"""(?:[\w./:,=%+-]|'[^']*'|"(?:[^"'`\\$]|\$\w+|\$\{\w+\}|\$\([^"'`()\\]*\)|\$(?![({\w]))*")+"""
+)
+"""Plain text beside quotes in which nothing stands that may hold quotes of its own."""
 
 
 def _match_name(word: Word, pattern: str) -> Match:
@@ -123,7 +128,7 @@ def _match_name(word: Word, pattern: str) -> Match:
             "/" in text and matches_name(normalise(text), pattern)
         )
         return Match.YES if found and text else Match.NO
-    if word.dynamic == "glob":
+    if word.dynamic in ("glob", "name"):
         could = overlaps(shell_tokens(word.raw), name_tokens(pattern))
     elif word.dynamic == "tilde":
         could = overlaps(("/", DEEP), name_tokens(pattern))
@@ -143,6 +148,9 @@ def word_places(word: Word, directories: tuple[str | None, ...]) -> list[Place]:
         return text_places(word.text, directories)
     if word.dynamic == "tilde":
         return tilde_places(word.raw)
+    if word.dynamic == "name":
+        pattern = word_places(Word(None, word.raw, "glob"), directories)
+        return [replace(place, parent="", sure=False) for place in pattern]
     if word.dynamic == "found" and is_found(word):
         return found_places(word.prefix, directories)
     if word.dynamic == "glob":
@@ -189,8 +197,8 @@ def use_places(use: PathUse, *, found_in: str | None = None) -> list[Place]:
         return tilde_places(use.path)
     if use.dynamic == "":
         return text_places(use.path, ("",))
-    if use.dynamic == "glob":
-        return word_places(Word(None, use.path, "glob"), ("",))
+    if use.dynamic in ("glob", "name"):
+        return word_places(Word(None, use.path, use.dynamic), ("",))
     if use.dynamic == "directory":
         return text_places(use.path, (None,))
     return [ANYTHING]

@@ -234,5 +234,5 @@ def _match_value(value: str | None, after: Word | None, spec: FlagSpec) -> Match
         return Match.NO
     if after.text is not None:
         return Match.YES if matches_name(after.text, spec.value) else Match.NO
-    covered = shell_tokens(after.raw) if after.dynamic == "glob" else (DEEP,)
+    covered = shell_tokens(after.raw) if after.dynamic in ("glob", "name") else (DEEP,)
     return Match.COULD if overlaps(covered, name_tokens(spec.value)) else Match.NO

@@ -37,7 +37,7 @@ def show_use(use: PathUse) -> str:
     """One opening of a path on one line."""
     verb = {Access.READ: "reads", Access.WRITE: "writes", Access.METADATA: "looks at"}[use.access]
     path = visible(use.path)
-    if use.dynamic == "glob":
+    if use.dynamic in ("glob", "name"):
         path += " (pattern)"
     elif use.dynamic == "directory":
         path = f"…/{path} (directory unknown)"

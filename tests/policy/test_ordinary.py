@@ -21,7 +21,7 @@ LINES = (ROOT / "tests/vectors/ordinary.txt").read_text("utf-8").splitlines()[1:
 EXPLAINED = [
     ("nohup ./run.sh > out.log 2>&1 &", "a script holds what it holds"),
     ("/bin/sh -c '/usr/bin/python3 && sleep 0'", "ansible's pipelining sends its code later"),
-    ('cp config.yaml "config.yaml.$(date +%F)"', "what a command prints is known of none"),
+    ('cp config.yaml "config.yaml.$(cat name)"', "what a file holds is not known"),
 ]
 
 

@@ -250,7 +250,8 @@ def test_what_starts_a_command_is_named() -> None:
 
 
 def test_operands_that_arrive_later_are_told() -> None:
-    assert read("ls | xargs rm -rf").commands[-1].extra_operands
+    assert read("cat list | xargs rm -rf").commands[-1].extra_operands
+    assert read("ls | xargs rm -rf").commands[-1].argv[-1].dynamic == "found"
     assert [word.text for word in read("echo /etc | xargs rm -rf").commands[-1].argv] == [
         "rm", "-rf", "/etc",
     ]  # fmt: skip

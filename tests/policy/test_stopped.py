@@ -47,3 +47,22 @@ def test_an_option_without_a_value_swallowed_the_command(line):
 )
 def test_a_loop_value_or_a_long_name_hid_what_runs(line):
     assert not is_allowed(line)
+
+
+@pytest.mark.parametrize("line", ['cat /etc/sh""*', "cat /etc/shado''?", 'rm -rf /et""?'])
+def test_empty_quotes_in_front_of_a_pattern_escaped_it(line):
+    assert not is_allowed(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["cat f | xargs sudo", "cat f | xargs env", "cat f | xargs su -c", "cat f | xargs git"]
+)
+def test_what_xargs_adds_was_the_command_itself(line):
+    assert not is_allowed(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["dash -c 'time -f x reboot'", "sh -c 'time -o /etc/shadow ls'", "time -f %e reboot"]
+)
+def test_time_with_options_is_a_program(line):
+    assert not is_allowed(line)

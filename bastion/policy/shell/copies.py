@@ -76,11 +76,11 @@ def _within(reader: Reader, call: Call, source: Word, target: Word, *, whole: bo
     """A file that is copied into a directory keeps its name."""
     if target.text is None and target.dynamic != "tilde":
         return
-    if source.text is None and source.dynamic not in ("glob", "tilde"):
+    if source.text is None and source.dynamic not in ("glob", "tilde", "name"):
         return
     path = text_of(source).rstrip("/")
     name = path if whole else path.rpartition("/")[2]
-    dynamic = "glob" if source.dynamic == "glob" else ""
+    dynamic = source.dynamic if source.dynamic in ("glob", "name") else ""
     if name and call.program != "link":
         text = f"{text_of(target)}/{name}"
         reader.opens_text(text, Access.WRITE, call.program, dynamic=dynamic)

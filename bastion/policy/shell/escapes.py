@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind
+from bastion.policy.shell import asking
 from bastion.policy.shell.options import option_values
 from bastion.policy.shell.run_options import read_options
 from bastion.policy.shell.single import SINGLE, read_bangs, read_eval_options
@@ -52,6 +53,8 @@ def read(reader: Reader, call: Call) -> None:
     """Judge a program that is no shell, wrapper or interpreter."""
     program = call.program
     own = SINGLE.get(program)
+    if asking.only_asks(call):
+        return
     if program in EDITORS:
         _editor(reader, call)
     elif program in PAGERS:

@@ -85,8 +85,14 @@ def _simple(node: Simple, feed: Feed, tainted: set[str]) -> Feed | None:
         if not isinstance(word, RawWord):
             return None
         words.extend(expand(word, {}))
-    texts = [word.text for word in words if word.text is not None]
+    texts = [
+        word.text if word.text is not None else word.raw
+        for word in words
+        if word.text is not None or word.dynamic == "glob"
+    ]
     if not texts or len(texts) != len(words):
+        return None
+    if any(word.text is None for word in words) and texts[0] != "ls":
         return None
     return _printed(texts, feed)
 
@@ -94,8 +100,18 @@ def _simple(node: Simple, feed: Feed, tainted: set[str]) -> Feed | None:
 _FIND_MORE: Final = names(
     "-exec -execdir -ok -okdir -ls -printf -fprint -fprint0 -fprintf -fls -files0-from -delete"
 )
+_BELOW_HERE: Final = re.compile(
+    r"ls( -[1trSUvcu]+)*( [^-/.~ ][^/ ]*)*|git (ls-files|diff --name-only)( -[a-z]+| --[a-z-]+"
+    r"| [\w.*^~-]+(/[\w.*-]+)*)*|(fd|fdfind|rg --files)( -[tegH0]| [\w.*$^|\\]+)*"
+    r"|(git grep|e?grep|rg)( -[rRinwEFP]*l[rRinwEFP]*| -[rRinwEFP]+| --include=[\w.*-]+)*"
+    r"( [^-/.~ ]\S*)( \.| [^-/.~ ][^/ ]*)*"
+)
+"""What prints names of files below the directory where it runs, and nothing else."""
+_LISTS: Final = re.compile(
+    r"(?:git grep|e?grep|rg)(?: .*)? -[rRinwEFP]*l|ls|git (?:ls|diff)|fd|rg --f"
+)
 _FILTER: Final = re.compile(
-    r"(head|tail)( -n ?\d+| -\d+)?|(sort|uniq)( -[a-z]+)?|[ef]?grep( -[vEiFxz]+)* [^-/ ]\S*"
+    r"(head|tail)( -n ?[+-]?\d+| -\d+)?|(sort|uniq)( -[a-z]+)?|[ef]?grep( -[vEiFxz]+)* [^-/ ]\S*"
 )
 """What passes whole lines on. That a file's name may hold a newline is not seen here."""
 
@@ -111,6 +127,9 @@ def _printed(argv: list[str], feed: Feed) -> Feed | None:
     program, operands = argv[0], argv[1:]
     if program == "find" and not _FIND_MORE.intersection(operands):
         return _found(operands)
+    line = " ".join(argv)
+    if feed.kind != "found" and _BELOW_HERE.fullmatch(line) and _LISTS.match(line):
+        return Feed("found", "./", bare=True) if ".." not in line else UNKNOWN
     if feed.kind == "found":
         return feed if _FILTER.fullmatch(" ".join(argv)) else None
     if program == "echo":

@@ -150,7 +150,7 @@ _DESCRIPTORS: Final = re.compile(
 )
 _OWN_DESCRIPTOR: Final = re.compile(r"/dev/fd/(.*)")
 _EXPANSION: Final = re.compile(r"\$\{[^}]*\}|\$\(\([^)]*\)\)|\$\([^)]*\)|`[^`]*`|\$\w+|\$[@*#?$!-]")
-_SURELY_ELSEWHERE: Final = frozenset({"glob", "found", "directory", "tilde", ""})
+_SURELY_ELSEWHERE: Final = frozenset({"glob", "name", "found", "directory", "tilde", ""})
 _NO_OPENING: Final = names("rm unlink rmdir touch chattr shred truncate mkdir ln")
 
 
@@ -170,7 +170,7 @@ def _opened(reader: Reader, use: PathUse) -> None:
         reader.tampers("descriptors of a process may be the shell's own", path)
     elif _is_anywhere(use):
         _perhaps(reader, path)
-    if use.dynamic == "glob" and any(_may_be_own(part) for part in path.split("/")):
+    if use.dynamic in ("glob", "name") and any(_may_be_own(part) for part in path.split("/")):
         reader.tampers("the pattern may name the shell's private directory", path)
 
 
@@ -187,7 +187,7 @@ def _perhaps(reader: Reader, path: str) -> None:
 def _may_be_descriptor(use: PathUse) -> bool:
     """A pattern that may lead to descriptors: `/proc/*/f?/3`, `/p*/1/fd/3`."""
     parts = use.path.split("/")
-    if use.dynamic != "glob" or len(parts) < 4 or not _globs("proc", parts[1]):
+    if use.dynamic not in ("glob", "name") or len(parts) < 4 or not _globs("proc", parts[1]):
         return False
     return any(_globs("fd", part) or _globs("mem", part) for part in parts[3:])
 

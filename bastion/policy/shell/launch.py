@@ -60,6 +60,10 @@ def start(
     """Read the command that a program starts with these words."""
     place = call.place.within(call.program)
     leeway.before_command(reader, call, call.operands[: len(call.operands) - len(command)])
+    if not command and call.extra_operands:
+        reader.cannot_tell(
+            OpaqueKind.CODE, f"{call.program} starts what comes from its input", call.program
+        )
     if not command:
         if bare == "shell":
             shells.run_feed(

@@ -67,6 +67,14 @@ def options(reader: Reader, call: Call) -> None:
             )
 
 
+def found_names(reader: Reader, program: str) -> None:
+    """Say where a file's name that xargs adds may be an option (see `_is_pattern_of_options`)."""
+    if reader.prompt is not None and program in _RUNS | _RUNS_WITH_FILES:
+        reader.cannot_tell(
+            OpaqueKind.OPERAND, f"a file's name may be an option of {program}", program
+        )
+
+
 def _first_words(reader: Reader, call: Call) -> None:
     """Judge builtins that take options in front alone: `printf "$x"` may be `printf -v`."""
     for word in call.operands:
@@ -106,7 +114,7 @@ def _is_pattern_of_options(reader: Reader, program: str, word: Word) -> bool:
 
 
 def _is_loose(reader: Reader, word: Word, place: Place, *, quoted_too: bool) -> bool:
-    if word.text is not None or word.dynamic in ("glob", "tilde", "found", "arithmetic"):
+    if word.text is not None or word.dynamic in ("glob", "tilde", "found", "arithmetic", "name"):
         return False
     parts = dict(place.sources).get(word.raw)
     if parts is None:

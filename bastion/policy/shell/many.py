@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from bastion.policy.facts import Access, OpaqueKind, Word
-from bastion.policy.shell import shells
+from bastion.policy.shell import leeway, shells
 from bastion.policy.shell.launch import start
 from bastion.policy.shell.peeling import Wrapper, peel
 from bastion.policy.shell.state import (
@@ -50,8 +50,14 @@ def xargs(reader: Reader, call: Call) -> None:
         return
     if feed.kind == "download" and text_of(command[0]).rpartition("/")[2] in shells.SHELLS:
         reader.downloaded("a download into xargs")
-    if feed.kind == "found" and not marked:
-        inner = replace(inner, place=replace(inner.place, found=feed.text))
+    split = peeled.option("0", "null") is None
+    if feed.kind == "found" and not marked and not (split and reader.prompt is not None):
+        # Without -0 a blank in a name splits it, which an earlier line may have seen to.
+        if feed.bare:
+            leeway.found_names(reader, text_of(command[0]).rpartition("/")[2])
+        found = Word(None, "{}", "found", feed.text)
+        start(reader, inner, [*command, found] if peeled.command else command)
+        return
     if marked:
         command = [_with_input(word, marked) for word in command]
     start(reader, inner, command, extra=not marked)

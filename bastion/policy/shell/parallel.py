@@ -67,6 +67,8 @@ def parallel(reader: Reader, call: Call) -> None:
             if word.text and not word.text.startswith((":", "-")):
                 reader.read_text(word.text, call.place.within("parallel"))
         return
+    if _told(reader, call, peeled, sources):
+        return
     extra = replace(call.place.within("parallel"), extra_operands=True, feed=UNKNOWN)
     template = " ".join(text_of(word) for word in words)
     reader.read_text(template, extra)
@@ -76,6 +78,39 @@ def parallel(reader: Reader, call: Call) -> None:
         reader.cannot_tell(OpaqueKind.CODE, "parallel runs text that is not literal", "")
     if "{=" in template:
         reader.cannot_tell(OpaqueKind.CODE, "parallel runs perl between {= and =}", template)
+
+
+MAX_VALUES: Final = 20
+"""Values with which a template is read, one after the other."""
+
+
+def _told(reader: Reader, call: Call, peeled: Peeled, sources: list[Word]) -> bool:
+    """Read the command for each value, where the line holds them: `parallel gzip ::: *.log`."""
+    words, values = peeled.command, sources[1:]
+    texts = [text_of(word) for word in words]
+    plain = all(word.text is not None for word in words) and all(
+        word.text is not None or word.dynamic == "glob" for word in values
+    )
+    named = {name for name, _ in peeled.options} - {"j", "jobs", "k", "keep-order", "bar", "eta"}
+    if not plain or named or peeled.unknown or not 0 < len(values) <= MAX_VALUES:
+        return False
+    if text_of(sources[0]) != ":::" or any(text.startswith(":::") for text in map(text_of, values)):
+        return False
+    if any(re.search(r"[{}\s'\"$`\\;&|<>()*?~#]", text.replace("{}", "")) for text in texts):
+        return False
+    within = replace(call.place.within("parallel"), feed=UNKNOWN)
+    for value in values:
+        if value.text is not None and re.search(r"[^\w@%+=:,./-]", value.text):
+            return False
+        if any("{}" in text and text != "{}" for text in texts) and value.text is None:
+            return False
+    for value in values:
+        filled = [
+            value if text == "{}" else literal(text.replace("{}", value.text or ""))
+            for text in texts
+        ]
+        reader.run(filled if "{}" in " ".join(texts) else [*filled, value], within)
+    return True
 
 
 def _split(operands: list[Word]) -> tuple[list[Word], list[Word]]:

@@ -21,7 +21,7 @@ from bastion.policy.shell import (
     text_tools,
 )
 from bastion.policy.shell.peeling import Peeled, Wrapper, peel
-from bastion.policy.shell.state import Call, Reader, normalise, text_of
+from bastion.policy.shell.state import Call, Reader, names, normalise, text_of
 
 _SYSTEM_FOLDERS: Final = re.compile(
     r"(?:/usr|/usr/local)?/s?bin/[^/]+|/(?:usr/)?lib(?:32|64)?/(?:.*/)?ld-[^/]+"
@@ -100,6 +100,8 @@ _CODE: Final[dict[str, tuple[str, str]]] = {
     "ocaml": ("ocaml", "e"),
     "dotnet-script": ("c", ""),
 }
+_CODE_TAKERS: Final = frozenset(_CODE) | frozenset(launchers.LAUNCHERS) | shells.SHELLS
+"""Programs one of whose options takes code."""
 LANGUAGES: Final = frozenset(_CODE)
 """Interpreters of other languages than the shell's."""
 _HARMLESS_MODULES: Final = frozenset(
@@ -118,6 +120,7 @@ _HARMLESS_MODULES: Final = frozenset(
         "sysconfig",
     }
 )
+_PIP_ASKS: Final = re.compile(r"(?:list|show|freeze|check|--version|-V)(?: [\w.=-]+)*")
 _BUNDLED: Final[dict[str, Wrapper]] = {
     "python": Wrapper("cmWXQ", "bBdEhiIOPqRsSuvVxt?"),
     "perl": Wrapper("eEMmIFCx", "acfgGhlnpsStTuUvVwWX0123456789"),
@@ -166,9 +169,27 @@ def _read(reader: Reader, call: Call) -> None:
     call = replace(call, program=family(call.program))
     if re.fullmatch(r"ld(-linux.*)?\.so.*|ld-musl.*|ld-[0-9.]+\.so", call.program):
         call = replace(call, program="ld.so")
+    if call.extra_operands:
+        _from_input(reader, call)
     leeway.options(reader, call)
     named_files.list_named(reader, call)
     _one(reader, call)
+
+
+_STARTS_INPUT: Final = names("git busybox toybox xargs parallel")
+_CODE_FOLLOWS: Final = re.compile(
+    r"-{1,2}(?:[a-z]*c|e|E|x|exec|execdir|ok|okdir|command|eval|execute|run|shell)"
+)
+
+
+def _from_input(reader: Reader, call: Call) -> None:
+    """What xargs and find add may be the very command, where it would stand next."""
+    last = text_of(call.operands[-1]) if call.operands else ""
+    starts = call.program in _STARTS_INPUT and not call.operands
+    if starts or (_CODE_FOLLOWS.fullmatch(last) and call.program in _CODE_TAKERS):
+        reader.cannot_tell(
+            OpaqueKind.CODE, f"{call.program} runs what comes from its input", call.program
+        )
 
 
 def _one(reader: Reader, call: Call) -> None:
@@ -303,7 +324,12 @@ def _loads(language: str, name: str, value: Word | None) -> bool:
 
 
 def _module(reader: Reader, call: Call, module: Word | None, rest: list[Word]) -> None:
-    if module is None or module.text not in _HARMLESS_MODULES:
+    asks = (
+        module is not None
+        and module.text == "pip"
+        and _PIP_ASKS.fullmatch(" ".join(text_of(word) for word in rest))
+    )
+    if not asks and (module is None or module.text not in _HARMLESS_MODULES):
         reader.cannot_tell(
             OpaqueKind.CODE, "python runs a module", text_of(module) if module else ""
         )

@@ -160,6 +160,10 @@ def _container_command(reader: Reader, call: Call, words: list[Word], verb: int)
     )
     command = again.command
     verb_text = text_of(words[verb])
+    starts = verb_text in ("run", "create") and call.program in ("docker", "podman", "nerdctl")
+    if starts and rest and text_of(rest[0])[:1] == "-":
+        # What the image starts gets these words; it may be a shell.
+        command = [literal("sh"), *rest] if "-c" in map(text_of, rest[:2]) else []
     inside = command
     for option in peeled.unknown if peeled.command and verb_text != "create" else []:
         # Whether the next word is its value, the image or the command, nobody here knows.
@@ -169,7 +173,7 @@ def _container_command(reader: Reader, call: Call, words: list[Word], verb: int)
         break
     entry = peeled.option("entrypoint")
     if entry is not None and text_of(entry):
-        inside = [entry, *inside]
+        inside = [entry, *rest]
     health = peeled.option("health-cmd")
     if health is not None and text_of(health):
         shells.run_word(reader, replace(call, program=f"{call.program} --health-cmd"), health)

@@ -52,6 +52,8 @@ class Feed:
 
     kind: str
     text: str = ""
+    bare: bool = False
+    """What is `found` has no directory in front of it: a name may begin with a dash."""
 
 
 CHANNEL: Final = Feed("channel")
@@ -231,8 +233,8 @@ class Reader(ABC):
 
     def opens(self, word: Word, access: Access, program: str, *, redirection: bool = False) -> None:
         """List the file that a word names."""
-        if word.text is not None or word.dynamic in ("tilde", "glob"):
-            dynamic = "glob" if word.dynamic == "glob" else ""
+        if word.text is not None or word.dynamic in ("tilde", "glob", "name"):
+            dynamic = word.dynamic if word.dynamic in ("glob", "name") else ""
             self.opens_text(
                 text_of(word), access, program, dynamic=dynamic, redirection=redirection
             )

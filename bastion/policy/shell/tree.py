@@ -62,7 +62,14 @@ class Arithmetic:
     parts: list[Part]
 
 
-Part = Literal | Parameter | Substitution | Arithmetic
+@dataclass(slots=True)
+class Name:
+    """An expansion that is surely a part of one word: what it may be, as a shell's pattern."""
+
+    pattern: str
+
+
+Part = Literal | Parameter | Substitution | Arithmetic | Name
 
 
 @dataclass(slots=True)

@@ -7,12 +7,22 @@ from dataclasses import replace
 from typing import Final
 
 from bastion.model import Dialect
-from bastion.policy.facts import Access, OpaqueKind, SimpleCommand, Word
-from bastion.policy.shell import dialects, environment, feeds, integrity, programs, second, steps
+from bastion.policy.facts import OpaqueKind, SimpleCommand, Word
+from bastion.policy.shell import (
+    constants,
+    dialects,
+    environment,
+    feeds,
+    integrity,
+    programs,
+    redirections,
+    second,
+    shapes,
+    steps,
+)
 from bastion.policy.shell.parse import Parser
 from bastion.policy.shell.state import (
     ANY_NAME,
-    CHANNEL,
     DOWNLOAD,
     UNKNOWN,
     Call,
@@ -81,6 +91,9 @@ class Walker(Reader):
             return
         outer, self._text = self._text, text
         own, self.own = self.own, self.own if self._is_own(place) else None
+        values = self.state.values
+        if not self._is_own(place):
+            self.state.values = {}
         self.line = self.line or text
         if integrity.in_shell(place):
             for reason in dialects.differences(self._dialect, text):
@@ -99,6 +112,7 @@ class Walker(Reader):
             second.compare(self, tree, text, place, parser.heredoc_spans)
         self._level -= 1
         self._text, self.own = outer, own
+        self.state.values = values
 
     def _is_own(self, place: Place) -> bool:
         """Tell whether the running shell reads a text itself: another reads what `sh -c` runs."""
@@ -142,14 +156,19 @@ class Walker(Reader):
 
     def _sequence(self, node: Sequence, place: Place) -> None:
         chain_began = self.state.directories
+        values, sure = self.state.values, True
         for item, joint in zip(node.items, node.joints, strict=True):
             before = self.state.directories
             self._walk(item, place)
+            if sure and joint != "&" and isinstance(item, Simple) and self.prompt is None:
+                self.state.values = constants.set_by(item, self._text, self.state.values)
+            sure = joint == ";" or (sure and joint == "&&" and constants.succeeds(item))
             if joint == "&":
                 self.state.directories = before
             elif joint != "&&":
                 self._directories((*chain_began, *self.state.directories))
                 chain_began = self.state.directories
+        self.state.values = values
 
     def _directories(self, possible: tuple[str | None, ...]) -> None:
         distinct = tuple(dict.fromkeys(possible))
@@ -206,7 +225,8 @@ class Walker(Reader):
 
     def _changes_only_here(self, name: str) -> bool:
         """Tell whether a loop variable is named but once without a `$` before it."""
-        named = re.findall(rf"(?<![\w$]){name}\b", re.sub(rf"\$\{{{name}\}}", "", self._text))
+        text = re.sub(rf"\$\{{{name}(?=[%#}}])", "", self._text)
+        named = re.findall(rf"(?<![\w$]){name}\b", text)
         return len(named) == 1 and f"${{{name}[" not in self._text
 
     # --- expansions -----------------------------------------------------------------------
@@ -266,54 +286,15 @@ class Walker(Reader):
             target = redirect.target
             if reported and self.own is not None:
                 target = self.own.target(target)
-            place = self._redirect(redirect, target, place)
+            place = redirections.redirected(
+                self, redirect, self._shaped(target, target=True), place
+            )
         return place
 
-    def _redirect(self, redirect: Redirect, target: RawWord, place: Place) -> Place:
-        operator = redirect.operator
-        word = expand_one(target)
-        integrity.redirection(self, redirect, word)
-        if operator == "<<<":
-            feed = feeds.of_word(target, self.state.tainted)
-            return replace(place, feed=feed) if redirect.fd in ("", "0") else place
-        if redirect.fd.startswith("{"):
-            environment.assigned(self, redirect.fd.strip("{}"), None, place)
-        duplicates = operator in ("<&", ">&") and bool(re.fullmatch(r"[0-9]*-?", word.text or "x"))
-        if operator == ">&" and not duplicates:
-            self._expanded_twice(word, place)
-        if not duplicates:
-            if operator in ("<", "<>", "<&"):
-                self.opens(word, Access.READ, "", redirection=True)
-            if operator not in ("<", "<&"):
-                self.opens(word, Access.WRITE, "", redirection=True)
-        if operator in ("<", "<>", "<&") and redirect.fd in ("", "0"):
-            return replace(place, feed=self._opened(word, target, duplicates))
-        if redirect.fd in ("", "1") and operator not in ("<", "<>", "<&"):
-            if re.match(r"/dev/(tty|pts/|console)", word.text or ""):
-                return replace(place, shown=True, terminal=True)
-            return replace(place, shown=duplicates and place.shown)
-        return place
-
-    def _expanded_twice(self, word: Word, place: Place) -> None:
-        """Bash expands the word of `>&word` a second time when it turns out to be no number."""
-        if word.text is None:
-            self.cannot_tell(OpaqueKind.CODE, "bash expands this word twice", word.raw)
-        elif re.search(r"[$`]", word.text):
-            environment.expansions(self, word.text, place)
-
-    def _opened(self, word: Word, target: RawWord, duplicates: bool) -> Feed:
-        if duplicates:
-            return Feed("unknown")
-        substituted = feeds.of_parts(target.parts, self.state.tainted)
-        if word.dynamic == "substitution":
-            return substituted
-        if word.text is None:
-            return Feed("unknown")
-        if word.text == "/dev/null":
-            return Feed("text", "")
-        if re.match(r"/dev/(tcp|udp)/", word.text):
-            return Feed("download")
-        return CHANNEL if word.text in ("/dev/stdin", "/dev/fd/0") else Feed("file", word.text)
+    def _shaped(self, word: RawWord, *, target: bool = False) -> RawWord:
+        return shapes.shaped(
+            word, self.state.values, self.redefined, any_name=ANY_NAME, target=target
+        )
 
     # --- simple commands ------------------------------------------------------------------
 
@@ -337,7 +318,7 @@ class Walker(Reader):
                 continue
             for each in self._split(source, first=not words):
                 self._expansions(each, inner)
-                words.extend(expand(each, self.state.values))
+                words.extend(expand(self._shaped(each), self.state.values))
                 sources.append((each.raw, each.parts))
         assignments = [(each.name, self._assignment(each, place)) for each in node.assignments]
         for name, value in assignments:

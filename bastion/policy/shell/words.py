@@ -11,6 +11,7 @@ from bastion.policy.facts import OpaqueKind, Word
 from bastion.policy.shell.tree import (
     Arithmetic,
     Literal,
+    Name,
     Parameter,
     Part,
     RawWord,
@@ -24,7 +25,7 @@ MAX_WORDS: Final = 512
 MAX_BRACES: Final = 40
 """Braces in one word: each is looked for its end in all of the rest."""
 
-Atom = tuple[str, bool] | Parameter | Substitution | Arithmetic
+Atom = tuple[str, bool] | Parameter | Substitution | Arithmetic | Name
 """One character and whether it was quoted, or an expansion."""
 
 _SEQUENCE: Final = re.compile(r"(-?\d{1,9})\.\.(-?\d{1,9})(?:\.\.(-?\d{1,9}))?")
@@ -183,10 +184,12 @@ def _word(atoms: list[Atom], source: RawWord, *, globs: bool = True) -> Word:
             if index == glob_at and prefix is None:
                 prefix = text
             text += character
-            pattern += "\\" + character if quoted and character in "*?[]\\" else character
+            escaped = quoted and character and character in "*?[]\\"
+            pattern += "\\" + character if escaped else character
             continue
         kind = _kind(atom)
-        dynamic = kind if not dynamic or dynamic == "arithmetic" else dynamic
+        dynamic = kind if dynamic in ("", "arithmetic", "name") else dynamic
+        pattern += atom.pattern if isinstance(atom, Name) else ""
         prefix = text if prefix is None else prefix
     if dynamic:
         if (
@@ -195,6 +198,8 @@ def _word(atoms: list[Atom], source: RawWord, *, globs: bool = True) -> Word:
             and atoms[0].opener in ("<(", ">(")
         ):
             prefix = "/dev/fd/"
+        if dynamic == "name":
+            return Word(None, pattern, "name", prefix or "")
         return Word(None, source.raw, dynamic, prefix or "")
     if glob_at >= 0:
         return Word(None, pattern, "glob", prefix or "")
@@ -221,7 +226,9 @@ def _tilde(text: str, source: RawWord) -> Word:
     return Word(None, text, "tilde")
 
 
-def _kind(part: Parameter | Substitution | Arithmetic) -> str:
+def _kind(part: Parameter | Substitution | Arithmetic | Name) -> str:
+    if isinstance(part, Name):
+        return "name"
     if isinstance(part, Parameter):
         return "variable"
     if isinstance(part, Arithmetic):
