@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.harness.database import TABLES
 
+VALUES = ("123-45-6789", "987-65-4321", "1980")
+"""Of masked columns."""
 SCHEMA = (
     TABLES
     + """
@@ -210,6 +212,10 @@ COPY (SELECT ssn, (SELECT ssn FROM people LIMIT 1) FROM people) TO STDOUT
 WITH q AS (INSERT INTO people (id, ssn, name) SELECT 903, name, ssn FROM people RETURNING 1) TABLE q
 
 -- other names for columns, and order by what is shown
+WITH q (a, b, c, d) AS (DELETE FROM people WHERE id = 0 RETURNING *) SELECT lower(c) FROM q
+WITH q (a, b, c, d) AS (INSERT INTO people (id) VALUES (904) RETURNING *) SELECT ROW(c) FROM q
+WITH q AS (SELECT * FROM people) SELECT max(z) FROM q x (a, b, z)
+WITH q AS (UPDATE people SET id = id WHERE id = 1 RETURNING *) SELECT (z) || '' FROM q x (a, b, z)
 SELECT j.c || '' FROM (people p JOIN t ON true) AS j (a, b, c, d, e, f)
 SELECT id, ssn FROM people ORDER BY 2
 SELECT id, ssn AS s FROM people ORDER BY s

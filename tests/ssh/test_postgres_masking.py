@@ -14,6 +14,7 @@ import pytest_asyncio
 import sqlalchemy
 import sqlalchemy.ext.asyncio
 
+from tests.fuzz.masked_sql import leaks
 from tests.harness.database import database
 from tests.masked_columns import (
     EITHER,
@@ -24,13 +25,13 @@ from tests.masked_columns import (
     SCHEMA,
     SHOWN,
     STORIES,
+    VALUES,
 )
 from tests.ssh.test_postgres_drivers import DRIVERS, JDBC
 
 pytestmark = [pytest.mark.story, pytest.mark.asyncio(loop_scope="module")]
 
-SSN = "123-45-6789"
-VALUES = (SSN, "987-65-4321", "1980")
+SSN = VALUES[0]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -149,6 +150,11 @@ async def test_evasions_of_several_steps_are_refused_at_the_last(masked):
                     continue
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="masked"):
                 await one.execute(steps[-1])
+
+
+async def test_statements_that_nobody_would_write_show_no_masked_value(masked):
+    """A slice of `python -m tests.fuzz.masked_sql`."""
+    assert await leaks(masked.dsn(), range(40)) == []
 
 
 async def test_ordinary_statements_on_a_masked_database_run(psy):

@@ -231,10 +231,8 @@ class Expressions(ABC):
             self.nested(text, by)
 
     def table(self, node: Tree, scope: Scope, verb: str) -> None:
-        name = table_name(node)
-        if not node.schemaname and scope.is_cte(node.relname):
-            self.use(SqlUse(verb))
-            return
+        inside = not node.schemaname and scope.is_cte(node.relname)
+        name = "" if inside else table_name(node)
         self.use(SqlUse(verb, table=name))
         if node.HasField("alias") and node.alias.colnames:
             self._columns[SqlColumn(name, "*")] = None  # renamed: it cannot be followed by name

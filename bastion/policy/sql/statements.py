@@ -238,13 +238,15 @@ class Walk(Expressions):
 
     def _rename(self, query: Tree, scope: Scope) -> None:
         """Columns that get other names are not followed: they count as used."""
-        if name_of(query) == "SelectStmt" and query.op <= 1:
-            inner = scope.within()
-            inner.add(map(unwrapped, query.from_clause))
-            for one in query.target_list:
-                value = unwrapped(unwrapped(one).val)
-                if value is not None and name_of(value) == "ColumnRef":
-                    self._column(value, inner, plain=False)
+        if name_of(query) != "SelectStmt" or query.op > 1:
+            self._columns[SqlColumn("", "*")] = None
+            return
+        inner = scope.within()
+        inner.add(map(unwrapped, query.from_clause))
+        for one in query.target_list:
+            value = unwrapped(unwrapped(one).val)
+            if value is not None and name_of(value) == "ColumnRef":
+                self._column(value, inner, plain=False)
 
     def _join(self, node: Tree, scope: Scope) -> None:
         for name in strings(node.using_clause):
