@@ -54,7 +54,11 @@ class Known:
 
     def lacks_column(self, statement: SqlStatement, tables: Collection[str]) -> bool:
         """Whether it names a column of one of `tables`, which have masked ones, that was not
-        there."""
+        there; or a function that takes a row of them."""
+        named = {_bare(use.table) for use in statement.uses}
+        called = (one for one in statement.calls if one.column not in self.columns)
+        if any(called) and not named.isdisjoint(tables):
+            return True
         return any(
             _bare(one.table) in tables and self._lacks(one, statement) for one in statement.columns
         )

@@ -247,6 +247,11 @@ def _rename(walk: Walk, node: Tree, scope: Scope) -> None:
             walk.use(SqlUse("alter", table=f"{schema}{dot}{node.newname}"))
     else:
         walk.use(SqlUse("alter", name=node.subname))
+        renamed = given(node, "object")
+        if renamed is not None and name_of(renamed) == "ObjectWithArgs":
+            walk.use(SqlUse("alter", function=dotted(renamed.objname)))
+        elif renamed is not None and name_of(renamed) == "List":  # a type
+            walk.behind(renamed.items)
 
 
 def _drop_role(walk: Walk, node: Tree, scope: Scope) -> None:
