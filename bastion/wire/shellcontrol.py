@@ -146,6 +146,11 @@ FORGET_ANSWERS: Final = b"f\n"
 """Subshells' answers that they have read may go."""
 
 
+def go_on(pid: int) -> bytes:
+    """For the relay: wake the shell, if it was stopped (SIGCONT); nothing else notices."""
+    return f"c{pid}\n".encode()
+
+
 def quoted(text: str) -> str:
     """`text` as one word of any POSIX shell, whatever is in it (but NUL)."""
     return "'" + text.replace("'", "'\\''") + "'"

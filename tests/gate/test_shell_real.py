@@ -107,3 +107,19 @@ async def test_a_loop_in_the_background_goes_on_while_lines_are_entered(tmp_path
                 shell.changed.clear()
                 await shell.changed.wait()
         assert not shell.ended
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+async def test_ctrl_c_wakes_a_shell_that_something_has_stopped(tmp_path, dialect):
+    """Nothing would ever end the line: the prompt, and the keys, were gone until the hang-up."""
+    async with local_shell(tmp_path, dialect) as shell:
+        shell.enter("p=$$")
+        assert await shell.prompt(20)
+        shell.enter("kill -s STOP $p; true")
+        stopped = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+        await asyncio.to_thread(os.waitid, os.P_PID, shell._shell.pid, stopped)
+        shell.keys(b"\x03")
+        assert await shell.prompt(20)
+        shell.enter("echo wo''ken")
+        assert await shell.prompt(20)
+        assert b"woken" in shell.shown

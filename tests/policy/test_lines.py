@@ -170,6 +170,36 @@ def test_what_no_step_will_tell_is_opaque_at_once(text):
     assert line(text).rule == "opaque"
 
 
+LAMING = [
+    "kill -STOP $$",
+    "kill -s SIGSTOP $PPID",
+    "kill -19 $$",
+    "pkill -STOP bash",
+    "ulimit -n 3",
+    "ulimit -Sn 3",
+    "ulimit -u 0",
+    "ulimit -v 1000",
+    "ulimit -f 0",
+    "ulimit 0",
+]
+
+
+@pytest.mark.parametrize("text", LAMING)
+def test_what_would_leave_the_shell_unable_to_go_on_is_refused_with_a_sentence(text):
+    verdict = line(text)
+    if verdict.watch:
+        verdict = step(text)
+    assert verdict.action is DENY
+    assert "shell" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "text", ["ulimit -a", "ulimit -n", "ulimit -n 65535", "ulimit -c unlimited", "kill -STOP 1234"]
+)
+def test_limits_and_signals_of_every_day_pass(text):
+    assert line(text).action is ALLOW
+
+
 TAMPERING = [
     "trap - DEBUG",
     "trap '' DEBUG",

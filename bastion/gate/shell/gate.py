@@ -76,6 +76,7 @@ from bastion.wire.shellcontrol import (
     ReportDecoder,
     ReportKind,
     answer,
+    go_on,
     quoted,
     read_lines,
 )
@@ -462,8 +463,8 @@ class ShellGate:
                 shown = self._end_of.wait_no_longer()
                 return [*([ToClient(shown)] if shown else []), *self._prompt_when_due()]
             case "again" if self._state is _State.RUNNING and not self._end_of.all_said:
-                told = self._end_of.again()
-                return [ToShell(told)] if told else []
+                # A program that has stopped the shell must not keep the line for ever.
+                return [ToShell(go_on(self._shell) + self._end_of.again())]
             case "leave" if self._state is _State.LEAVING:
                 self._state = _State.ENDED
                 return self._last

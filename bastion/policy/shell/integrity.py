@@ -88,6 +88,8 @@ def command(reader: Reader, call: Call) -> None:
         re.match(r"/proc(/|$)|/dev(/fd)?$", normalise(text_of(word))) for word in call.operands
     ):
         reader.tampers("another name for /proc would hide what is opened there", "/proc")
+    if call.program in ("kill", "pkill", "killall", "skill"):
+        _kill(reader, call)
     if not in_shell(call.place):
         return
     judge = _JUDGES.get(call.program)
@@ -263,8 +265,49 @@ def _suspend(reader: Reader, call: Call) -> None:
     reader.tampers("suspend would stop the shell, and nothing there would wake it", call.program)
 
 
+_STOPS: Final = re.compile(
+    r"-?(?:SIG)?(?:STOP|TSTP|TTIN|TTOU|19|20|21|22|17|18|23|24)", re.IGNORECASE
+)
+_OWN_PROCESS: Final = re.compile(r"-?\$\{?(?:\$|PPID|BASHPID)\}?|0|-1|-?bash|-?zsh|-?sh|sshd")
+
+
+def _kill(reader: Reader, call: Call) -> None:
+    """A stopped shell asks about nothing and ends nothing; ctrl-C wakes it (the gate)."""
+    words = call.operands
+    stops = any(_STOPS.fullmatch(text_of(word)) for word in words)
+    own = any(
+        word.dynamic == "name" or _OWN_PROCESS.fullmatch(text_of(word).strip('"')) for word in words
+    )
+    if stops and own:
+        reader.tampers("it would stop the shell itself", call.program)
+
+
+_FLOORS: Final = {"n": 64, "u": 1024, "v": 1 << 18, "d": 1 << 18, "m": 1 << 18, "s": 1024, "f": 64}
+"""Limits below which a shell may no longer open its FIFOs or start the gate's own programs."""
+
+
+def _ulimit(reader: Reader, call: Call) -> None:
+    letters = "f"
+    for word in call.operands:
+        text = text_of(word)
+        option = re.fullmatch(r"-([a-zA-Z]+)(\d*)", text) if word.text is not None else None
+        if option:
+            letters = option.group(1).strip("HS") or letters
+            text = option.group(2)
+        floor = max((_FLOORS.get(letter, 0) for letter in letters), default=0)
+        if word.text is None and floor:
+            reader.cannot_tell(OpaqueKind.OPERAND, "a low limit would cripple the shell", word.raw)
+        elif text.isdecimal() and int(text) < floor:
+            reader.tampers(
+                "with a limit this low the shell cannot ask about its commands any more: "
+                "prlimit sets one for a single command",
+                text,
+            )
+
+
 def _zsh(reader: Reader, call: Call) -> None:
-    if call.program in ("functions", "setopt", "autoload") and not call.operands:
+    few = len(call.operands) < (2 if call.program == "limit" else 1)
+    if call.program in ("functions", "setopt", "autoload", "limit") and few:
         return
     reader.tampers(f"{call.program} changes how the gate watches the shell", call.program)
 
@@ -316,6 +359,7 @@ _JUDGES: Final = {
     "disable": _zsh,
     "exec": _exec,
     "suspend": _suspend,
+    "ulimit": _ulimit,
     "unset": _unset,
     "read": _reads_descriptor,
     "mapfile": _reads_descriptor,
@@ -323,7 +367,17 @@ _JUDGES: Final = {
     "setopt": _options,
     "unsetopt": _options,
     **dict.fromkeys(
-        ("unfunction", "unhash", "functions", "zle", "zmodload", "emulate", "sysopen", "syswrite"),
+        (
+            "unfunction",
+            "unhash",
+            "functions",
+            "limit",
+            "zle",
+            "zmodload",
+            "emulate",
+            "sysopen",
+            "syswrite",
+        ),
         _zsh,
     ),
 }

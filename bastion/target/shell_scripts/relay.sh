@@ -4,6 +4,7 @@
 #                               lTEXT  a line for the shell to read
 #                               vSEQ ANSWER      the verdict that the shell itself waits for
 #                               sPID.SEQ ANSWER  the one that a subshell of it waits for
+#                               cPID             the shell goes on, if something has stopped it
 #                               f                what subshells have read may go
 # Standard output: the shell's reports, records that end with NUL.
 umask 077
@@ -31,6 +32,7 @@ while IFS= read -r l; do
   case $l in
     l*) printf '%s\n' "${l#l}" >&3 ;;
     v*) printf '%s\n' "${l#v}" >&5 ;;
+    c*) kill -s CONT "${l#c}" ;;
     s*) l=${l#s}; printf '%s\n' "${l#*.}" > "$d/answer.${l%%.*}" ;;
     f*)
       x=
