@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bastion.model import ExecRequest, Identity, Target
+from bastion.model import Dialect, ExecRequest, Identity, Target
 from bastion.policy.actions import Action
 from bastion.policy.decide import decide
 from bastion.policy.parse import parse_policy
@@ -66,3 +66,19 @@ def test_what_xargs_adds_was_the_command_itself(line):
 )
 def test_time_with_options_is_a_program(line):
     assert not is_allowed(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "zf_rm -rf /etc",
+        "zpty x reboot",
+        "zargs -- * -- reboot",
+        "zmv '(*)' '$(reboot)'",
+        "add-zsh-hook precmd reboot",
+        "ls *(e:'reboot':)",
+    ],
+)
+def test_what_only_zsh_runs_is_never_allowed_there(line):
+    zsh = Target("x", dialect=Dialect.ZSH)
+    assert decide(POLICY, ANN, zsh, "ops", ExecRequest(line)).action is not Action.ALLOW

@@ -28,7 +28,8 @@ _ZSH: Final[tuple[tuple[str, str], ...]] = (
         (
             r"(?<![\w./-])(?:repeat|foreach|end|r|zle|bindkey|print|autoload|zmodload|emulate|setopt"
             r"|unsetopt|sched|vared|functions|aliases|nocorrect|noglob|zcompile|compdef"
-            r"|zstyle|coproc|select)(?![\w./-])"
+            r"|zstyle|coproc|select|zf_\w+|zpty|ztcp|zsocket|zargs|zmv|zcalc|zformat|zparseopts"
+            r"|compctl|sysopen|syswrite|add-zsh-hook)(?![\w./-])"
         ),
         "a word that zsh reads in its own way",
     ),

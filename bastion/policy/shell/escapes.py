@@ -24,7 +24,7 @@ PAGERS: Final = names(
 )
 _INTERACTIVE: Final = names(
     """
-    gdb lldb mc ranger nnn lf vifm ncdu ftp sftp lftp ncftp telnet rlogin rsh mosh minicom
+    gdb lldb mc ranger nnn lf vifm ncdu ftp tftp sftp lftp ncftp telnet rlogin rsh mosh minicom
     picocom cu tip mutt mail mailx alpine pine elm irssi weechat w3m lynx links elinks tclsh
     wish dc fzf gnuplot debugfs fdisk gdisk cfdisk parted sfdisk aptitude dselect iftop atop
     htop nmtui whiptail dialog zsh-newuser-install loginctl-attach machinectl virsh msfconsole

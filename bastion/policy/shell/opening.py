@@ -151,28 +151,6 @@ def pattern_table(program: str) -> Wrapper:
     return _PATTERN_FIRST[program]
 
 
-_DISK: Final = re.compile(
-    r"/dev/(?:(?:sd|hd|vd|xvd|nvme|mmcblk|md|dm-|nbd|zd|loop|sr|pmem)\w*|mapper/.+|disk/.+)"
-)
-_COPY_CONTENT: Final = names(
-    """
-    cat tac dd cp strings head tail grep egrep fgrep xxd od hexdump base64 base32 less more cut awk
-    sed tee pv buffer mbuffer ddrescue dcfldd nc socat scp rsync curl tar debugfs e2image
-    dump partclone testdisk photorec foremost scalpel ntfscat fls icat sort uniq split
-    """
-)
-
-
-def list_disks(reader: Reader) -> None:
-    """Say where a disk is read or written as a whole: every file is on it."""
-    for use in list(reader.paths):
-        copies_it = use.redirection or use.program in _COPY_CONTENT
-        if _DISK.fullmatch(use.path) and (
-            use.access is Access.WRITE or (use.access is Access.READ and copies_it)
-        ):
-            reader.cannot_tell(OpaqueKind.OPERAND, "every file is on this disk", use.path)
-
-
 def list_startup_writes(reader: Reader) -> None:
     """Say where a start-up file is written: later sessions run what it holds."""
     for use in list(reader.paths):
@@ -186,10 +164,10 @@ def list_paths(reader: Reader, call: Call) -> None:
     """List the files that a command opens."""
     program = call.program
     special = _SPECIAL.get(program)
-    if program in _PATTERN_FIRST:
-        _pattern_first(reader, call)
-    elif special is not None:
+    if special is not None:
         special(reader, call)
+    elif program in _PATTERN_FIRST:
+        _pattern_first(reader, call)
     elif program in _METADATA or program in _WRITERS:
         access = Access.WRITE if program in _WRITERS else Access.METADATA
         _operands(reader, call, access)
@@ -283,6 +261,24 @@ def _pattern_first(reader: Reader, call: Call) -> None:
     _more(reader, call)
 
 
+def _yq(reader: Reader, call: Call) -> None:
+    """`load("file")` and its kind stand in the program."""
+    _pattern_first(reader, call)
+    for word in call.operands:
+        if re.search(r"\bload(?:_\w+)?\s*\(", text_of(word)):
+            for path in re.findall(r"\"([^\"]*)\"", text_of(word)) or [""]:
+                reader.opens(
+                    Word(path, path) if path else Word(None, "", "input"), Access.READ, "yq"
+                )
+
+
+def _getent(reader: Reader, call: Call) -> None:
+    """Its databases are files of /etc."""
+    for word in call.operands:
+        if text_of(word) in ("shadow", "gshadow"):
+            reader.opens_text(f"/etc/{text_of(word)}", Access.READ, "getent")
+
+
 def _without_variables(reader: Reader, call: Call) -> list[Word]:
     """What jq is given without `--arg NAME VALUE` and its kind, of which two name a file."""
     kept: list[Word] = []
@@ -373,6 +369,8 @@ _SPECIAL: Final = {
     **dict.fromkeys(_COPIERS, copies.copy),
     **dict.fromkeys(("rsync", "scp"), _transfer),
     "dd": _dd,
+    "yq": _yq,
+    "getent": _getent,
     "curl": transfers.curl,
     "wget": transfers.wget,
     "date": _date,

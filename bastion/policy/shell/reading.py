@@ -15,7 +15,7 @@ from typing import Final
 
 from bastion.model import Dialect, visible
 from bastion.policy.facts import Opaque, OpaqueKind, Reading
-from bastion.policy.shell import dialects, flat, integrity, opening, steps
+from bastion.policy.shell import dialects, disks, flat, integrity, opening, steps
 from bastion.policy.shell.parse import Parser
 from bastion.policy.shell.state import Place
 from bastion.policy.shell.tree import ExhaustedError, IncompleteError, UnreadableError
@@ -51,7 +51,7 @@ def read(
     for each in _places(command, dialect, prompt, line, place):
         _read_at(walker, command, each, dialect)
     opening.list_startup_writes(walker)
-    opening.list_disks(walker)
+    disks.list_disks(walker)
     if prompt is not None:
         integrity.mention(walker, command)
         integrity.paths(walker)

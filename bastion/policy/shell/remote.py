@@ -192,6 +192,12 @@ def _cluster(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
     if "edit" in texts:
         reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl edit starts an editor", "edit")
+    if "attach" in texts[:1]:
+        reader.cannot_tell(OpaqueKind.INTERACTIVE, "kubectl attach types at a program", "attach")
+    if "rsh" in texts and "--" not in texts:
+        rest = peel(Wrapper("cn", "tT", "container namespace shell timeout"), call.operands).command
+        rest = peel(Wrapper("cn", "tT", "container namespace shell"), rest[1:]).command[1:]
+        start(reader, replace(call, program=f"{call.program} rsh"), rest, bare="shell")
     if "delete" in texts and "--" not in texts and texts != [text.lower() for text in texts]:
         lower = [
             literal(word.text.lower()) if word.text is not None else word for word in call.argv

@@ -103,7 +103,6 @@ RUNNERS: Final[dict[str, Runner]] = {
     "reflex": Runner(frozenset(), 0, "rgRG", "regex glob"),
     "when-changed": Runner(frozenset(), 1),
     "inoticoming": Runner(frozenset(), 1, "", "logfile pid-file suffix prefix chdir regexp"),
-    "bpftrace": Runner(frozenset(), 9, "", "", ("-c",)),
     **dict.fromkeys(("guix", "flox", "devbox"), Runner(names("environment shell run activate"), 9)),
     "pee": Runner(frozenset(), 9),
     "knife": Runner(names("ssh"), 1),

@@ -11,7 +11,7 @@ from bastion.policy.facts import Access, OpaqueKind
 from bastion.policy.shell import clouds, databases, git, launch, remote, services, shells
 from bastion.policy.shell.options import option_values
 from bastion.policy.shell.peeling import Wrapper, peel
-from bastion.policy.shell.state import Call, Reader, literal, normalise, text_of
+from bastion.policy.shell.state import Call, Reader, literal, names, normalise, text_of
 
 
 def _local_package(reader: Reader, call: Call) -> None:
@@ -148,53 +148,22 @@ def _crontab(reader: Reader, call: Call) -> None:
         reader.downloaded(f"a download into {call.program}")
 
 
+_PACKAGE_VERBS: Final = names(
+    """
+    install i ci run run-script exec test start build wheel x add rebuild publish download link
+    restart stop explore edit create init generate bench get tool update upgrade doc cert push
+    fix vet watch nextest flamegraph make script xtask tarpaulin llvm-cov miri open
+    """
+)
+"""Verbs with which package managers run code that they fetch or find."""
+
+
 def _package(reader: Reader, call: Call) -> None:
     texts = [text_of(word) for word in call.operands]
-    verbs = {
-        "install",
-        "i",
-        "ci",
-        "run",
-        "run-script",
-        "exec",
-        "test",
-        "start",
-        "build",
-        "wheel",
-        "x",
-        "add",
-        "rebuild",
-        "publish",
-        "download",
-        "link",
-        "restart",
-        "stop",
-        "explore",
-        "edit",
-        "create",
-        "init",
-        "generate",
-        "bench",
-        "get",
-        "tool",
-        "update",
-        "upgrade",
-        "doc",
-        "cert",
-        "push",
-        "fix",
-        "vet",
-        "watch",
-        "nextest",
-        "flamegraph",
-        "make",
-        "script",
-        "xtask",
-        "tarpaulin",
-        "llvm-cov",
-        "miri",
-    }
-    found = verbs & set([text for text in texts if text[:1] != "-"][:1])
+    plain = [text for text in texts if text[:1] != "-"]
+    # An option in front may take the first of them as its value: `npm --prefix DIR run`.
+    found = _PACKAGE_VERBS & set(plain[: 2 if texts[:1] != plain[:1] else 1])
+    found |= {"edit", "open"} & set(plain[:2])
     if found or any(word.text is None for word in call.operands[:1]):
         reader.cannot_tell(
             OpaqueKind.SCRIPT,

@@ -229,6 +229,8 @@ WRAPPERS: Final[dict[str, Wrapper]] = {
         bare="shell",
     ),
     **dict.fromkeys(("xtables-multi", "xtables-nft-multi", "xtables-legacy-multi"), Wrapper()),
+    "dtach": Wrapper("aAcnNper", "Ez"),
+    "abduco": Wrapper("aAcnep", "flqrv"),
     "ifne": Wrapper("", "n"),
     "cgexec": Wrapper("g", "bh", "", "sticky"),
     "dbus-run-session": Wrapper("", "", "config-file dbus-daemon", "help version"),
