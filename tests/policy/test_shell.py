@@ -249,6 +249,16 @@ def test_what_starts_a_command_is_named() -> None:
     assert [word.text for word in last.argv] == ["rm", "-rf", "/etc"]
 
 
+@pytest.mark.parametrize("opener", ["$(", "<(", '"${x:-$('])
+def test_a_semicolon_behind_a_here_document_in_a_substitution_was_lost(opener: str) -> None:
+    """bash 5.2 runs `rm echo -r /etc` there."""
+    closer = {"$(": ")", "<(": ")"}.get(opener, ')}"')
+    text = f"echo {opener}cat <<E\na\nE\nrm; echo -r /etc{closer}"
+    assert OpaqueKind.SYNTAX in {opaque.kind for opaque in read(text).opaque}
+    alone = f"echo {opener}cat <<E\na; b\nE\n{closer}"
+    assert not read(alone).opaque
+
+
 def test_operands_that_arrive_later_are_told() -> None:
     assert read("cat list | xargs rm -rf").commands[-1].extra_operands
     assert read("ls | xargs rm -rf").commands[-1].argv[-1].dynamic == "found"
@@ -353,6 +363,7 @@ def test_beyond_a_limit_the_command_is_listed_all_the_same() -> None:
         'cat <<< "$$((e "${x:-\'$(c1)\'}" x ))(y"',
         "c1 {1234567890..1234567891}",
         ": ${x[${x:-a} | b} & c3 || c4}0]}",
+        "c1 {a,b}{'x'1..3}",
     ],
 )
 def test_what_bash_alone_understands_is_opaque(line: str) -> None:

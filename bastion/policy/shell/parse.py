@@ -55,13 +55,17 @@ class Parser(SimpleParser):
         """Parse commands up to and including `)`."""
         self.deeper()
         outer, self._pending = self._pending, []
-        start = self.pos
+        start, documents = self.pos, len(self.heredoc_spans)
         self._nested += 1
         tree = self.sequence(frozenset())
         self._expect(")")
         self._nested -= 1
         if self._pending:
             raise UnreadableError("a here-document reaches out of its substitution")
+        for _, end in self.heredoc_spans[documents:]:
+            # bash 5.2 prints such a body and reads it again, without the `;`: `rm; ls -r /etc`.
+            if re.search(r";|(?<!&)&(?!&)", self.text[end : self.pos]):
+                raise UnreadableError("a list behind a here-document in a substitution")
         if outer and "\n" in self.text[start : self.pos]:
             raise UnreadableError("a here-document and a substitution of several lines overlap")
         self._pending = outer

@@ -133,6 +133,8 @@ def _alternatives(atoms: list[Atom], start: int) -> tuple[list[list[Atom]], int]
             if _spans(choices[0]):
                 if ("{", False) in choices[0]:
                     raise UnreadableError("braces within a brace range")
+                if any(isinstance(part, tuple) and part[0] and part[1] for part in choices[0]):
+                    raise UnreadableError("quotes within a brace range")
                 return None
             # With neither a comma nor dots before it, this brace closes nothing.
             choices[-1].append(atom)
