@@ -7,8 +7,9 @@ text does is read once for all that differ from it in plain integers only. That 
   here, up to nine digits between characters that are no part of a word or number are one integer;
 - PostgreSQL's grammar looks at tokens, not at what an integer is, but for the precision of a type
   (`float(25)`), and there the number stands in parentheses of another word than `values` and `in`;
-- of an integer, what reads a query looks at nothing but its size beside `<`, `>`, `<>` and `!=`,
-  and whether two conditions are the same in an OR, a NOT or an IS (`policy/sql/restrict.py`).
+- of an integer, what reads a query looks at nothing but whether a condition that computes with it,
+  or weighs it by `<`, `>`, `<>`, `!=`, OR, NOT, IS, CASE or SYMMETRIC, holds of every row
+  (`policy/sql/restrict.py`); `=`, IN, BETWEEN and AND of columns and integers never do.
 
 Whatever has a string, a comment, one of these, or is no plain query, has no template.
 """
@@ -28,7 +29,8 @@ _BY: Final = re.compile(r"\bby\b", re.IGNORECASE)
 _PLACE: Final = re.compile(rf"((?:\bby|,)\s*[0-9]+)|{_NUMBER.pattern}", re.IGNORECASE)
 _PARTS: Final = re.compile(r"[a-z0-9_.]+|[()]")
 _QUERIES: Final = frozenset({"select", "insert", "update", "delete"})
-_WEIGHING: Final = frozenset({"or", "not", "is"})
+_WEIGHING: Final = frozenset({"or", "not", "is", "case", "symmetric"})
+_COMPUTING: Final = re.compile(r"[+*-]")
 _LISTS: Final = frozenset({"values", "in"})
 
 
@@ -51,6 +53,8 @@ def is_general(shape: str) -> bool:
     lower = shape.lower()
     words = _WORDS.findall(lower)
     if not words or words[0] not in _QUERIES or not _WEIGHING.isdisjoint(words):
+        return False
+    if words[0] in {"update", "delete"} and _COMPUTING.search(lower.partition("where")[2]):
         return False
     return ";" not in shape.rstrip("; \t\r\n") and _in_lists_alone(lower)
 
