@@ -120,6 +120,35 @@ DELETE FROM t WHERE t IS NOT NULL
 DELETE FROM t WHERE t.* IS NOT NULL
 DELETE FROM t USING t t2 WHERE t.id=t2.id
 UPDATE t SET a=1 WHERE coalesce(a,1)=coalesce(a,1)
+DELETE FROM t WHERE (a = 1)::int >= 0
+DELETE FROM t WHERE (a = 1)::int IN (0, 1)
+DELETE FROM t WHERE id = ANY (ARRAY[id, a])
+DELETE FROM t WHERE id IN (5, id + 0)
+DELETE FROM t WHERE CASE WHEN a > 0 THEN a > -1 ELSE true END
+DELETE FROM t WHERE CASE a WHEN 1 THEN true ELSE a <> 1 END
+DELETE FROM t WHERE 0 BETWEEN SYMMETRIC id AND 0
+DELETE FROM t WHERE id BETWEEN least(id, a) AND greatest(id, a)
+DELETE FROM t WHERE greatest(id, 5) >= 5
+DELETE FROM t WHERE coalesce(a, 1) = coalesce(a, 1) AND length(v) > -1
+DELETE FROM t WHERE abs(a) + abs(b) >= 0
+DELETE FROM t WHERE a * a >= 0
+DELETE FROM t WHERE a % 2 IN (-1, 0, 1)
+DELETE FROM t WHERE num_nulls(a, v) < 3
+DELETE FROM t WHERE xmin::text <> 'x'
+DELETE FROM t WHERE ctid <> '(0,0)' AND xmax >= 0
+DELETE FROM t WHERE EXISTS (SELECT 1 WHERE id <= greatest(id, 2))
+DELETE FROM t WHERE (SELECT id) = id
+DELETE FROM t WHERE id IN (SELECT id)
+DELETE FROM t WHERE (a = 1) = (NOT a <> 1)
+DELETE FROM t WHERE (NULL = 'x') IS UNKNOWN
+DELETE FROM t WHERE (a, id) = (a, id)
+DELETE FROM t WHERE (ARRAY[id, a])[1] = id
+DELETE FROM t WHERE v || 'x' LIKE '%x'
+DELETE FROM t WHERE concat(v, 'x') <> ''
+DELETE FROM t WHERE a < $1 OR a >= $1
+DELETE FROM t WHERE a IS NULL OR a < 5 OR a > 4
+DELETE FROM t WHERE id IN (SELECT id FROM t WHERE a * a >= 0)
+UPDATE t SET a = 1 WHERE NOT (id = 1 AND id = 2)
 TRUNCATE t, u CASCADE
 TRUNCATE ONLY t
 DROP VIEW v
@@ -191,6 +220,40 @@ DELETE FROM t WHERE tags @> ARRAY['x']
 DELETE FROM t WHERE age > 18
 DELETE FROM t WHERE created_at < now() - interval '1 day'
 DELETE FROM t WHERE id BETWEEN $1 AND $2
+DELETE FROM t WHERE (a = 1)::int = 1
+DELETE FROM t WHERE id = ANY (ARRAY[1, a])
+DELETE FROM t WHERE id = ANY ($1)
+DELETE FROM t WHERE CASE WHEN a > 0 THEN a > 10 ELSE true END
+DELETE FROM t WHERE greatest(a, b) < 5
+DELETE FROM t WHERE coalesce(a, 0) = 0
+DELETE FROM t WHERE a % 2 = 0
+DELETE FROM t WHERE a + 3 <> 10
+DELETE FROM t WHERE a <> 5 AND b <> 6
+DELETE FROM t WHERE NOT (id = 5)
+DELETE FROM t WHERE a NOT IN (1, 2, 3, 4, 5)
+DELETE FROM t WHERE (a = 1) IS NOT TRUE
+DELETE FROM t WHERE a IS NULL OR a < 5
+DELETE FROM t WHERE a IS DISTINCT FROM 5
+DELETE FROM t WHERE v NOT LIKE 'abc%'
+DELETE FROM t WHERE length(v) < 100
+DELETE FROM t WHERE length(trim(v)) = 0
+DELETE FROM t WHERE lower(v) <> 'abc'
+DELETE FROM t WHERE v || 'x' <> 'abcx'
+DELETE FROM t WHERE left(v, 3) = 'abc'
+DELETE FROM t WHERE active AND NOT deleted
+DELETE FROM t WHERE active OR a = 1
+DELETE FROM t WHERE a = $1 OR b = $1
+DELETE FROM t WHERE f(v) OR id = 5
+DELETE FROM t WHERE ctid = '(0,1)'
+DELETE FROM t WHERE v = '5' OR v = 'x'
+DELETE FROM t WHERE price > 9.99
+DELETE FROM t WHERE price * 1.1 < 10
+DELETE FROM t WHERE a < 1000000
+DELETE FROM t WHERE at >= '2024-01-01'
+DELETE FROM t WHERE at::date = '2024-01-01'
+DELETE FROM t WHERE flags & 4 = 4
+DELETE FROM t WHERE num_nulls(a, b) = 2
+DELETE FROM t WHERE v SIMILAR TO 'x%' OR v ~ 'abc'
 BEGIN
 SET search_path TO x
 SHOW ALL

@@ -96,6 +96,7 @@ def test_what_clients_write_has_a_template(text):
         "DELETE FROM t WHERE a = 1 OR a = 2",
         "DELETE FROM t WHERE id * 7 = 0",
         "DELETE FROM t WHERE id - id = 0",
+        "DELETE FROM t WHERE num_nonnulls (id) = 1",
         "UPDATE t SET a = a + 1 WHERE id + 0 = 5",
         "DELETE FROM t WHERE 5 BETWEEN SYMMETRIC id AND 6",
         "DELETE FROM t WHERE CASE id WHEN 5 THEN id = 1 ELSE 1 = 1 END",

@@ -8,9 +8,7 @@ from bastion.policy.sql.alike import number_of, operator_of, same
 from bastion.policy.sql.tree import Tree, given, name_of, strings, unwrapped, walk
 
 NEVER_NULL: Final = frozenset({"id", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
-_BETWEEN: Final = frozenset({11, 13})  # BETWEEN, BETWEEN SYMMETRIC
-_MOST: Final = 2**31 - 1
-_SAME_OF_ALL: Final = frozenset({"pg_typeof", "pg_column_size", "num_nulls", "num_nonnulls"})
+_SAME_OF_ALL: Final = frozenset({"pg_typeof", "pg_column_size"})
 _SIZES: Final = frozenset({"length", "char_length", "octet_length", "abs", "count", "cardinality"})
 
 
@@ -75,15 +73,6 @@ def _written(node: Tree) -> str | None:
     return "".join(texts) if texts else None
 
 
-def all_values(left: Tree, right: Tree) -> bool:
-    """`(…) IN (true, false)`."""
-    if right is None or name_of(right) != "List" or left is None or name_of(left) == "ColumnRef":
-        return False
-    values = [unwrapped(one) for one in right.items]
-    booleans = {one.boolval.boolval for one in values if name_of(one) == "A_Const"}
-    return name_of(left) in {"A_Expr", "BoolExpr"} and len(booleans) == 2
-
-
 def always(left: Tree, right: Tree, operator: str, mine: frozenset[str]) -> bool:
     """`id > 0`, `id <> -1`, `length(name) >= 0`: true of every row one will meet."""
     number = number_of(right)
@@ -135,19 +124,6 @@ def of_every_row(left: Tree, right: Tree, operator: str, mine: frozenset[str]) -
         return operator == "<>"
     made = left is not None and name_of(left) != "ColumnRef"
     return not text and (operator == ">=" or operator == "^@" or (made and operator == "<>"))
-
-
-def in_every_range(node: Tree, left: Tree, right: Tree, mine: frozenset[str]) -> bool:
-    """`id BETWEEN 0 AND 2147483647`, `id NOT IN (0)`."""
-    if right is None or name_of(right) != "List" or not mine <= NEVER_NULL:
-        return False
-    numbers = [number_of(unwrapped(one)) for one in right.items]
-    if any(one is None for one in numbers):
-        return False
-    known = [one for one in numbers if one is not None]
-    if node.kind in _BETWEEN:
-        return min(known) <= 1 and max(known) >= _MOST
-    return operator_of(node) == "<>" and max(known) < 1
 
 
 def may_be_null(argument: Tree) -> bool:

@@ -21,9 +21,7 @@ from bastion.policy.sql.alike import (
 from bastion.policy.sql.constants import (
     NEVER_NULL,
     all_patterns,
-    all_values,
     always,
-    in_every_range,
     is_nothing,
     may_be_null,
     of_every_row,
@@ -41,6 +39,7 @@ from bastion.policy.sql.tree import (
     unwrapped,
     walk,
 )
+from bastion.policy.sql.trial import holds_always
 
 _OPERATOR, _NULLIF = 1, 6
 """A_Expr_Kind of libpg_query."""
@@ -57,6 +56,11 @@ class Changed:
     """(alias, table) of whatever is joined; the table is empty for a subquery."""
     bare: bool = True
     """Whether an unqualified column is surely its own."""
+
+    def key(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """One name for a column, however it is written."""
+        own = (len(names) > 1 and names[-2] in self.names) or (len(names) == 1 and self.bare)
+        return names[-1:] if own else names[-2:]
 
     def is_self(self, qualifier: str) -> bool:
         """Whether a qualifier names another row of the same table."""
@@ -88,7 +92,9 @@ def _tables(nodes: Sequence[Tree]) -> Iterator[tuple[str, str]]:
 
 def restricts(condition: Tree, target: Changed) -> bool:
     """Whether the condition (None: there is none) picks out rows of the target."""
-    return condition is not None and _holds(condition, target, negated=False)
+    if condition is None or not _holds(condition, target, negated=False):
+        return False
+    return not holds_always(condition, target.key)
 
 
 def _holds(node: Tree, target: Changed, *, negated: bool) -> bool:
@@ -166,7 +172,11 @@ def _boolean(node: Tree, target: Changed, *, negated: bool) -> bool:
         return _holds(parts[0], target, negated=not negated)
     every = (node.boolop == 2) != negated  # OR, or a negated AND
     if not every:
-        return any(_holds(part, target, negated=negated) for part in parts)
+        return any(
+            _holds(part, target, negated=negated)
+            and (negated or not holds_always(part, target.key))
+            for part in parts
+        )
     if any(complementary(one, other) for index, one in enumerate(parts) for other in parts[:index]):
         return False
     return all(_holds(part, target, negated=negated) for part in parts)
@@ -208,12 +218,10 @@ def _comparison(node: Tree, target: Changed, *, negated: bool) -> bool:
     if is_nothing(right):
         is_null = (node.kind == 5) != negated  # IS NOT DISTINCT FROM NULL
         return _null_test(left, target, is_null=is_null) if node.kind in {4, 5} else False
-    if all_patterns(node, right) or all_values(left, right) or vanishes(left):
+    if all_patterns(node, right) or vanishes(left):
         return False
     operator = operator_of(node)
-    if of_every_row(left, right, operator, mine) or in_every_range(node, left, right, mine):
-        return False
-    return not always(left, right, operator, mine)
+    return not (of_every_row(left, right, operator, mine) or always(left, right, operator, mine))
 
 
 def _same_row(side: Tree, other: Tree, target: Changed) -> bool:

@@ -30,7 +30,8 @@ _PLACE: Final = re.compile(rf"((?:\bby|,)\s*[0-9]+)|{_NUMBER.pattern}", re.IGNOR
 _PARTS: Final = re.compile(r"[a-z0-9_.]+|[()]")
 _QUERIES: Final = frozenset({"select", "insert", "update", "delete"})
 _WEIGHING: Final = frozenset({"or", "not", "is", "case", "symmetric"})
-_COMPUTING: Final = re.compile(r"[+*-]")
+_COMPUTING: Final = re.compile(r"[+*-]|(?<!\bin)\(")
+_BEFORE_PARENTHESIS: Final = re.compile(r"\s+\(")
 _LISTS: Final = frozenset({"values", "in"})
 
 
@@ -54,7 +55,8 @@ def is_general(shape: str) -> bool:
     words = _WORDS.findall(lower)
     if not words or words[0] not in _QUERIES or not _WEIGHING.isdisjoint(words):
         return False
-    if words[0] in {"update", "delete"} and _COMPUTING.search(lower.partition("where")[2]):
+    condition = _BEFORE_PARENTHESIS.sub("(", lower.partition("where")[2])
+    if words[0] in {"update", "delete"} and _COMPUTING.search(condition):
         return False
     return ";" not in shape.rstrip("; \t\r\n") and _in_lists_alone(lower)
 
