@@ -199,6 +199,13 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(config):
     assert "hunter2" not in fault
 
 
+@pytest.mark.parametrize("reference", ["file:secret", "file:./secret", "command:pass show x"])
+def test_a_reference_that_no_dial_could_follow_is_told_at_once(config, reference):
+    text = SMALL + f"oidc: {{issuer: i, client_id: c, client_secret: '{reference}'}}\n"
+    (fault,) = faults(config, text)
+    assert "whole path" in fault
+
+
 def check(path):
     words = [sys.executable, "-m", "bastion", "serve", "--check", "--config", str(path)]
     return subprocess.run(words, capture_output=True, text=True, timeout=60)

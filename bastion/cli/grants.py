@@ -47,6 +47,7 @@ def list_grants(directory: StateDirectory, json_output: bool) -> None:
             )
             for one in held
         ),
+        none="Nothing is granted now.",
     )
 
 

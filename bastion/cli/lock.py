@@ -81,6 +81,7 @@ def list_locks(directory: StateDirectory, json_output: bool) -> None:
             )
             for held in locks
         ),
+        none="No lock is in force.",
     )
 
 

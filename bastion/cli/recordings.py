@@ -50,6 +50,7 @@ def list_recordings(directory: StateDirectory, session_id: str, json_output: boo
             )
             for row in rows
         ),
+        none="There are no recordings.",
     )
 
 
@@ -139,7 +140,9 @@ def scan(directory: StateDirectory, session_id: str, json_output: bool) -> None:
         print_json(rows)
     else:
         names = ("session", "channel", "time", "rule", "length", "mark")
-        print_table(names, ([row[name] for name in names] for row in rows))
+        print_table(
+            names, ([row[name] for name in names] for row in rows), none="Nothing was missed."
+        )
     sys.exit(bool(rows))
 
 
@@ -174,7 +177,9 @@ def search(
         print_json(rows)
         return
     columns = ("session", "began", "who", "targets", "where", "what")
-    print_table(columns, ([row[name] for name in columns] for row in rows))
+    print_table(
+        columns, ([row[name] for name in columns] for row in rows), none="Nothing is found."
+    )
 
 
 def _utc(moment: datetime | None) -> float | None:
@@ -218,7 +223,8 @@ def holds(directory: StateDirectory, json_output: bool) -> None:
         print_json(rows)
         return
     columns = ("session", "by", "since", "reason")
-    print_table(columns, ((r["session"], r["by"], when(r["at"]), r["reason"]) for r in rows))
+    shown = ((r["session"], r["by"], when(r["at"]), r["reason"]) for r in rows)
+    print_table(columns, shown, none="No recording is held.")
 
 
 @recordings.command()

@@ -20,9 +20,15 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their columns; where nobody looks on, tab-separated and never cut."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, none: str) -> None:
+    """Print rows under their columns; where nobody looks on, tab-separated and never cut.
+
+    `none`: the sentence that says on stderr that there are no rows.
+    """
     shown = [[_cell(value) for value in row] for row in rows]
+    if not shown:
+        click.echo(none, err=True)
+        return
     if not sys.stdout.isatty():
         for row in shown:
             click.echo("\t".join(row))

@@ -57,6 +57,9 @@ def list_sessions(
             )
             for row in rows
         ),
+        none="There are no sessions."
+        if everything
+        else "No session is live (--all shows those that ended).",
     )
 
 

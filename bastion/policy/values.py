@@ -32,6 +32,10 @@ def _reference(text: str) -> str:
         _REFERENCE.fullmatch(text) is None,
         "must be file:PATH, env:NAME, credential:NAME or command:WORDS",
     )
+    refuse(
+        text.startswith(("file:", "command:")) and text.partition(":")[2][0] != "/",
+        "must name a file, or the program of a command, by its whole path (file:/etc/…)",
+    )
     return text
 
 

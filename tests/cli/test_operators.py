@@ -87,7 +87,7 @@ async def test_a_refusal_needs_a_reason(desk: Desk) -> None:
 
 
 async def test_sessions_are_listed_shown_and_killed(desk: Desk) -> None:
-    assert (await run(desk, "sessions")).output == ""
+    assert (await run(desk, "sessions")).stdout == ""
     desk.ledger.session_started("s1", ALICE, "192.0.2.1", "OpenSSH_9", "direct", 1.0)
     desk.ledger.channel_opened("s1", "c1", "exec", "web", "root", "rm \x1b[2J", "c1.cast", 2.0)
     desk.ledger.verdict("s1", "c1", "rm", Verdict(Action.DENY, "no-rm", "not here"), 2.0)
@@ -102,7 +102,7 @@ async def test_sessions_are_listed_shown_and_killed(desk: Desk) -> None:
     await run(desk, "sessions", "kill", "s1", "--reason", "incident")
     assert desk.live.ended == [f"{ME}: incident"]
     desk.ledger.session_ended("s1", "killed", 5.0)
-    assert (await run(desk, "sessions")).output == ""
+    assert (await run(desk, "sessions")).stdout == ""
     assert "killed" in (await run(desk, "sessions", "list", "--all")).output
 
 
@@ -113,7 +113,7 @@ async def test_locks_are_set_listed_and_removed(desk: Desk) -> None:
     assert (plain["kind"], plain["value"], plain["by"]) == ("identity", "bob", ME)
     assert f"{lock_id}\tidentity\tbob\tleft" in (await run(desk, "lock", "list")).output
     await run(desk, "lock", "remove", lock_id)
-    assert (await run(desk, "lock", "list")).output == ""
+    assert (await run(desk, "lock", "list")).stdout == ""
     assert "sessions ended: 1" in (await run(desk, "lock", "session", "s2", "--reason", "x")).output
     assert (await run(desk, "lock", "target", "w", "--reason", "x", "--until", "so")).exit_code == 2
     past = ("lock", "target", "w", "--reason", "x", "--until", "1970-01-01T00:01")
@@ -146,6 +146,24 @@ async def test_recordings_are_listed_and_found(desk: Desk) -> None:
     cast.write_bytes(b"\x1b[2J")
     assert "no asciicast header" in (await run(desk, "recordings")).output
     assert "No recording" in await refusal(desk, "recordings", "path", "s1", "c2")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("approvals", "Nothing is held."),
+        ("grants", "Nothing is granted now."),
+        ("lock list", "No lock is in force."),
+        ("sessions", "No session is live (--all shows those that ended)."),
+        ("sessions list --all", "There are no sessions."),
+        ("recordings", "There are no recordings."),
+        ("recordings search nothing", "Nothing is found."),
+        ("recordings holds", "No recording is held."),
+    ],
+)
+async def test_an_empty_list_says_so_on_stderr(desk: Desk, words: str, sentence: str) -> None:
+    result = await run(desk, *words.split())
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{sentence}\n")
 
 
 def test_no_bastion_is_one_sentence_and_exit_status_1(tmp_path: Path) -> None:
