@@ -90,10 +90,9 @@ class _Look:
             if text not in self._described:
                 self._described[text] = (await self.read(text), await describe(self.link, text))
             reading, columns = self._described[text]
-            whole = columns is None or not reading.statements
             if (
                 columns is None
-                or whole
+                or not reading.statements
                 or any(misuse.reads(one, masks) for one in reading.statements)
             ):
                 hidden = tuple(range(int(size)))

@@ -41,7 +41,7 @@ from bastion.events import (
     Withdraw,
 )
 from bastion.gate.gate import Decide
-from bastion.gate.postgres import startup as postgres_startup
+from bastion.gate.postgres import startup
 from bastion.gate.postgres.mask import Masks
 from bastion.gate.postgres.messages import Messages
 from bastion.gate.postgres.near import Near
@@ -99,7 +99,7 @@ class PostgresGate(Messages):
         self._admit = admit
         self._secret = secret
         self._phase = _Phase.DOOR
-        self._door = postgres_startup.Door()
+        self._door = startup.Door()
         self.login = ""
         self.version = 0
 
@@ -176,10 +176,10 @@ class PostgresGate(Messages):
                     self._phase = _Phase.CANCELLING
                     self._emit(CancelOther(pid, key))
                     return
-                case postgres_startup.Refused(code=code, message=message, hint=hint):
+                case startup.Refused(code=code, message=message, hint=hint):
                     self._turn_away(code, message, hint)
                     return
-                case postgres_startup.Wanted():
+                case startup.Wanted():
                     self._begin(found)
         if self._phase not in {_Phase.ENDED, _Phase.CANCELLING}:
             self._enqueue(at, data)
@@ -189,7 +189,7 @@ class PostgresGate(Messages):
         self._emit(ToClient(wire.error(code, f"bastion: {message}", hint=hint, fatal=True)))
         self._leave(EndReason.DENIED)
 
-    def _begin(self, wanted: postgres_startup.Wanted) -> None:
+    def _begin(self, wanted: startup.Wanted) -> None:
         self.version = min(wanted.minor, wire.NEWEST_MINOR)
         admitted = self._admit(wanted.user, wanted.database)
         request = DatabaseRequest(wanted.database, wanted.settings)
@@ -213,7 +213,7 @@ class PostgresGate(Messages):
         self._phase = _Phase.DIALLING
         self._emit(Dial(self._fixed(request)))
 
-    def _refused_setting(self, wanted: postgres_startup.Wanted) -> tuple[str, str] | None:
+    def _refused_setting(self, wanted: startup.Wanted) -> tuple[str, str] | None:
         """Why the client may not give a setting, by the verdict on a SET of it; and a hint."""
         for use in wanted.decided:
             name, value = use.setting or "role", use.name.replace("'", "''")
@@ -229,7 +229,7 @@ class PostgresGate(Messages):
 
     def _fixed(self, request: DatabaseRequest) -> DatabaseRequest:
         """With what the gate relies on set from the start."""
-        fixed = list(postgres_startup.PINNED_AT_START)
+        fixed = list(startup.PINNED_AT_START)
         if self._terms.read_only:
             fixed.append(("default_transaction_read_only", "on"))
         names = {name for name, _ in fixed}

@@ -15,10 +15,10 @@ from bastion.events import (
     HoldClient,
 )
 from bastion.gate.postgres import refusals
-from bastion.gate.postgres import values as postgres_values
 from bastion.gate.postgres.flight import Kind, Portal, Prepared, Sent
 from bastion.gate.postgres.judging import Judging, Waiting
 from bastion.gate.postgres.server import Refusal
+from bastion.gate.postgres.values import LARGE_OBJECTS, called, shown_values
 from bastion.model import (
     QueryRequest,
     SqlReading,
@@ -216,7 +216,7 @@ class Messages(Judging):
         name = self._name(bound.statement)
         statements = self.flight.known_statements(name)
         codec = self.server.texts.codec
-        values = postgres_values.shown_values(bound, codec) if self._terms.parameters else ()
+        values = shown_values(bound, codec) if self._terms.parameters else ()
         portal = Portal(self._name(bound.portal), statements, values, bound.formats)
         if not statements:
             reading = SqlReading((SqlStatement((SqlUse("execute", name=name),)),))
@@ -278,8 +278,8 @@ class Messages(Judging):
     def _function(self, at: float, message: Message) -> None:
         oid, values = wire.decode_function(message.body)
         raw = message.raw
-        reading = postgres_values.called(oid)
-        name = postgres_values.LARGE_OBJECTS.get(oid, str(oid))
+        reading = called(oid)
+        name = LARGE_OBJECTS.get(oid, str(oid))
 
         def decided(request: QueryRequest, verdict: Verdict) -> None:
             run = self._run(at, request, verdict)

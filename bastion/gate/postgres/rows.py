@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bastion.gate.postgres import values as postgres_values
 from bastion.gate.postgres.flight import Run
 from bastion.gate.postgres.mask import format_of
+from bastion.gate.postgres.values import shown_cell
 
 MOST_ROWS: Final = 1000
 """Of one statement. A table of millions must not fill the disk of the recordings."""
@@ -64,9 +64,7 @@ class Keeper:
         columns = run.columns or ()
         oid = columns[index].type if index < len(columns) else 0
         binary = format_of(run.formats, index) == 1 if columns else False
-        return postgres_values.shown_cell(
-            value, oid, binary=binary, most=MOST_OF_CELL, codec=self.codec
-        )
+        return shown_cell(value, oid, binary=binary, most=MOST_OF_CELL, codec=self.codec)
 
     def taken(self) -> dict[str, object] | None:
         """The rows since the last call, for the record, which has them before the client does."""

@@ -57,10 +57,13 @@ class Changed:
     bare: bool = True
     """Whether an unqualified column is surely its own."""
 
+    def owns(self, names: tuple[str, ...]) -> bool:
+        """Whether a column that is written so is surely its own."""
+        return names[-2] in self.names if len(names) > 1 else self.bare
+
     def key(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """One name for a column, however it is written."""
-        own = (len(names) > 1 and names[-2] in self.names) or (len(names) == 1 and self.bare)
-        return names[-1:] if own else names[-2:]
+        return names[-1:] if self.owns(names) else names[-2:]
 
     def is_self(self, qualifier: str) -> bool:
         """Whether a qualifier names another row of the same table."""
@@ -318,7 +321,7 @@ def _own(node: Tree, target: Changed) -> frozenset[str]:
         names[-1]
         for names in _columns(node)
         if names[-1] != "tableoid"  # the same of every row
-        and ((len(names) > 1 and names[-2] in target.names) or (len(names) == 1 and target.bare))
+        and target.owns(names)
     )
 
 

@@ -130,7 +130,7 @@ def _wanted(
                 kind = _argument(strings(node.funcname)[-1])
                 yield from ((kind, unwrapped(one)) for one in node.args[:1] if kind)
             case "A_Expr" | "CaseExpr":
-                sides = [one for one in _sides(node) if one is not None]
+                sides = _sides(node)
                 found = _operand(operator_of(node)) if name_of(node) == "A_Expr" else ""
                 found = found or next(filter(None, (_kind(one, kinds, name) for one in sides)), "")
                 yield from ((found, one) for one in sides if found)
@@ -152,12 +152,15 @@ def _sides(node: Tree) -> list[Tree]:
         return [given(node, "arg"), *(unwrapped(unwrapped(one).expr) for one in node.args)]
     found: list[Tree] = []
     for one in (given(node, "lexpr"), given(node, "rexpr")):
-        if one is not None and name_of(one) == "List":
-            found += [unwrapped(item) for item in one.items]
-        elif one is not None and name_of(one) == "A_ArrayExpr":
-            found += [unwrapped(item) for item in one.elements]
-        else:
-            found.append(one)
+        match name_of(one) if one is not None else "":
+            case "":
+                continue  # a sign has nothing on its left
+            case "List":
+                found += [unwrapped(item) for item in one.items]
+            case "A_ArrayExpr":
+                found += [unwrapped(item) for item in one.elements]
+            case _:
+                found.append(one)
     return found
 
 
@@ -194,8 +197,7 @@ def _kind_alone(node: Tree, kinds: dict[Key, str], name: NameOf) -> str:
             numeric = node.HasField("ival") or node.HasField("fval")
             return "number" if numeric else "truth" if node.HasField("boolval") else ""
         case "TypeCast" if not node.type_name.array_bounds:
-            to = strings(node.type_name.names)[-1]
-            return {"bool": "truth"}.get(to, _named(to))
+            return _named(strings(node.type_name.names)[-1])
         case "BoolExpr" | "NullTest" | "BooleanTest":
             return "truth"
         case "A_Expr":
@@ -211,6 +213,8 @@ def _kind_alone(node: Tree, kinds: dict[Key, str], name: NameOf) -> str:
 
 
 def _named(type_name: str) -> str:
+    if type_name == "bool":
+        return "truth"
     return "number" if type_name in NUMBERS else "text" if type_name in TEXTS else ""
 
 
@@ -227,10 +231,9 @@ def _pools(
         known = {key for one in inside if (key := _key(one, name)) is not None}
         if _asks_null(node):
             nullable |= known
-        if name_of(node) != "BoolExpr":
-            constants = {value for one in inside if (value := _constant(one)) is not None}
-            for key in known:
-                beside[key] |= constants
+        constants = {value for one in inside if (value := _constant(one)) is not None}
+        for key in known:
+            beside[key] |= constants
     pools: dict[Key, list[Value]] = {}
     for key in sorted(keys):
         pool = _SYSTEM.get(key[-1]) or _POOLS[kinds[key]](beside[key])
